@@ -1,0 +1,1 @@
+"""The control plane: people, schools, lessons, library, messages, pages. Never imports `relay`."""
