@@ -1,0 +1,139 @@
+"""`python -m tests`: one command that checks everything, the one that continuous integration runs.
+
+Lives here: the order of the steps (format, lint, types, web client, pytest), their output as it
+comes, and the closing summary. Must not live here: anything that a test needs while it runs.
+
+Exit codes: 0 all steps passed; 1 a step failed; 2 the machine lacks something (it says what).
+A plain run leaves nothing out; `-k` and `--fast` are for people in the middle of a change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests import needs
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+WEB: Final = ROOT / "client_web"
+PYTHON_CODE: Final = ("classroom", "relay", "tests")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command; `folder` is where it runs."""
+
+    name: str
+    command: Sequence[str]
+    folder: Path = ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step ended: `seconds` it took, and the last line it printed."""
+
+    step: Step
+    code: int
+    seconds: float
+    last_line: str
+
+
+def main() -> int:
+    """Run the steps that the command line asks for; returns the process's exit code."""
+    arguments = _parse()
+    lacking = needs.provide()
+    if lacking:
+        print("The tests cannot run on this machine yet:", file=sys.stderr)
+        for sentence in lacking:
+            print(f"  {sentence}", file=sys.stderr)
+        return 2
+    outcomes = [_run(step) for step in _steps(arguments.k, arguments.fast)]
+    _summarise(outcomes)
+    return 0 if all(outcome.code == 0 for outcome in outcomes) else 1
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests", description="Run every check.")
+    parser.add_argument("-k", metavar="WORDS", help="only the Python tests whose name has WORDS")
+    parser.add_argument(
+        "--fast", action="store_true", help="leave out the web client and the live tests"
+    )
+    return parser.parse_args()
+
+
+def _steps(words: str | None, fast: bool) -> list[Step]:
+    python = [sys.executable, "-m"]
+    web_python = [str(path.relative_to(ROOT)) for path in sorted(WEB.glob("*.py"))]
+    code = [*PYTHON_CODE, *web_python]
+    steps = [
+        Step("ruff check", [*python, "ruff", "check", *code]),
+        Step("ruff format", [*python, "ruff", "format", "--check", *code]),
+        Step("mypy --strict", [*python, "mypy", "--strict", *code]),
+    ]
+    if not fast and (WEB / "package.json").exists():
+        steps += _web_steps()
+    pytest = [*python, "pytest", "--durations=10"]
+    if words is not None:
+        pytest += ["-k", words]
+    if fast:
+        pytest += ["--ignore", "tests/live"]
+    return [*steps, Step("pytest", pytest)]
+
+
+def _web_steps() -> list[Step]:
+    npx = [needs.find(needs.NPM) or "npm", "exec", "--no", "--"]
+    steps = [
+        Step("web types", [*npx, "tsc", "--noEmit"], WEB),
+        Step("web tests", [*npx, "vitest", "run"], WEB),
+    ]
+    installed = WEB / "node_modules" / ".package-lock.json"
+    wanted = WEB / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+        steps.insert(0, Step("web install", [npx[0], "ci"], WEB))
+    return steps
+
+
+def _run(step: Step) -> Outcome:
+    """Run `step`, showing its output as it comes."""
+    print(f"\n=== {step.name}: {' '.join(step.command)}", flush=True)
+    began = time.monotonic()
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "NO_UPDATE_NOTIFIER": "1"}
+    last = ""
+    with subprocess.Popen(
+        step.command,
+        cwd=step.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        if process.stdout is None:
+            raise AssertionError("Popen was asked for a pipe")
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            last = line.strip() or last
+        code = process.wait()
+    return Outcome(step, code, time.monotonic() - began, last)
+
+
+def _summarise(outcomes: Sequence[Outcome]) -> None:
+    print("\n=== summary")
+    for outcome in outcomes:
+        state = "ok    " if outcome.code == 0 else f"FAILED (exit {outcome.code})"
+        print(f"{state} {outcome.step.name}, {outcome.seconds:.0f} s")
+    # pytest runs last; its own closing line, with the counts, closes the whole run too.
+    print(outcomes[-1].last_line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
