@@ -1,0 +1,1 @@
+"""Pages and files over HTTP on the LAN: archives, health, metrics."""
