@@ -1,0 +1,9 @@
+"""The catalogue: finding lessons by words typed without marks, by subject, grade and state.
+
+The control plane uses it on all lessons, a relay offline on those it holds. Pure: it takes any
+objects that look like `Entry` and gives back some of them.
+"""
+
+from classroom.library.search import Entry, Query, fold, search
+
+__all__ = ["Entry", "Query", "fold", "search"]
