@@ -1,0 +1,80 @@
+"""VP8 in RTP: the payload descriptor (RFC 7741 4.2) and a keyframe's size (RFC 6386 9.1).
+
+Here: reading one packet's descriptor and where its picture numbers are. Not here: joining packets
+to frames (relay.record), renumbering (renumber). Stateless. Raises only PayloadError.
+"""
+
+from __future__ import annotations
+
+from relay.media.frame_info import PacketInfo, PayloadError
+from relay.media.rtp import Buffer
+
+START_CODE = b"\x9d\x01\x2a"
+
+
+def parse(data: Buffer, start: int, end: int, marker: bool) -> PacketInfo:
+    """Read the descriptor at `start`; the payload ends before `end`. See PacketInfo."""
+    return _read(data, start, end, marker)[0]
+
+
+def frame_offset(data: Buffer, start: int, end: int) -> int:
+    """Offset of the frame's own bytes, behind the descriptor."""
+    return _read(data, start, end, False)[1]
+
+
+def _read(data: Buffer, start: int, end: int, marker: bool) -> tuple[PacketInfo, int]:
+    if start >= end:
+        raise PayloadError("vp8: empty payload")
+    first = data[start]
+    position = start + 1
+    info = PacketInfo(first & 0x17 == 0x10, marker)  # S set, partition index (3 bits) zero
+    info.discardable = first & 0x20 != 0
+    if first & 0x80:
+        if position >= end:
+            raise PayloadError("vp8: ends before the extension bits")
+        bits = data[position]
+        position += 1
+        if bits & 0x80:
+            if position >= end:
+                raise PayloadError("vp8: ends before the picture id")
+            info.picture_id_offset = position - start
+            value = data[position]
+            position += 1
+            if value & 0x80:
+                if position >= end:
+                    raise PayloadError("vp8: ends inside the picture id")
+                info.picture_id = (value & 0x7F) << 8 | data[position]
+                info.picture_id_bits = 15
+                position += 1
+            else:
+                info.picture_id = value
+                info.picture_id_bits = 7
+        if bits & 0x40:
+            if position >= end:
+                raise PayloadError("vp8: ends before TL0PICIDX")
+            info.tl0picidx = data[position]
+            info.tl0picidx_offset = position - start
+            position += 1
+        if bits & 0x30:
+            if position >= end:
+                raise PayloadError("vp8: ends before the layer byte")
+            if bits & 0x20:
+                info.temporal_id = data[position] >> 6
+                info.layer_sync = data[position] & 0x20 != 0
+            position += 1
+    if position >= end:
+        raise PayloadError("vp8: nothing behind the descriptor")
+    # The P bit of the frame's own first byte is 0 in a keyframe.
+    if info.start_of_frame and not data[position] & 1:
+        info.keyframe = True
+    return info, position
+
+
+def keyframe_size(frame: Buffer) -> tuple[int, int]:
+    """Width and height of a keyframe in pixels, before the scaling hints. `frame` is a whole frame
+    or its first ten bytes, without the descriptor."""
+    if len(frame) < 10:
+        raise PayloadError("vp8: keyframe header ends early")
+    if frame[0] & 1 or bytes(frame[3:6]) != START_CODE:
+        raise PayloadError("vp8: not a keyframe")
+    return (frame[6] | frame[7] << 8) & 0x3FFF, (frame[8] | frame[9] << 8) & 0x3FFF
