@@ -1,0 +1,71 @@
+"""The last packets of one layer, for sending again what a receiver missed.
+
+Here: a store by sequence number, bounded by packets, bytes and age, that is kept once per layer
+however many viewers there are. Not here: who may ask how often. Keys are whatever numbers the
+owner uses (extended or 16-bit); with 16-bit keys `packets` must stay below 65,536. No time is
+read: age is counted against the `now` of the last call that gave one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class PacketCache:
+    """Every operation is O(1), the ones that throw away amortised."""
+
+    __slots__ = ("_by_seq", "_order", "bytes_held", "max_age", "max_bytes", "max_packets")
+
+    def __init__(
+        self, max_packets: int = 2048, max_bytes: int = 4 << 20, max_age: float = 3.0
+    ) -> None:
+        """`max_age` in seconds. It should cover a few round trips and may be changed later."""
+        self.max_packets = max_packets
+        self.max_bytes = max_bytes
+        self.max_age = max_age
+        self.bytes_held = 0
+        self._by_seq: dict[int, bytes] = {}
+        self._order: deque[tuple[int, bytes, float]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._by_seq)
+
+    def put(self, seq: int, packet: bytes, now: float) -> None:
+        """Keep `packet`. A number already there is replaced."""
+        order = self._order
+        self._by_seq[seq] = packet
+        order.append((seq, packet, now))
+        self.bytes_held += len(packet)
+        if (
+            self.bytes_held > self.max_bytes
+            or len(order) > self.max_packets
+            or order[0][2] < now - self.max_age
+        ):
+            self._evict(now)
+
+    def get(self, seq: int) -> bytes | None:
+        """The packet, or None when it was never put or is gone."""
+        return self._by_seq.get(seq)
+
+    def expire(self, now: float) -> None:
+        """Let go of what is too old, for a layer that has stopped; `put` does so by itself."""
+        self._evict(now)
+
+    def clear(self) -> None:
+        self._by_seq.clear()
+        self._order.clear()
+        self.bytes_held = 0
+
+    def _evict(self, now: float) -> None:
+        order = self._order
+        by_seq = self._by_seq
+        oldest = now - self.max_age
+        while order and (
+            self.bytes_held > self.max_bytes
+            or len(order) > self.max_packets
+            or order[0][2] < oldest
+        ):
+            seq, packet, _ = order.popleft()
+            self.bytes_held -= len(packet)
+            if by_seq.get(seq) is packet:
+                del by_seq[seq]
