@@ -1,0 +1,157 @@
+"""Voice and picture encoders with the settings that a lesson needs, on PyAV.
+
+Lives here: raw frames in, `Piece`s out, on whatever thread calls. Must not live here: where the
+frames come from. aiortc's own encoders are not used: theirs spend two to three times the CPU on
+H.264, send stereo music-rate Opus without error correction, and make keyframes only when asked,
+where a recording wants one at least every 8 s.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from fractions import Fraction
+from typing import Final, cast
+
+import av
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
+
+from classroom.host.outlet import Codec, Piece
+
+KEYFRAME_S: Final = 4.0  # a lone encoding's own rhythm; the recorder and a join want ≤ 8 s
+VOICE_RATE: Final = 48_000
+VOICE_FRAME: Final = 960  # samples, 20 ms: what every WebRTC peer expects
+VOICE_GAP_S: Final = 0.08  # a jump in the input's time beyond this is a gap, not jitter
+VIDEO_CLOCK: Final = 90_000
+MAX_RATE: Final = 30.0  # pictures a second; more would not help a lesson
+
+
+class VoiceEncoder:
+    """Any sound in, Opus in frames of 20 ms out. Mono unless `channels` is 2."""
+
+    def __init__(self, bit_rate: int, channels: int = 1) -> None:
+        layout = "stereo" if channels == 2 else "mono"
+        codec = av.CodecContext.create("libopus", "w")
+        codec.sample_rate = VOICE_RATE
+        codec.format = "s16"
+        codec.layout = layout
+        codec.bit_rate = bit_rate
+        codec.time_base = Fraction(1, VOICE_RATE)
+        # In-band correction with an assumed loss makes each packet carry a thin copy of the last.
+        codec.options = {
+            "application": "voip",
+            "frame_duration": "20",
+            "fec": "1",
+            "packet_loss": "10",
+        }
+        self._codec = codec
+        self._resampler = av.AudioResampler("s16", layout, VOICE_RATE, frame_size=VOICE_FRAME)
+        self._times: deque[float] = deque()
+        self._base: float | None = None
+        self._samples_in = 0.0
+        self._samples_out = 0
+
+    def encode(self, frame: av.AudioFrame, time: float) -> list[Piece]:
+        """Code `frame`, which begins `time` seconds into the source."""
+        if self._base is None:
+            self._base = time
+        drift = time - (self._base + self._samples_in)
+        if abs(drift) > VOICE_GAP_S:
+            self._base += max(drift, 0.0)
+        self._samples_in += frame.samples / frame.sample_rate
+        # The resampler counts for itself; times of our own survive gaps and loops.
+        frame.pts = None
+        pieces: list[Piece] = []
+        for even in self._resampler.resample(frame):
+            even.pts = self._samples_out
+            self._times.append(self._base + self._samples_out / VOICE_RATE)
+            self._samples_out += even.samples
+            for packet in self._codec.encode(even):
+                pieces.append(Piece(bytes(packet), self._times.popleft(), True))
+        return pieces
+
+
+class VideoEncoder:
+    """Pictures in, H.264 (constrained baseline) or VP8 out, scaled down to fit and thinned."""
+
+    def __init__(
+        self, codec: Codec, bit_rate: int, largest: tuple[int, int], *, sharp: bool = False
+    ) -> None:
+        """`largest`: width and height not to exceed. `sharp`: slides, spend time on still text."""
+        self._codec_name = codec
+        self._bit_rate = bit_rate
+        self._largest = largest
+        self._sharp = sharp
+        self._codec: VideoCodecContext | None = None
+        self._wanted = threading.Event()
+        self._keyframe_at = 0.0
+        self._next_time = float("-inf")
+
+    def request_keyframe(self) -> None:
+        """Make the next picture a keyframe; may be called from any thread."""
+        self._wanted.set()
+
+    def encode(self, frame: av.VideoFrame, time: float) -> list[Piece]:
+        """Code `frame`, shown from `time` seconds into the source; [] if it came too soon."""
+        if time < self._next_time:
+            return []
+        self._next_time = time + 0.9 / MAX_RATE  # 0.9: a 30 Hz source jitters around its beat
+        width, height = fit(frame.width, frame.height, self._largest)
+        fresh = frame.reformat(width, height, "yuv420p")
+        if self._codec is None or (self._codec.width, self._codec.height) != (width, height):
+            self._codec = self._open(width, height)
+            self._wanted.set()
+        fresh.pts = round(time * VIDEO_CLOCK)
+        fresh.time_base = Fraction(1, VIDEO_CLOCK)
+        fresh.pict_type = PictureType.NONE
+        if self._wanted.is_set() or time >= self._keyframe_at:
+            self._wanted.clear()
+            self._keyframe_at = time + KEYFRAME_S
+            fresh.pict_type = PictureType.I
+        return [
+            Piece(bytes(packet), (packet.pts or 0) / VIDEO_CLOCK, packet.is_keyframe)
+            for packet in self._codec.encode(fresh)
+        ]
+
+    def _open(self, width: int, height: int) -> VideoCodecContext:
+        name = "libx264" if self._codec_name == "h264" else "libvpx"
+        codec = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
+        codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
+        codec.bit_rate = self._bit_rate
+        codec.time_base = Fraction(1, VIDEO_CLOCK)
+        codec.framerate = Fraction(30, 1)
+        codec.gop_size = 3000  # keyframes come from encode(), by time and on request
+        codec.thread_count = 1
+        codec.options = self._h264_options() if name == "libx264" else self._vp8_options()
+        if name == "libx264":
+            codec.profile = "Baseline"
+        return codec
+
+    def _h264_options(self) -> dict[str, str]:
+        return {
+            "preset": "veryfast" if self._sharp else "superfast",
+            "tune": "zerolatency",
+            "forced-idr": "1",
+            "sc_threshold": "0",
+            "maxrate": str(self._bit_rate),
+            "bufsize": str(self._bit_rate),
+        }
+
+    def _vp8_options(self) -> dict[str, str]:
+        rate = str(self._bit_rate)
+        return {
+            "deadline": "realtime",
+            "cpu-used": "-6",
+            "lag-in-frames": "0",
+            "minrate": rate,
+            "maxrate": rate,
+            "bufsize": rate,
+            "static-thresh": "1",
+        }
+
+
+def fit(width: int, height: int, largest: tuple[int, int]) -> tuple[int, int]:
+    """The size, both sides even, that fits into `largest` without changing the shape."""
+    scale = min(1.0, largest[0] / width, largest[1] / height)
+    return max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2)
