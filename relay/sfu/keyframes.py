@@ -1,0 +1,64 @@
+"""When the publisher is asked for keyframes: on the beat, and rarely besides.
+
+The beat asks all layers of a simulcast source together, so that segments, joins and switches have
+a common place to happen; a source with one encoding keeps its own rhythm. Between beats a layer is
+asked at most once per interval, whatever the number of rooms, and only because something was lost
+for all of them or because nothing decodable is cached. Pure; seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from relay.sfu.layer import Layer
+
+# Shorter than this, a second request would only make the first keyframe's burst worse.
+MIN_INTERVAL: Final = 2.0
+
+
+class KeyframeSchedule:
+    """One per lesson. beat: seconds between the requests to all layers."""
+
+    def __init__(self, beat: float) -> None:
+        self._beat = beat
+        self._epoch: float | None = None
+        self._next: float | None = None
+        self.beats = 0
+        self.extra = 0
+
+    def start(self, now: float) -> None:
+        """The lesson's first media: beats are counted from here, across publisher restarts."""
+        if self._epoch is None:
+            self._epoch = now
+            self._next = now + self._beat
+
+    def handle_timer(self, layers: Iterable[Layer], now: float) -> list[Layer]:
+        """Layers to ask now because a beat is due."""
+        if self._next is None or now < self._next:
+            return []
+        assert self._epoch is not None
+        passed = int((now - self._epoch) / self._beat)
+        self._next = self._epoch + (passed + 1) * self._beat
+        asked = [layer for layer in layers if layer.rid and layer.rate.is_active(now)]
+        if asked:
+            self.beats += 1
+        for layer in asked:
+            layer.keyframe_asked_at = now
+        return asked
+
+    def get_timer(self) -> float | None:
+        """When the next beat is, seconds."""
+        return self._next
+
+    def ask(self, layers: Sequence[Layer], now: float) -> list[Layer]:
+        """Those of `layers` that may be asked out of turn now; they count as asked."""
+        allowed = [
+            layer
+            for layer in layers
+            if layer.track.pli and now - layer.keyframe_asked_at >= MIN_INTERVAL
+        ]
+        for layer in allowed:
+            layer.keyframe_asked_at = now
+            self.extra += 1
+        return allowed

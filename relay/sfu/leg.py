@@ -1,0 +1,195 @@
+"""One slot of one viewer: where its packets come from now, and the numbers it continues.
+
+A leg is in at most one group. Its offsets turn the group's numbers into its own, so that what the
+room receives is one unbroken stream (RFC 3550 §5.1: sequence, timestamp; RFC 7741, RFC 9628:
+picture id) however often its source changes. It remembers which packets each stretch of its
+sequence came from, so that a NACK finds them in the layer's cache. Pure; owned by its viewer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from relay.media.seqno import delta32
+from relay.sfu.packet import Outgoing, Received
+
+if TYPE_CHECKING:
+    from relay.sfu.group import Group
+    from relay.sfu.layer import Layer
+    from relay.sfu.negotiated import SlotSpec
+
+W = TypeVar("W")
+
+# Stretches remembered for NACK: a leg changes its source about once per beat, and a repair is
+# never asked for later than a few round trips.
+_SPANS: Final = 8
+# First unwrapped number of a leg: one cycle up, so that no arithmetic reaches below zero.
+FIRST_SEQUENCE: Final = 1 << 16
+
+
+@dataclass(slots=True, eq=False)
+class Span:
+    """Leg numbers from `first` on came from `group`, with the offsets that were in force then.
+
+    burst: packets sent from the cached group of pictures, one number each, with the timestamp
+    each was given; None when the packets came live.
+    """
+
+    first: int
+    group: Group
+    sequence_offset: int
+    timestamp_offset: int
+    picture_offset: int
+    tl0_offset: int
+    burst: list[tuple[Received, int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A packet that went to a leg: what it was, its number and timestamp there, and its span."""
+
+    packet: Received
+    sequence: int
+    timestamp: int
+    span: Span
+
+
+@dataclass(slots=True, eq=False)
+class Leg(Generic[W]):
+    """wire: the viewer's transport as the fan-out wants it; the core never looks inside."""
+
+    wire: W
+    spec: SlotSpec
+    sequence_offset: int = 0
+    timestamp_offset: int = 0
+    picture_offset: int = 0
+    tl0_offset: int = 0
+    group: Group | None = None
+    # Unwrapped numbers: the next one free while in no group, the first one of this membership.
+    next_sequence: int = FIRST_SEQUENCE
+    joined_at: int = 0
+    last_timestamp: int | None = None
+    # The layer and highest temporal id wanted; None when the slot is to be silent.
+    target: Layer | None = None
+    target_temporal: int = 7
+    # A burst from the cache went out up to this sequence of `burst_layer`; live comes next.
+    burst_layer: Layer | None = None
+    burst_until: int = 0
+    burst_at: float = -1e9
+    last_picture: int | None = None
+    last_tl0: int | None = None
+    rtx_sequence: int = 0
+    # Packets and payload bytes of earlier memberships and bursts.
+    packets: int = 0
+    octets: int = 0
+    _packets_before: int = 0
+    _octets_before: int = 0
+    repaired: int = 0
+    spans: deque[Span] = field(default_factory=lambda: deque(maxlen=_SPANS))
+    recent_repairs: dict[int, float] = field(default_factory=dict)
+
+    def leave(self) -> None:
+        """Out of the group: remember what was sent last, so that the next source continues it."""
+        group = self.group
+        if group is None:
+            return
+        group.legs.remove(self)
+        self.group = None
+        self.next_sequence = group.next_sequence + self.sequence_offset
+        self.last_timestamp = (group.last_timestamp + self.timestamp_offset) & 0xFFFFFFFF
+        if group.last_picture is not None:
+            self.last_picture = group.last_picture + self.picture_offset
+        if group.last_tl0 is not None:
+            self.last_tl0 = group.last_tl0 + self.tl0_offset
+        self.packets += group.packets - self._packets_before
+        self.octets += group.octets - self._octets_before
+
+    def join(self, group: Group, first: Outgoing, *, continues: bool) -> None:
+        """Into `group`, beginning with `first`, which the group has counted already.
+
+        continues: the same layer went on without a break (a temporal step, or a burst before),
+        so timestamps and picture ids need no new offset.
+        """
+        self.sequence_offset = self.next_sequence - first.sequence
+        if not continues:
+            self.timestamp_offset = 0
+            self._continue_pictures(first)
+        if self.last_timestamp is not None:
+            ahead = delta32(first.timestamp + self.timestamp_offset, self.last_timestamp)
+            if ahead <= 0:
+                self.timestamp_offset += 1 - ahead
+        self.joined_at = self.next_sequence
+        self._packets_before = group.packets - 1
+        self._octets_before = group.octets
+        self.spans.append(
+            Span(
+                self.next_sequence,
+                group,
+                self.sequence_offset,
+                self.timestamp_offset,
+                self.picture_offset,
+                self.tl0_offset,
+            )
+        )
+        self.group = group
+        group.legs.append(self)
+
+    def _continue_pictures(self, first: Outgoing) -> None:
+        self.picture_offset = self.tl0_offset = 0
+        if first.picture_offset and self.last_picture is not None:
+            self.picture_offset = self.last_picture + 1 - first.picture
+        if first.tl0_offset and self.last_tl0 is not None:
+            self.tl0_offset = self.last_tl0 + 1 - first.tl0
+
+    def begin_burst(self, group: Group, first: Outgoing) -> Span:
+        """Packets of the cache follow, each through `add_burst`; `first` is the first of them."""
+        self._continue_pictures(first)
+        span = Span(self.next_sequence, group, 0, 0, self.picture_offset, self.tl0_offset, burst=[])
+        self.spans.append(span)
+        return span
+
+    def add_burst(self, span: Span, packet: Received, timestamp: int) -> int:
+        """Give one packet of a burst its number, which is returned."""
+        assert span.burst is not None
+        span.burst.append((packet, timestamp))
+        number = self.next_sequence
+        self.next_sequence += 1
+        self.last_timestamp = timestamp
+        self.packets += 1
+        self.octets += packet.payload_end - packet.payload_offset
+        return number
+
+    def counts(self) -> tuple[int, int]:
+        """Packets and payload bytes sent so far, for sender reports."""
+        if self.group is None:
+            return self.packets, self.octets
+        return (
+            self.packets + self.group.packets - self._packets_before,
+            self.octets + self.group.octets - self._octets_before,
+        )
+
+    def find(self, sequence16: int) -> Sent | None:
+        """What was sent to this leg under a 16-bit number, if it is still cached."""
+        newest = (
+            self.group.next_sequence + self.sequence_offset
+            if self.group is not None
+            else self.next_sequence
+        )
+        number = newest - ((newest - sequence16) & 0xFFFF)
+        for span in reversed(self.spans):
+            if number < span.first:
+                continue
+            if span.burst is not None:
+                index = number - span.first
+                if index >= len(span.burst):
+                    return None
+                packet, timestamp = span.burst[index]
+                return Sent(packet, number, timestamp, span)
+            found = span.group.find(number - span.sequence_offset)
+            if found is None:
+                return None
+            timestamp = found.timestamp + span.group.layer.slot_offset + span.timestamp_offset
+            return Sent(found, number, timestamp & 0xFFFFFFFF, span)
+        return None

@@ -1,0 +1,367 @@
+"""One lesson's forwarding: packets of the publisher in, the same bytes out to every viewer's leg.
+
+A packet's way: `receive_rtp` → publisher finds its layer → layer keeps it → each group of viewers
+rebuilds its header once → `flush` hands runs of equal packets to `FanOut`. Viewers join, switch
+and recover at frame starts. Nothing is decoded, and nothing here knows sockets or clocks: `now` is
+seconds of the relay's clock (Unix time that never jumps). Pure; one router per lesson.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Generic
+
+from relay.media import rtcp, rtcp_parse
+from relay.media.rtcp_error import RtcpError
+from relay.media.twcc import TransportFeedback
+from relay.sfu.group import Group
+from relay.sfu.joining import Joining
+from relay.sfu.keyframes import KeyframeSchedule
+from relay.sfu.layer import Layer
+from relay.sfu.leg import Leg
+from relay.sfu.negotiated import SCREEN, SlotSpec, TrackSpec
+from relay.sfu.packet import Outgoing, Received
+from relay.sfu.publisher import Publisher
+from relay.sfu.reports import sender_reports
+from relay.sfu.selection import Selection
+from relay.sfu.sink import FanOut, Feed
+from relay.sfu.viewer import Viewer, W
+
+# Packets in one datagram train; 12 × 1,232 bytes stay below what one send may carry.
+_TRAIN: Final = 12
+_REPORT_SLICES: Final = 10
+# A publisher that sent nothing for so long is not publishing; the session may still come back.
+PUBLISHING_SECONDS: Final = 3.0
+
+
+class Router(Generic[W]):
+    """lesson: its id. feed: where the recording is taken from, or None."""
+
+    def __init__(
+        self, lesson: str, fan_out: FanOut[W], feed: Feed | None, *, beat: float, now: float
+    ) -> None:
+        self.lesson = lesson
+        self.publisher: Publisher | None = None
+        self.viewers: dict[str, Viewer[W]] = {}
+        self.keyframes = KeyframeSchedule(beat)
+        self.epoch = 0
+        self._publisher_wire: W | None = None
+        self._fan_out = fan_out
+        self._feed = feed
+        self._next_track = 1
+        self._outbox: list[tuple[Group, Outgoing, Sequence[Leg[W]]]] = []
+        self._joining = Joining(self.flush, fan_out)
+        self._selection = Selection(self._joining)
+        self._next_reports = now
+        self._report_slice = 0
+        self._now = now
+
+    # The publisher
+
+    def publish(
+        self, identity: str, subject: str, tracks: Sequence[TrackSpec], now: float
+    ) -> Publisher:
+        """A publisher begins; one that was there before is replaced."""
+        if self.publisher is not None:
+            self.unpublish("replaced", now)
+        self.epoch += 1
+        self.publisher = Publisher(identity, subject, tracks, self._new_layer, now)
+        return self.publisher
+
+    def connect_publisher(self, wire: W) -> None:
+        """The publisher's transport is ready to take feedback."""
+        self._publisher_wire = wire
+
+    def unpublish(self, reason: str, now: float) -> None:
+        """The publisher is gone for good; viewers stay and wait."""
+        publisher = self.publisher
+        if publisher is None:
+            return
+        self.flush(now)
+        for layer in publisher.layers:
+            self._end_layer(layer, reason)
+        self.publisher = None
+        self._publisher_wire = None
+        self._selection.reset(self.viewers.values(), [], now)
+
+    def is_publishing(self, now: float) -> bool:
+        """Whether media arrives."""
+        publisher = self.publisher
+        return (
+            publisher is not None
+            and bool(publisher.layers)
+            and now - publisher.last_packet < PUBLISHING_SECONDS
+        )
+
+    def sources(self, now: float) -> list[str]:
+        """Names of the sources that send now, in the order voice, camera, screen."""
+        if self.publisher is None:
+            return []
+        active = {
+            layer.track.source for layer in self.publisher.layers if layer.rate.is_active(now)
+        }
+        return [name for name in ("voice", "camera", SCREEN) if name in active]
+
+    def _new_layer(self, track: TrackSpec, rid: str, ssrc: int) -> Layer:
+        index = track.rids.index(rid) if rid in track.rids else 0
+        publisher = self.publisher
+        assert publisher is not None
+        for old in publisher.layers:
+            if old.track is track and old.rid == rid:
+                self._end_layer(old, "restarted")
+        layer = Layer(track, rid, index, ssrc, self._next_track)
+        self._next_track += 1
+        self._selection.changed = True
+        return layer
+
+    def _end_layer(self, layer: Layer, reason: str) -> None:
+        self._joining.abandon(layer)
+        if self._feed is not None and layer.payload_type >= 0:
+            self._feed.end_track(layer, reason)
+
+    # Media
+
+    def receive_rtp(self, data: bytes, now: float) -> None:
+        """One packet of the publisher, SRTP undone. `flush` sends what it led to."""
+        publisher = self.publisher
+        if publisher is None:
+            return
+        self._now = now
+        found = publisher.receive_rtp(data, now)
+        if found is None:
+            return
+        layer, packet = found
+        self._prepare(layer, packet, now)
+        layer.store(packet)
+        layer.rate.receive(len(data), packet.info.temporal_id, now)
+        if self._feed is not None:
+            self._feed.packet(layer, packet)
+        in_order = packet.sequence > layer.highest
+        starts_frame = False
+        if in_order:
+            layer.highest = packet.sequence
+            starts_frame = (
+                not layer.is_video or packet.info.start_of_frame
+            ) and packet.timestamp != layer.last_frame_timestamp
+        if layer.is_video:
+            if starts_frame and packet.info.keyframe:
+                layer.keyframes += 1
+                layer.pictures.begin(packet)
+            else:
+                layer.pictures.add(packet)
+        if starts_frame:
+            if layer.joiners:
+                self._joining.at_frame_start(layer, packet, now)
+            layer.last_frame_timestamp = packet.timestamp
+        self._forward(layer, packet, in_order)
+
+    def _prepare(self, layer: Layer, packet: Received, now: float) -> None:
+        """First packet of a layer, or of a codec in it: timeline and recording begin."""
+        anchor = layer.timeline.receive_packet(packet.timestamp, now)
+        if anchor is not None:
+            layer.slot_offset = layer.timeline.slot_offset()
+        if packet.payload_type != layer.payload_type:
+            is_red = packet.payload_type in layer.track.red
+            known = layer.payload_type >= 0
+            if known and is_red != (layer.payload_type in layer.track.red) and not layer.is_video:
+                # Voice may go back and forth between RED and plain Opus: one codec.
+                layer.payload_type = packet.payload_type
+            else:
+                if known and self._feed is not None:
+                    self._feed.end_track(layer, "codec changed")
+                    layer.feed_track = self._next_track
+                    self._next_track += 1
+                layer.payload_type = packet.payload_type
+                codec = layer.track.codecs.get(packet.payload_type)
+                if codec is not None:
+                    layer.codec_name = codec.name
+                if self._feed is not None:
+                    assert layer.timeline.anchor is not None
+                    self._feed.begin_track(layer, self.epoch, now)
+                    self._feed.anchor(layer, layer.timeline.anchor)
+                self._selection.changed = True
+        self.keyframes.start(now)
+
+    def _forward(self, layer: Layer, packet: Received, in_order: bool) -> None:
+        outbox = self._outbox
+        joined = self._joining.joined
+        for group in layer.groups.values():
+            if not group.legs and group not in joined:
+                continue
+            out = group.forward(packet)
+            if out is None:
+                continue
+            if joined and group in joined:
+                for leg, continues in joined.pop(group):
+                    leg.join(group, out, continues=continues)
+            legs: Sequence[Leg[W]] = group.legs
+            if not in_order:
+                # A late packet is for those only who were here when its number was given.
+                legs = [leg for leg in legs if out.sequence + leg.sequence_offset >= leg.joined_at]
+            if legs:
+                outbox.append((group, out, legs))
+
+    def flush(self, now: float) -> None:
+        """Send what was received since the last flush: equal neighbours as one run."""
+        outbox = self._outbox
+        if not outbox:
+            return
+        self._outbox = []
+        waiting: dict[int, tuple[Group, Sequence[Leg[W]], list[Outgoing]]] = {}
+        for group, out, legs in outbox:
+            entry = waiting.get(id(group))
+            if entry is not None:
+                run = entry[2]
+                if (
+                    entry[1] is legs
+                    and len(run) < _TRAIN
+                    and len(run[0].data) == len(out.data)
+                    and run[0].twcc_offset == out.twcc_offset
+                ):
+                    run.append(out)
+                    continue
+                self._fan_out.fan_out(run, entry[1], now)
+            waiting[id(group)] = (group, legs, [out])
+        for _, legs, run in waiting.values():
+            self._fan_out.fan_out(run, legs, now)
+
+    def receive_publisher_rtcp(self, data: bytes, now: float) -> None:
+        """Sender reports and round trips of the publisher."""
+        publisher = self.publisher
+        if publisher is None:
+            return
+        for layer, report in publisher.receive_rtcp(data, now):
+            anchor = layer.timeline.receive_report(
+                report.rtp_timestamp, report.ntp_time, publisher.clock, now
+            )
+            if anchor is None:
+                continue
+            if not layer.slot_offset_exact and not any(g.legs for g in layer.groups.values()):
+                layer.slot_offset = layer.timeline.slot_offset()
+                layer.slot_offset_exact = True
+            if self._feed is not None and layer.payload_type >= 0:
+                self._feed.anchor(layer, anchor)
+
+    # Viewers
+
+    def add_viewer(
+        self, identity: str, slots: Sequence[SlotSpec], wire: W, now: float, start_bitrate: float
+    ) -> Viewer[W]:
+        """A viewer whose transport is ready; media begins at once from the cache."""
+        viewer = Viewer(identity, slots, wire, now, start_bitrate)
+        self.viewers[identity] = viewer
+        self.resume_viewer(identity, now)
+        return viewer
+
+    def remove_viewer(self, identity: str, now: float) -> None:
+        """The session is over."""
+        self.pause_viewer(identity, now)
+        self.viewers.pop(identity, None)
+
+    def pause_viewer(self, identity: str, now: float) -> None:
+        """Consent lapsed: nothing is sent, the session and its numbers stay."""
+        viewer = self.viewers.get(identity)
+        if viewer is None or not viewer.running:
+            return
+        self.flush(now)
+        viewer.running = False
+        for leg in viewer.legs.values():
+            self._joining.detach(leg)
+
+    def resume_viewer(self, identity: str, now: float) -> None:
+        """Consent is back, or the viewer is new: a picture at once from the cache."""
+        viewer = self.viewers.get(identity)
+        if viewer is None or viewer.running:
+            return
+        viewer.running = True
+        self._selection.start(viewer, self._layers(), now)
+
+    def receive_viewer_rtcp(self, viewer: Viewer[W], data: bytes, now: float) -> None:
+        """Feedback of a viewer; what cannot be read is ignored."""
+        try:
+            packets = rtcp_parse.parse(data)
+        except RtcpError:
+            return
+        for packet in packets:
+            if isinstance(packet, TransportFeedback):
+                viewer.receive_transport_feedback(packet, now)
+            elif isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
+                for block in packet.reports:
+                    if block.ssrc in viewer.by_ssrc:
+                        viewer.receive_report(block, now)
+            elif isinstance(packet, rtcp.Nack):
+                leg = viewer.by_ssrc.get(packet.media_ssrc)
+                if leg is not None and viewer.running:
+                    self._joining.repair(leg, packet.seqs, viewer.rtt, now)
+            elif isinstance(packet, rtcp.Pli | rtcp.Fir):
+                self._lost_picture(viewer, packet, now)
+            elif isinstance(packet, rtcp.Remb) and not viewer.has_transport_feedback:
+                viewer.bandwidth.receive_remb(packet.bitrate)
+        if now >= viewer.next_allocation and viewer.running:
+            self._selection.allocate(viewer, self._layers(), now)
+
+    def _lost_picture(self, viewer: Viewer[W], packet: rtcp.Pli | rtcp.Fir, now: float) -> None:
+        ssrcs = (
+            [packet.media_ssrc]
+            if isinstance(packet, rtcp.Pli)
+            else [ssrc for ssrc, _ in packet.entries]
+        )
+        for ssrc in ssrcs:
+            leg = viewer.by_ssrc.get(ssrc)
+            if leg is None or leg.target is None or not viewer.running:
+                continue
+            if not self._joining.recover(leg, viewer.rtt, now):
+                self._ask([leg.target], now)
+
+    def _layers(self) -> Sequence[Layer]:
+        return self.publisher.layers if self.publisher is not None else ()
+
+    # Time
+
+    def handle_timer(self, now: float) -> None:
+        """Feedback, beats, reports: whatever is due."""
+        self._now = now
+        publisher = self.publisher
+        if publisher is not None:
+            broken = publisher.handle_timer(now)
+            if broken:
+                self._ask([layer for layer in broken if layer.is_video], now)
+            due = self.keyframes.handle_timer(publisher.layers, now)
+            if due:
+                publisher.request_keyframe(due)
+            wire = self._publisher_wire
+            for feedback in publisher.take_feedback():
+                if wire is not None:
+                    self._fan_out.send_rtcp(wire, feedback)
+        if self._selection.needs_reset(self._layers(), now):
+            self._selection.reset(self.viewers.values(), self._layers(), now)
+        if now >= self._next_reports:
+            self._next_reports = now + 1.0 / _REPORT_SLICES
+            self._send_reports(now)
+
+    def get_timer(self) -> float:
+        """When `handle_timer` wants to run next, seconds; never in the past by much."""
+        due = self._next_reports if self.viewers else self._now + 1.0
+        if self.publisher is not None:
+            due = min(due, self.publisher.get_timer())
+            beat = self.keyframes.get_timer()
+            if beat is not None:
+                due = min(due, beat)
+        return due
+
+    def _ask(self, layers: Sequence[Layer], now: float) -> None:
+        publisher = self.publisher
+        allowed = self.keyframes.ask(layers, now)
+        if allowed and publisher is not None:
+            publisher.request_keyframe(allowed)
+
+    def _send_reports(self, now: float) -> None:
+        """A tenth of the viewers each time, so that each gets its reports once a second."""
+        self._report_slice = (self._report_slice + 1) % _REPORT_SLICES
+        for viewer in list(self.viewers.values())[self._report_slice :: _REPORT_SLICES]:
+            if viewer.running:
+                report = sender_reports(viewer, now)
+                if report:
+                    self._fan_out.send_rtcp(viewer.wire, report)
+                viewer.climber.handle_timer(now)
+                self._selection.allocate(viewer, self._layers(), now)

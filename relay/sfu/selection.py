@@ -1,0 +1,166 @@
+"""Decides for each viewer which layer each slot is to receive, and when to think again.
+
+Sources map to slots by name; the one video of a stock WHEP player shows the screen while it is
+shared, else the camera. The arithmetic is `allocation`'s, the moving is `joining`'s. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Generic
+
+from relay.sfu.allocation import Option, choose, next_step
+from relay.sfu.group import ALL_TEMPORAL
+from relay.sfu.joining import Joining
+from relay.sfu.layer import Layer
+from relay.sfu.leg import Leg
+from relay.sfu.negotiated import CAMERA, PROGRAMME, SCREEN, VOICE
+from relay.sfu.viewer import Viewer, W
+
+# Often enough to follow a link, seldom enough to cost nothing with 200 viewers.
+ALLOCATION_INTERVAL: Final = 0.5
+# How long the options (rates of layers) may be used without looking again.
+_OPTIONS_AGE: Final = 0.25
+# A first picture may take this long of the link; a larger one waits for a keyframe instead.
+_FIRST_PICTURE_SECONDS: Final = 1.0
+
+
+class Selection(Generic[W]):
+    """One per router. Set `changed` when layers came, went or changed their codec."""
+
+    def __init__(self, joining: Joining[W]) -> None:
+        self._joining = joining
+        self.changed = False
+        self._active: frozenset[int] = frozenset()
+        self._options: dict[str, list[tuple[Option, Layer]]] = {}
+        self._options_at = -1e9
+
+    def needs_reset(self, layers: Sequence[Layer], now: float) -> bool:
+        """Whether the set of layers that are being sent changed since the last reset."""
+        return self.changed or self._active != _active(layers, now)
+
+    def reset(self, viewers: Iterable[Viewer[W]], layers: Sequence[Layer], now: float) -> None:
+        """Think again for everybody: a source came or went."""
+        self.changed = False
+        self._active = _active(layers, now)
+        self._options_at = -1e9
+        for viewer in viewers:
+            if viewer.running:
+                self.allocate(viewer, layers, now)
+
+    def start(self, viewer: Viewer[W], layers: Sequence[Layer], now: float) -> None:
+        """A viewer begins or comes back: the best first picture that its link can take."""
+        self.allocate(viewer, layers, now)
+
+    def allocate(self, viewer: Viewer[W], layers: Sequence[Layer], now: float) -> None:
+        """Set every leg's target."""
+        viewer.next_allocation = now + ALLOCATION_INTERVAL
+        options = self._current(layers, now)
+        estimate = viewer.bandwidth
+        if estimate.congested_at > viewer.climber.changed_at:
+            viewer.climber.congested(now)
+        budget = estimate.bitrate
+        voice = options.get(VOICE)
+        voice_leg = viewer.legs.get(VOICE)
+        if voice_leg is not None:
+            layer = voice[-1][1] if voice else None
+            self._joining.want(voice_leg, layer, ALL_TEMPORAL, now)
+            if voice:
+                budget -= voice[-1][0].bitrate
+        may_try = viewer.climber.may_try(now - estimate.congested_at, now)
+        for slot in (SCREEN, PROGRAMME, CAMERA):
+            leg = viewer.legs.get(slot)
+            if leg is None:
+                continue
+            source = slot
+            if slot == PROGRAMME:
+                source = SCREEN if SCREEN in options else CAMERA
+            found = options.get(source, [])
+            option = choose([one for one, _ in found], budget)
+            current = self._current_option(leg, found)
+            if current is not None and (option is None or _order(option) < _order(current)):
+                # Nothing pushed back: what flows may stay, whatever the estimate's guess.
+                if estimate.is_clean(1.0, now):
+                    option = current
+            elif may_try and current is not None and option == current:
+                step = next_step([one for one, _ in found], current)
+                if step is not None:
+                    option = step
+                    viewer.climber.stepped_up(now)
+                    may_try = False
+            budget -= option.bitrate if option is not None else 0.0
+            self._move(leg, option, found, viewer, now)
+
+    def _move(
+        self,
+        leg: Leg[W],
+        option: Option | None,
+        found: Sequence[tuple[Option, Layer]],
+        viewer: Viewer[W],
+        now: float,
+    ) -> None:
+        if option is None:
+            self._joining.want(leg, None, 0, now)
+            return
+        layer = next(layer for one, layer in found if one is option or one == option)
+        temporal = option.temporal
+        if leg.group is None and leg.burst_layer is None:
+            layer, temporal = self._first_picture(layer, temporal, found, viewer)
+        elif leg.burst_layer is not None and leg.group is None and leg.target is not None:
+            # The first picture is under way; the next thought comes when it is live.
+            return
+        if temporal == max(one.temporal for one, each in found if each is layer):
+            temporal = ALL_TEMPORAL
+        self._joining.want(leg, layer, temporal, now)
+
+    def _first_picture(
+        self,
+        layer: Layer,
+        temporal: int,
+        found: Sequence[tuple[Option, Layer]],
+        viewer: Viewer[W],
+    ) -> tuple[Layer, int]:
+        """`layer`, or the smallest one when the cached pictures of `layer` are too heavy."""
+        allowed = viewer.bandwidth.bitrate * _FIRST_PICTURE_SECONDS / 8
+        frames = layer.pictures.base_frames()
+        size = sum(len(packet.data) for frame in frames for packet in frame)
+        if frames and size <= allowed:
+            return layer, temporal
+        smallest = found[0][1]
+        if smallest.pictures.base_frames():
+            return smallest, max(one.temporal for one, each in found if each is smallest)
+        return layer, temporal
+
+    def _current_option(self, leg: Leg[W], found: Sequence[tuple[Option, Layer]]) -> Option | None:
+        if leg.target is None:
+            return None
+        same = [one for one, layer in found if layer is leg.target]
+        for one in same:
+            if one.temporal == leg.target_temporal:
+                return one
+        return same[-1] if same else None
+
+    def _current(
+        self, layers: Sequence[Layer], now: float
+    ) -> dict[str, list[tuple[Option, Layer]]]:
+        if now - self._options_at < _OPTIONS_AGE:
+            return self._options
+        self._options_at = now
+        options: dict[str, list[tuple[Option, Layer]]] = {}
+        for layer in sorted(layers, key=lambda one: one.index):
+            if not layer.rate.is_active(now) or layer.payload_type < 0:
+                continue
+            found = options.setdefault(layer.track.source, [])
+            for temporal in range(layer.rate.temporal_layers()):
+                rate = layer.rate.rate(temporal, now)
+                found.append((Option(layer.index, temporal, rate), layer))
+        self._options = options
+        return options
+
+
+def _order(option: Option) -> tuple[int, int]:
+    return option.layer, option.temporal
+
+
+def _active(layers: Sequence[Layer], now: float) -> frozenset[int]:
+    return frozenset(id(layer) for layer in layers if layer.rate.is_active(now))

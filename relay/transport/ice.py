@@ -1,0 +1,197 @@
+"""ICE-lite (RFC 8445 §2.5) for many sessions behind one UDP port, and their consent (RFC 7675).
+
+A session is found by the local half of USERNAME, then by address. The relay never sends a check:
+it answers them, learns from them where a peer is, follows it when it moves, and counts the last
+authenticated one as consent. No sockets and no clock here; aioice parses and signs STUN.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from dataclasses import dataclass, field
+from typing import Final
+
+from aioice import stun
+
+# RFC 7675 §5.1: consent lapses 30 s after the last authenticated check; sending stops then.
+CONSENT_SECONDS: Final = 30.0
+# A peer behind several networks rarely checks from more; a bound on what one can make us keep.
+MAX_ADDRESSES: Final = 8
+# When the selected address has been silent this long, a check from another one moves the peer
+# even without USE-CANDIDATE: three times a browser's slowest check interval on a working pair
+# would be 7.5 s, but a browser that lost its network checks every 48 ms to 0.5 s.
+SILENT_SECONDS: Final = 2.0
+# Largest STUN message that a browser sends is under 200 bytes.
+MAX_STUN_BYTES: Final = 548
+
+# Letters and digits of ice-char (RFC 8445 §5.3), so that credentials are safe in URLs and logs.
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One side's ICE credentials: 4 to 256 and 22 to 256 ice-chars (RFC 8839 §5.4)."""
+
+    ufrag: str
+    password: str
+
+    @classmethod
+    def generate(cls) -> Credentials:
+        """48 and 143 bits of randomness; both are above the RFC's floor of 24 and 128."""
+        return cls(_random(8), _random(24))
+
+
+@dataclass(slots=True, eq=False)
+class IceSession:
+    """What ICE knows of one peer.
+
+    local: our credentials; during a restart the former ones stay valid in `former`.
+    addresses: address → time of its last authenticated check, seconds.
+    selected: where we send, or None before the first check.
+    last_check: time of the last authenticated check from anywhere, or None.
+    """
+
+    local: Credentials
+    remote: Credentials
+    former: Credentials | None = None
+    addresses: dict[bytes, float] = field(default_factory=dict)
+    selected: bytes | None = None
+    last_check: float | None = None
+
+    def has_consent(self, now: float) -> bool:
+        """Whether media may be sent to `selected` at `now`."""
+        return self.last_check is not None and now - self.last_check <= CONSENT_SECONDS
+
+    def restart(self, remote: Credentials) -> Credentials:
+        """Begin an ICE restart (RFC 8445 §2.4): new local credentials, which are returned.
+
+        The selected address keeps receiving until a check with the new credentials arrives.
+        """
+        self.former = self.local
+        self.local = Credentials.generate()
+        self.remote = remote
+        return self.local
+
+
+@dataclass(slots=True)
+class Check:
+    """What one datagram of STUN led to.
+
+    response: bytes to send back to where it came from, or None.
+    session: the session it authenticated to, or None.
+    moved: whether `session.selected` changed.
+    forgotten: an address that no longer belongs to the session, or None.
+    """
+
+    response: bytes | None = None
+    session: IceSession | None = None
+    moved: bool = False
+    forgotten: bytes | None = None
+
+
+class IceTable:
+    """All sessions of one port, by local username fragment."""
+
+    def __init__(self) -> None:
+        self._by_ufrag: dict[str, IceSession] = {}
+
+    def add(self, session: IceSession) -> None:
+        """Make the session's current local credentials answerable."""
+        self._by_ufrag[session.local.ufrag] = session
+
+    def remove(self, session: IceSession) -> None:
+        """Forget the session and all its credentials."""
+        for credentials in (session.local, session.former):
+            if credentials is not None:
+                self._by_ufrag.pop(credentials.ufrag, None)
+
+    def receive(self, data: bytes, source: bytes, host: tuple[str, int], now: float) -> Check:
+        """Take one datagram of STUN from `source` (raw sockaddr; `host` is the same readable).
+
+        Whatever cannot be authenticated yields an empty Check: silence, as RFC 8489 §6.3 allows,
+        so that the port tells strangers nothing. Never raises.
+        """
+        if len(data) > MAX_STUN_BYTES:
+            return Check()
+        try:
+            message = stun.parse_message(data)
+        except (ValueError, struct.error):
+            # aioice raises ValueError for what it finds malformed, and lets struct.error out
+            # when an attribute of fixed size has another one.
+            return Check()
+        if (
+            message.message_method != stun.Method.BINDING
+            or message.message_class != stun.Class.REQUEST
+        ):
+            return Check()
+        username = message.attributes.get("USERNAME", "")
+        ufrag, _, remote_ufrag = username.partition(":")
+        session = self._by_ufrag.get(ufrag)
+        if session is None:
+            return Check()
+        credentials = session.local
+        if ufrag != credentials.ufrag:
+            if session.former is None or ufrag != session.former.ufrag:
+                return Check()
+            credentials = session.former
+        elif remote_ufrag != session.remote.ufrag:
+            return Check()
+        key = credentials.password.encode()
+        if not message.check_message_integrity(key):
+            return Check()
+        if "ICE-CONTROLLED" in message.attributes:
+            return Check(response=_role_conflict(message, key))
+        check = Check(response=_success(message, key, host), session=session)
+        session.last_check = now
+        if credentials is session.local and session.former is not None:
+            self._by_ufrag.pop(session.former.ufrag, None)
+            session.former = None
+        _learn(session, source, "USE-CANDIDATE" in message.attributes, now, check)
+        return check
+
+
+def _learn(session: IceSession, source: bytes, nominated: bool, now: float, check: Check) -> None:
+    session.addresses[source] = now
+    current = session.selected
+    if current != source and (
+        current is None
+        or nominated
+        or now - session.addresses.get(current, -SILENT_SECONDS) > SILENT_SECONDS
+    ):
+        session.selected = source
+        check.moved = True
+    if len(session.addresses) > MAX_ADDRESSES:
+        oldest = min(
+            (address for address in session.addresses if address != session.selected),
+            key=session.addresses.__getitem__,
+        )
+        del session.addresses[oldest]
+        check.forgotten = oldest
+
+
+def _success(request: stun.Message, key: bytes, host: tuple[str, int]) -> bytes:
+    response = stun.Message(
+        message_method=stun.Method.BINDING,
+        message_class=stun.Class.RESPONSE,
+        transaction_id=request.transaction_id,
+    )
+    response.attributes["XOR-MAPPED-ADDRESS"] = host
+    response.add_message_integrity(key)
+    return bytes(response)
+
+
+def _role_conflict(request: stun.Message, key: bytes) -> bytes:
+    # RFC 8445 §7.3.1.1: a lite agent is always controlled, so a peer that says so too must switch.
+    response = stun.Message(
+        message_method=stun.Method.BINDING,
+        message_class=stun.Class.ERROR,
+        transaction_id=request.transaction_id,
+    )
+    response.attributes["ERROR-CODE"] = (487, "Role Conflict")
+    response.add_message_integrity(key)
+    return bytes(response)

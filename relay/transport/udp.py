@@ -1,0 +1,250 @@
+"""The relay's one UDP port: datagrams in, sorted by their first byte (RFC 7983), answered or
+handed to their peer.
+
+Reads in batches of up to 64 per system call. A datagram whose address belongs to no peer is
+dropped and counted before any cryptography, unless it is STUN, which authenticates itself; so
+strangers cost little and see nothing. SRTP is undone in place on the receive buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from classroom.clock import Clock
+from classroom.errors import Misuse
+from relay.transport.ice import IceSession, IceTable
+from relay.transport.native import (
+    SOCKADDR_BYTES,
+    SRTP_REPLAYED,
+    ffi,
+    libc,
+    new_buffer,
+    new_length,
+    unprotect,
+    unprotect_rtcp,
+)
+from relay.transport.wire import Wire
+
+_BATCH: Final = 64
+_SLOT: Final = 2_048  # above any path MTU we expect; longer datagrams are truncated and dropped
+_MSG_TRUNC: Final = 0x20
+_ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
+# Room for a burst of 4 packets to 200 viewers and then some; the kernel may grant less.
+_BUFFER_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class ReceiveCounters:
+    """Datagrams since start, by what became of them."""
+
+    datagrams: int = 0
+    bytes: int = 0
+    stun: int = 0
+    stun_refused: int = 0
+    dtls: int = 0
+    rtp: int = 0
+    rtcp: int = 0
+    unknown_address: int = 0
+    unknown_kind: int = 0
+    truncated: int = 0
+    forged: int = 0
+    replayed: int = 0
+
+
+class PeerPort(Protocol):
+    """What the port needs of a peer."""
+
+    wire: Wire | None
+    ice: IceSession
+
+    def receive_dtls(self, data: bytes) -> None:
+        """One datagram of DTLS."""
+
+    def receive_rtp(self, data: bytes, now: float) -> None:
+        """One RTP packet, SRTP undone."""
+
+    def receive_rtcp(self, data: bytes, now: float) -> None:
+        """One compound RTCP packet, SRTCP undone."""
+
+    def address_moved(self, address: bytes, now: float) -> None:
+        """ICE selected another address."""
+
+    def checked(self, now: float) -> None:
+        """An authenticated check arrived: consent is fresh."""
+
+
+class UdpPort:
+    """Owns the socket, the ICE table and the map from address to peer."""
+
+    def __init__(self, sock: socket.socket, clock: Clock, after_batch: Callable[[float], None]):
+        """after_batch(now) is called once all datagrams of a wake-up have been handed over."""
+        self.socket = sock
+        self.fd = sock.fileno()
+        self.counters = ReceiveCounters()
+        self.ice = IceTable()
+        self._peers: dict[IceSession, PeerPort] = {}
+        self._by_address: dict[bytes, PeerPort] = {}
+        self._clock = clock
+        self._after_batch = after_batch
+        self._memory, self._view, base = new_buffer(_BATCH * _SLOT)
+        self._names = ffi.new("char[]", _BATCH * SOCKADDR_BYTES)
+        self._name_view = ffi.buffer(self._names)
+        self._length = new_length()
+        self._iov = ffi.new("struct iovec[]", _BATCH)
+        self._messages = ffi.new("struct mmsghdr[]", _BATCH)
+        for index in range(_BATCH):
+            header = self._messages[index].msg_hdr
+            self._iov[index].iov_base = ffi.cast("void *", base + index * _SLOT)
+            self._iov[index].iov_len = _SLOT
+            header.msg_iov = self._iov + index
+            header.msg_iovlen = 1
+            header.msg_name = self._names + index * SOCKADDR_BYTES
+
+    @classmethod
+    def open(
+        cls, host: str, port: int, clock: Clock, after_batch: Callable[[float], None]
+    ) -> UdpPort:
+        """Bind; `port` 0 takes a free one. Raises Misuse when the address cannot be had."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+        sock.setblocking(False)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            sock.close()
+            raise Misuse(
+                f"cannot use UDP port {port} on {host}: {error.strerror}; "
+                "stop the program that holds it or choose another with --udp-port"
+            ) from error
+        return cls(sock, clock, after_batch)
+
+    @property
+    def port(self) -> int:
+        """The bound port."""
+        return int(self.socket.getsockname()[1])
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to read on `loop`."""
+        loop.add_reader(self.fd, self._readable)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop reading and close the socket."""
+        loop.remove_reader(self.fd)
+        self.socket.close()
+
+    def add_peer(self, peer: PeerPort) -> None:
+        """Answer the peer's ICE checks from now on."""
+        self._peers[peer.ice] = peer
+        self.ice.add(peer.ice)
+
+    def remove_peer(self, peer: PeerPort) -> None:
+        """Forget the peer and its addresses."""
+        self._peers.pop(peer.ice, None)
+        self.ice.remove(peer.ice)
+        for address in peer.ice.addresses:
+            if self._by_address.get(address) is peer:
+                del self._by_address[address]
+
+    def send_plain(self, data: bytes, address: bytes) -> None:
+        """Send bytes that need no SRTP (STUN, DTLS); a full buffer or dead route drops them."""
+        try:
+            self.socket.sendto(data, readable_address(address))
+        except OSError:
+            # Both protocols repeat themselves; a route that is gone now may come back.
+            return
+
+    def _readable(self) -> None:
+        now = self._clock()
+        for _ in range(_ROUNDS):
+            for index in range(_BATCH):
+                self._messages[index].msg_hdr.msg_namelen = SOCKADDR_BYTES
+            count = libc.recvmmsg(self.fd, self._messages, _BATCH, 0, ffi.NULL)
+            if count <= 0:
+                break
+            for index in range(count):
+                self._datagram(index, now)
+            if count < _BATCH:
+                break
+        self._after_batch(now)
+
+    def _datagram(self, index: int, now: float) -> None:
+        message = self._messages[index]
+        size, header = message.msg_len, message.msg_hdr
+        counters = self.counters
+        counters.datagrams += 1
+        counters.bytes += size
+        if size < 4 or header.msg_flags & _MSG_TRUNC:
+            counters.truncated += 1
+            return
+        start = index * _SLOT
+        name = index * SOCKADDR_BYTES
+        address = self._name_view[name : name + header.msg_namelen]
+        first = self._view[start]
+        if first < 4:
+            counters.stun += 1
+            self._stun(bytes(self._view[start : start + size]), address, now)
+            return
+        peer = self._by_address.get(address)
+        if peer is None:
+            counters.unknown_address += 1
+        elif 128 <= first < 192:
+            wire = peer.wire
+            if wire is None:
+                return  # media before our handshake ended: the sender repeats it
+            self._length[0] = size
+            # RFC 5761 §4: payload types 64 to 95 are RTCP's.
+            if 192 <= self._view[start + 1] < 224:
+                status = unprotect_rtcp(wire.rx, self._memory + start, self._length)
+                if status == 0:
+                    counters.rtcp += 1
+                    peer.receive_rtcp(bytes(self._view[start : start + self._length[0]]), now)
+                    return
+            else:
+                status = unprotect(wire.rx, self._memory + start, self._length)
+                if status == 0:
+                    counters.rtp += 1
+                    peer.receive_rtp(bytes(self._view[start : start + self._length[0]]), now)
+                    return
+            if status in SRTP_REPLAYED:
+                counters.replayed += 1
+            else:
+                counters.forged += 1
+        elif 20 <= first < 64:
+            counters.dtls += 1
+            peer.receive_dtls(bytes(self._view[start : start + size]))
+        else:
+            counters.unknown_kind += 1
+
+    def _stun(self, data: bytes, address: bytes, now: float) -> None:
+        check = self.ice.receive(data, address, readable_address(address)[:2], now)
+        if check.response is None:
+            self.counters.stun_refused += 1
+            return
+        self.send_plain(check.response, address)
+        if check.session is None:
+            return
+        peer = self._peers[check.session]
+        self._by_address[address] = peer
+        if check.forgotten is not None and self._by_address.get(check.forgotten) is peer:
+            del self._by_address[check.forgotten]
+        if check.moved:
+            peer.address_moved(address, now)
+        peer.checked(now)
+
+
+def readable_address(address: bytes) -> tuple[str, int] | tuple[str, int, int, int]:
+    """A raw sockaddr_in or sockaddr_in6 as Python's socket functions take it."""
+    port: int = struct.unpack_from("!H", address, 2)[0]
+    if len(address) == 16:
+        return socket.inet_ntop(socket.AF_INET, address[4:8]), port
+    flow, scope = struct.unpack_from("!I", address, 4)[0], struct.unpack_from("=I", address, 24)[0]
+    return socket.inet_ntop(socket.AF_INET6, address[8:24]), port, flow, scope
