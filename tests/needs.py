@@ -42,10 +42,11 @@ CHROMIUM: Final = Program(
 REDIS: Final = Program(("redis-server",), "redis-server", "the shared live state is tested on it")
 IP: Final = Program(("ip",), "iproute2", "builds network namespaces for weak links")
 FFMPEG: Final = Program(("ffmpeg",), "ffmpeg", "an independent reader of what we record")
+APLAY: Final = Program(("aplay",), "alsa-utils", "its spoken words are the teacher's voice")
 NODE: Final = Program(("node",), None, f"the web client needs Node.js {NODE_MIN} or newer")
 NPM: Final = Program(("npm",), None, "builds and tests the web client; it comes with Node.js")
 
-PROGRAMS: Final = (CHROMIUM, REDIS, IP, FFMPEG, NODE, NPM)
+PROGRAMS: Final = (CHROMIUM, REDIS, IP, FFMPEG, APLAY, NODE, NPM)
 
 
 def find(program: Program) -> str | None:
