@@ -1,0 +1,106 @@
+"""Live state: relays that are alive, what they report of lessons, and who hears of changes.
+
+All of it can be lost: relays connect again and report again within seconds. Two implementations
+pass the same tests: `memory` for one control-plane process, `live_redis` for several. Dates are
+unix seconds, passed in. Any method may raise Absent when the state cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from classroom.wire import Recording
+from classroom.wire.messages import Count, Date, Label, LessonId, RelayName, Sources, Url
+
+# A change that says: something was missed, look at all again.
+EVERYTHING: Final = "everything"
+RELAYS: Final = "relays"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayAlive:
+    """A relay that is connected to some control-plane process.
+
+    since: when this connection began; tells an older connection of the same relay apart.
+    seen_at: when it last said anything.
+    """
+
+    name: RelayName
+    url: Url
+    version: Label
+    viewers_max: Count
+    since: Date
+    seen_at: Date
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a relay last said of a lesson.
+
+    at: when; published_at: when it last reported media arriving, 0.0 if never. Rooms are those
+    connected to that relay itself.
+    """
+
+    lesson: LessonId
+    relay: RelayName
+    publishing: bool
+    sources: Sources
+    rooms: Count
+    recording: Recording
+    at: Date
+    published_at: Date = 0.0
+
+
+class LiveState(Protocol):
+    """The interface; see the module for its promises."""
+
+    async def keep_relay(self, relay: RelayAlive) -> None:
+        """Add `relay`, or renew it; the newest connection of a name stands."""
+
+    async def drop_relay(self, name: str, since: float) -> None:
+        """Remove the connection that began at `since`; a newer one of that name stays."""
+
+    async def relays(self, now: float) -> list[RelayAlive]:
+        """Relays heard within the time to live, by name."""
+
+    async def keep_report(self, report: Report) -> None:
+        """Keep `report` as the latest of its relay and lesson, its `published_at` brought on."""
+
+    async def reports(self, lesson: str | None = None) -> list[Report]:
+        """The latest reports, of one lesson or of all, however old."""
+
+    async def forget_lesson(self, lesson: str) -> None:
+        """Drop all reports of `lesson`."""
+
+    async def announce(self, change: str) -> None:
+        """Tell every process: a lesson id, or RELAYS."""
+
+    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Changes announced from entering on, by any process, EVERYTHING after a gap."""
+
+    async def check(self) -> None:
+        """Return if the state can be reached; raises Absent."""
+
+    async def close(self) -> None:
+        """Give back connections."""
+
+
+def brought_on(report: Report, before: Report | None) -> Report:
+    """`report` with its `published_at`: now if media arrives, else as `before` had it."""
+    if report.publishing:
+        published_at = report.at
+    else:
+        published_at = before.published_at if before is not None else report.published_at
+    return Report(
+        lesson=report.lesson,
+        relay=report.relay,
+        publishing=report.publishing,
+        sources=report.sources,
+        rooms=report.rooms,
+        recording=report.recording,
+        at=report.at,
+        published_at=published_at,
+    )
