@@ -90,6 +90,7 @@ def _steps(words: str | None, fast: bool) -> list[Step]:
 def _web_steps() -> list[Step]:
     npx = [needs.find(needs.NPM) or "npm", "exec", "--no", "--"]
     steps = [
+        Step("web format", [*npx, "prettier", "--check", "."], WEB),
         Step("web types", [*npx, "tsc", "--noEmit"], WEB),
         Step("web tests", [*npx, "vitest", "run"], WEB),
     ]
