@@ -1,0 +1,91 @@
+/*
+ * The servers' HTTP API as the pages use it: lessons and links.
+ *
+ * Lives here: paths and the shapes of answers. What must not: sessions of media (webrtc/), events
+ * (events/), and anything of the screen. Every call throws `Problem` or `Unreachable` (http.ts).
+ */
+import type { LessonState, Recording } from './events/wire'
+import { request } from './http'
+
+/** Dates are unix seconds. */
+export interface Lesson {
+  id: string
+  title: string
+  subject: string | null
+  grade: string | null
+  teacher: string
+  state: LessonState
+  planned_at: number | null
+  started_at: number | null
+  ended_at: number | null
+  /** Public address of the relay that carries it, or null. */
+  relay: string | null
+  publishing: boolean
+  rooms: number
+  recording: Recording
+  /** Only a relay says these two: seconds recorded, and whether it can be watched now. */
+  duration?: number | null
+  playable?: boolean
+}
+
+export interface Started {
+  lesson: Lesson
+  /** Where to publish, with which token. */
+  whip: string
+  token: string
+  relay: string
+}
+
+export interface Invitation {
+  url: string
+  token: string
+  expires_at: number
+}
+
+export class Api {
+  /** `base`: origin of the server, without a slash at the end. */
+  constructor(
+    readonly base: string,
+    private readonly token: string,
+  ) {}
+
+  async lessons(): Promise<Lesson[]> {
+    return (await this.#get<{ lessons: Lesson[] }>('/api/lessons')).lessons
+  }
+
+  lesson(id: string): Promise<Lesson> {
+    return this.#get(`/api/lessons/${encodeURIComponent(id)}`)
+  }
+
+  create(title: string): Promise<Lesson> {
+    return this.#post('/api/lessons', { title })
+  }
+
+  start(id: string): Promise<Started> {
+    return this.#post(`/api/lessons/${encodeURIComponent(id)}/start`, {})
+  }
+
+  end(id: string): Promise<unknown> {
+    return this.#post(`/api/lessons/${encodeURIComponent(id)}/end`, {})
+  }
+
+  invite(id: string): Promise<Invitation> {
+    return this.#post(`/api/lessons/${encodeURIComponent(id)}/links`, { role: 'room' })
+  }
+
+  async #get<T>(path: string): Promise<T> {
+    return (await request(this.base + path, this.token)).json() as Promise<T>
+  }
+
+  async #post<T>(path: string, body: unknown): Promise<T> {
+    const response = await request(this.base + path, this.token, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    return response.json() as Promise<T>
+  }
+}
+
+/** The ws: or wss: address of `path` on the server at `base`. */
+export const socketUrl = (base: string, path: string): string => base.replace(/^http/, 'ws') + path

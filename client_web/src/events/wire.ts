@@ -1,0 +1,221 @@
+/*
+ * The messages between a page and its server, as classroom/wire/PROTOCOL.md lists them.
+ *
+ * Lives here: the kinds that pages send and receive, and strict reading. What must not: sockets,
+ * retries, and the kinds that only relays and the control plane exchange.
+ */
+import { MAX_BYTES, NotMsgpack, pack, unpack, type Packed } from './msgpack'
+
+export const VERSION = 1
+
+export type PageName = 'teach' | 'room' | 'library'
+export type LessonState = 'planned' | 'live' | 'ended' | 'published'
+export type Source = 'voice' | 'camera' | 'screen'
+export type RecordingState = 'none' | 'recording' | 'failing' | 'finished'
+export type Role = 'teacher' | 'room' | 'viewer' | 'relay'
+
+export interface Recording {
+  state: RecordingState
+  /** A sentence for the teacher; may be empty. */
+  detail: string
+  /** Seconds that are safe on disk. */
+  seconds: number
+}
+
+export interface LessonInfo {
+  id: string
+  title: string
+  teacher: string
+  state: LessonState
+  /** Media arrives at the relay now. */
+  publishing: boolean
+  sources: Source[]
+  rooms: number
+  recording: Recording
+  /** Unix seconds. */
+  started_at: number | null
+  subject: string | null
+  grade: string | null
+  planned_at: number | null
+}
+
+export type ServerMessage =
+  | { kind: 'welcome'; name: string; role: Role; lesson: LessonInfo | null; server_time: number }
+  | { kind: 'lesson'; lesson: LessonInfo }
+  | { kind: 'pong'; t: number; server_time: number }
+  | { kind: 'error'; code: string; detail: string; fix: string }
+
+export type PageMessage =
+  | { kind: 'hello'; page: PageName; lang: string; lesson: string | null }
+  | { kind: 'ping'; t: number }
+
+/** A message that is not of this protocol, or of another version of it. */
+export class WireError extends Error {
+  constructor(
+    readonly code:
+      | 'wire-too-large'
+      | 'wire-malformed'
+      | 'wire-unknown-version'
+      | 'wire-unknown-kind'
+      | 'wire-bad-field',
+    readonly field: string | null = null,
+  ) {
+    super(field === null ? code : `${code}: ${field}`)
+  }
+}
+
+export function encode(message: PageMessage): Uint8Array {
+  const { kind, ...body } = message
+  return pack([VERSION, kind, body])
+}
+
+/** Throws `WireError` and nothing else. */
+export function decode(bytes: Uint8Array): ServerMessage {
+  if (bytes.byteLength > MAX_BYTES) throw new WireError('wire-too-large')
+  let parts: Packed
+  try {
+    parts = unpack(bytes)
+  } catch (error) {
+    if (error instanceof NotMsgpack) throw new WireError('wire-malformed')
+    throw error
+  }
+  if (!Array.isArray(parts) || parts.length !== 3 || typeof parts[1] !== 'string')
+    throw new WireError('wire-malformed')
+  const [version, kind, body] = parts as [Packed, string, Packed]
+  if (version !== VERSION) throw new WireError('wire-unknown-version')
+  switch (kind) {
+    case 'welcome': {
+      const map = new Fields(body)
+      return {
+        kind,
+        name: map.text('name', 100),
+        role: map.choice('role', ['teacher', 'room', 'viewer', 'relay'] as const),
+        lesson: map.nullable('lesson', (value, path) => lessonInfo(value, path)),
+        server_time: map.number('server_time'),
+      }
+    }
+    case 'lesson':
+      return { kind, lesson: lessonInfo(body, '') }
+    case 'pong': {
+      const map = new Fields(body)
+      return { kind, t: map.number('t', -1e15, 1e15), server_time: map.number('server_time') }
+    }
+    case 'error': {
+      const map = new Fields(body)
+      return {
+        kind,
+        code: map.text('code', 60, 1, /^[a-z0-9-]+$/),
+        detail: map.text('detail', 1000),
+        fix: map.text('fix', 1000),
+      }
+    }
+    default:
+      throw new WireError('wire-unknown-kind')
+  }
+}
+
+function lessonInfo(value: Packed, path: string): LessonInfo {
+  const map = new Fields(value, path)
+  const text60 = (name: string) => map.optional(name, () => map.text(name, 60))
+  return {
+    id: map.text('id', 40, 3, /^[a-z0-9][a-z0-9-]{2,39}$/),
+    title: map.text('title', 200, 1),
+    teacher: map.text('teacher', 100),
+    state: map.choice('state', ['planned', 'live', 'ended', 'published'] as const),
+    publishing: map.boolean('publishing'),
+    sources: map.choices('sources', ['voice', 'camera', 'screen'] as const),
+    rooms: map.whole('rooms'),
+    recording: recording(map.value('recording'), map.path('recording')),
+    started_at: map.nullable('started_at', () => map.number('started_at')),
+    subject: text60('subject'),
+    grade: text60('grade'),
+    planned_at: map.optional('planned_at', () => map.number('planned_at')),
+  }
+}
+
+function recording(value: Packed, path: string): Recording {
+  const map = new Fields(value, path)
+  const states = ['none', 'recording', 'failing', 'finished'] as const
+  return {
+    state: map.optional('state', () => map.choice('state', states)) ?? 'none',
+    detail: map.optional('detail', () => map.text('detail', 1000)) ?? '',
+    seconds: map.optional('seconds', () => map.number('seconds')) ?? 0,
+  }
+}
+
+/** One map of a body, read field by field; every refusal names the field's place. */
+class Fields {
+  readonly #map: Record<string, Packed>
+
+  constructor(
+    value: Packed,
+    private readonly prefix = '',
+  ) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw new WireError('wire-bad-field', prefix === '' ? 'body' : prefix)
+    this.#map = value
+  }
+
+  path(name: string): string {
+    return this.prefix === '' ? name : `${this.prefix}.${name}`
+  }
+
+  value(name: string): Packed {
+    const value = this.#map[name]
+    if (value === undefined) this.#refuse(name)
+    return value
+  }
+
+  boolean(name: string): boolean {
+    const value = this.value(name)
+    return typeof value === 'boolean' ? value : this.#refuse(name)
+  }
+
+  number(name: string, low = 0, high = 1e12): number {
+    const value = this.value(name)
+    const fits = typeof value === 'number' && value >= low && value <= high
+    return fits ? value : this.#refuse(name)
+  }
+
+  whole(name: string): number {
+    const value = this.number(name, 0, Number.MAX_SAFE_INTEGER)
+    return Number.isInteger(value) ? value : this.#refuse(name)
+  }
+
+  text(name: string, longest: number, shortest = 0, pattern?: RegExp): string {
+    const value = this.value(name)
+    if (typeof value !== 'string') return this.#refuse(name)
+    const length = [...value].length
+    if (length < shortest || length > longest) return this.#refuse(name)
+    return pattern === undefined || pattern.test(value) ? value : this.#refuse(name)
+  }
+
+  choice<T extends string>(name: string, choices: readonly T[]): T {
+    const value = this.value(name)
+    return choices.find((choice) => choice === value) ?? this.#refuse(name)
+  }
+
+  choices<T extends string>(name: string, choices: readonly T[]): T[] {
+    const value = this.value(name)
+    if (!Array.isArray(value) || value.length > choices.length) return this.#refuse(name)
+    return value.map(
+      (item, at) => choices.find((choice) => choice === item) ?? this.#refuse(`${name}[${at}]`),
+    )
+  }
+
+  /** Present, but may be null. */
+  nullable<T>(name: string, read: (value: Packed, path: string) => T): T | null {
+    const value = this.value(name)
+    return value === null ? null : read(value, this.path(name))
+  }
+
+  /** May be missing or null. */
+  optional<T>(name: string, read: () => T): T | null {
+    const value = this.#map[name]
+    return value === undefined || value === null ? null : read()
+  }
+
+  #refuse(name: string): never {
+    throw new WireError('wire-bad-field', this.path(name))
+  }
+}

@@ -1,0 +1,78 @@
+/*
+ * How the pages ask a server, and the two ways in which asking fails.
+ *
+ * Lives here: one `request` with a time limit, the reading of problem documents (RFC 9457).
+ * What must not: paths of any API, tokens' meaning, anything of the screen.
+ */
+
+/** A server answered, and refused. `detail` and `fix` are sentences for people. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    readonly detail: string,
+    readonly fix: string,
+    /** Seconds after which the server asks to be tried again, or null. */
+    readonly retryAfter: number | null = null,
+  ) {
+    super(`${status} ${code}: ${detail}`)
+  }
+}
+
+/** No answer: the network or the server is away. Trying again may help. */
+export class Unreachable extends Error {}
+
+/** Weak links need several round trips of up to a second each before the first byte. */
+export const ANSWER_LIMIT_MS = 15_000
+
+/** Ask `url` with the token; resolves for 2xx, else throws `Problem` or `Unreachable`. */
+export async function request(
+  url: string,
+  token: string,
+  init: RequestInit = {},
+): Promise<Response> {
+  const headers = new Headers(init.headers)
+  if (token !== '') headers.set('Authorization', `Bearer ${token}`)
+  const limit = AbortSignal.timeout(ANSWER_LIMIT_MS)
+  const signal = init.signal ? anyOf(init.signal, limit) : limit
+  let response: Response
+  try {
+    response = await fetch(url, { ...init, headers, signal, cache: 'no-store' })
+  } catch (cause) {
+    throw new Unreachable(`no answer from ${url}`, { cause })
+  }
+  if (response.ok) return response
+  throw await readProblem(response)
+}
+
+/** `AbortSignal.any`, which older browsers lack. */
+function anyOf(first: AbortSignal, second: AbortSignal): AbortSignal {
+  const both = new AbortController()
+  for (const signal of [first, second]) {
+    if (signal.aborted) both.abort(signal.reason)
+    else signal.addEventListener('abort', () => both.abort(signal.reason), { once: true })
+  }
+  return both.signal
+}
+
+async function readProblem(response: Response): Promise<Problem> {
+  const retryAfter = Number.parseFloat(response.headers.get('Retry-After') ?? '')
+  let body: unknown = null
+  try {
+    body = await response.json()
+  } catch {
+    // A proxy's error page is no problem document; the status alone must do.
+  }
+  const text = (name: string): string => {
+    const value = (body as Record<string, unknown> | null)?.[name]
+    return typeof value === 'string' ? value : ''
+  }
+  const type = text('type')
+  return new Problem(
+    response.status,
+    text('code') || type.slice(type.lastIndexOf('/') + 1).replace(/^.*:/, ''),
+    text('detail') || text('title') || response.statusText,
+    text('fix'),
+    Number.isFinite(retryAfter) ? retryAfter : null,
+  )
+}

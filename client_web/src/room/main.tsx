@@ -1,0 +1,198 @@
+/*
+ * The room page: a class in front of a projector, and nobody at the keyboard.
+ */
+import './room.css'
+import { useCallback, useEffect, useState } from 'preact/hooks'
+import { expose } from '../debug'
+import { clockTime, dayAndTime, savedLang, useLanguage } from '../i18n'
+import { takeLink } from '../token'
+import { useNow, useObservable } from '../ui/hooks'
+import { Icon } from '../ui/icons'
+import { LanguageSwitch, show } from '../ui/shell'
+import { LivePicture, LiveVoice } from './media'
+import { RoomModel } from './model'
+import { canBeFull, fullWhenAllowed, isFull, stayAwake, toggleFull } from './screen'
+import type { Stage } from './stage'
+
+/** The controls fade this long after the last touch while a lesson is watched. */
+const FADE_AFTER_MS = 4_000
+
+function RoomPage(props: { model: RoomModel }) {
+  const { model } = props
+  const { t } = useLanguage()
+  useObservable(model)
+  useNow()
+  const [presses, setPresses] = useState(0)
+  const [blocked, setBlocked] = useState(false)
+  const onBlocked = useCallback((now: boolean) => setBlocked(now), [])
+  const silent = useCallback(() => undefined, [])
+  const stage = model.stage
+  const shown = model.shown
+  const watching = stage === 'watching'
+  const layout = shown.screen !== null ? 'screen' : 'camera'
+  return (
+    <main class={`room ${layout} ${watching ? 'watching' : 'talking'}`} data-stage={stage}>
+      <h1 class="hidden">{model.lesson?.title ?? t.room.title}</h1>
+      <div class="pictures">
+        <LivePicture class="screen-picture" track={shown.screen} label={t.room.screenLabel} />
+        <LivePicture class="camera-picture" track={shown.camera} label={t.room.cameraLabel} />
+      </div>
+      <LiveVoice track={shown.voice} presses={presses} onBlocked={onBlocked} />
+      <LiveVoice track={shown.talkVoice} presses={presses} onBlocked={silent} />
+      <div class="words" role="status" aria-live="polite">
+        {watching ? (
+          shown.camera === null && shown.screen === null && <SoundOnly model={model} />
+        ) : (
+          <StageCard model={model} stage={stage} />
+        )}
+      </div>
+      {blocked && shown.voice !== null && (
+        <button type="button" class="sound-on" onClick={() => setPresses(presses + 1)}>
+          <Icon name="sound" />
+          <span>{t.room.soundOn}</span>
+          <small>{t.room.soundOnText}</small>
+        </button>
+      )}
+      <Controls fading={watching && !blocked} />
+    </main>
+  )
+}
+
+function SoundOnly(props: { model: RoomModel }) {
+  const { t } = useLanguage()
+  return (
+    <div class="card">
+      <Icon name="sound" />
+      <h2>{props.model.lesson?.title ?? t.room.title}</h2>
+      <p>{t.room.soundOnly}</p>
+    </div>
+  )
+}
+
+function StageCard(props: { model: RoomModel; stage: Stage }) {
+  const { t, lang } = useLanguage()
+  const { stage, model } = props
+  const lesson = model.lesson
+  const now = Date.now()
+  const [title, text] = words(stage, t)
+  const trying = stage === 'reconnecting' || stage === 'unreachable' || stage === 'full'
+  const wait = model.retryAt === null ? null : Math.ceil((model.retryAt - now) / 1000)
+  const planned = stage === 'waiting' ? (lesson?.planned_at ?? null) : null
+  return (
+    <div class={`card ${stage}`}>
+      {lesson !== null && (
+        <p class="lesson">
+          <strong>{lesson.title}</strong>
+          {lesson.teacher !== '' && <span>{t.room.teacher(lesson.teacher)}</span>}
+        </p>
+      )}
+      <h2>
+        {stage !== 'ended' && stage !== 'no-link' && stage !== 'expired' && (
+          <span class="pulse" aria-hidden="true" />
+        )}
+        {title}
+      </h2>
+      <p>{text}</p>
+      {planned !== null && (
+        <p class="planned">{t.room.startsAt(dayAndTime(planned * 1000, lang))}</p>
+      )}
+      {trying && (
+        // Counted every second, so not read out.
+        <p class="retry" aria-hidden="true">
+          {wait === null || wait <= 0 ? t.room.retrying : t.room.retryIn(wait)}
+        </p>
+      )}
+      {stage === 'ended' && (
+        <p>
+          <a class="button" href="/library">
+            {t.room.library}
+          </a>
+        </p>
+      )}
+      <p class="clock" aria-hidden="true">
+        {clockTime(model.events?.serverNow ?? now, lang)}
+      </p>
+    </div>
+  )
+}
+
+function words(stage: Stage, t: ReturnType<typeof useLanguage>['t']): [string, string] {
+  switch (stage) {
+    case 'no-link':
+      return [t.common.linkMissing, t.common.linkMissingFix]
+    case 'expired':
+      return [t.common.linkExpired, t.common.linkExpiredFix]
+    case 'connecting':
+      return [t.room.connecting, t.room.connectingText]
+    case 'waiting':
+      return [t.room.waiting, t.room.waitingText]
+    case 'starting':
+    case 'watching':
+      return [t.room.starting, t.room.startingText]
+    case 'paused':
+      return [t.room.paused, t.room.pausedText]
+    case 'reconnecting':
+      return [t.room.reconnecting, t.room.reconnectingText]
+    case 'unreachable':
+      return [t.room.unreachable, t.room.unreachableText]
+    case 'ended':
+      return [t.room.ended, t.room.endedText]
+    case 'full':
+      return [t.room.full, t.room.fullText]
+  }
+}
+
+function Controls(props: { fading: boolean }) {
+  const { t } = useLanguage()
+  const [touchedAt, touch] = useState(Date.now)
+  const [full, setFull] = useState(isFull)
+  useEffect(() => {
+    const onTouch = (): void => touch(Date.now())
+    const onFull = (): void => setFull(isFull())
+    for (const name of ['pointermove', 'pointerdown', 'keydown']) addEventListener(name, onTouch)
+    document.addEventListener('fullscreenchange', onFull)
+    return () => {
+      for (const name of ['pointermove', 'pointerdown', 'keydown'])
+        removeEventListener(name, onTouch)
+      document.removeEventListener('fullscreenchange', onFull)
+    }
+  }, [])
+  const faded = props.fading && Date.now() - touchedAt > FADE_AFTER_MS
+  return (
+    <div class={faded ? 'controls faded' : 'controls'} role="group" aria-label={t.room.controls}>
+      <LanguageSwitch />
+      {canBeFull() && (
+        <button type="button" class="button" onClick={toggleFull}>
+          <Icon name="full" />
+          {full ? t.room.leaveFullScreen : t.room.fullScreen}
+        </button>
+      )}
+    </div>
+  )
+}
+
+const model = new RoomModel(takeLink('room'), savedLang())
+expose(
+  'room',
+  () => ({
+    stage: model.stage,
+    session: model.viewer?.state ?? 'idle',
+    events: model.events?.state ?? 'idle',
+    lesson: model.lesson?.id ?? null,
+    publishing: model.lesson?.publishing ?? null,
+    generation: model.viewer?.generation ?? 0,
+    flowing: model.flowing,
+  }),
+  () => model.viewer?.peer ?? null,
+)
+model.start()
+stayAwake()
+fullWhenAllowed()
+addEventListener('pagehide', () => void model.end())
+// A page that comes back from the browser's cache has given up its place; begin afresh.
+addEventListener('pageshow', (event) => {
+  if (event.persisted) location.reload()
+})
+// A new link opened in this very tab changes only the fragment, which loads nothing by itself.
+addEventListener('hashchange', () => location.reload())
+show(<RoomPage model={model} />, (t) => t.room.title)

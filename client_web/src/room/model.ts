@@ -1,0 +1,152 @@
+/*
+ * A room's page apart from its screen: the link, the events and the media session together.
+ *
+ * Lives here: which lesson is watched, and what is known of it. What must not: elements and words.
+ */
+import { EventsSocket } from '../events/socket'
+import type { LessonInfo } from '../events/wire'
+import { Observable } from '../observable'
+import { socketUrl } from '../api'
+import type { Lang } from '../i18n'
+import type { Link } from '../token'
+import { WhepViewer, type SlotMedia } from '../webrtc/whep'
+import { stageOf, type Stage } from './stage'
+
+/** A voice sends fifty packets a second; this long without any byte is a stop. */
+const FLOW_LIMIT_MS = 3_500
+
+export interface Shown {
+  voice: MediaStreamTrack | null
+  talkVoice: MediaStreamTrack | null
+  camera: MediaStreamTrack | null
+  screen: MediaStreamTrack | null
+}
+
+export class RoomModel extends Observable {
+  readonly events: EventsSocket | null
+  #viewer: WhepViewer | null = null
+  #watched: string | null = null
+  #lastLesson: LessonInfo | null = null
+  #hasFlowed = false
+
+  constructor(
+    private readonly link: Link | null,
+    lang: Lang,
+  ) {
+    super()
+    this.events =
+      link === null
+        ? null
+        : new EventsSocket({
+            url: socketUrl(location.origin, '/events'),
+            token: link.token,
+            page: 'room',
+            lang,
+            lesson: link.lesson,
+          })
+    this.events?.onChange(() => this.#follow())
+    addEventListener('online', () => this.nudge())
+  }
+
+  get viewer(): WhepViewer | null {
+    return this.#viewer
+  }
+
+  /** The lesson as last told, kept while the server is away. */
+  get lesson(): LessonInfo | null {
+    return this.events?.lesson ?? this.#lastLesson
+  }
+
+  get flowing(): boolean {
+    return [...(this.#viewer?.slots.values() ?? [])].some((slot) => isFresh(slot, FLOW_LIMIT_MS))
+  }
+
+  get stage(): Stage {
+    const { lesson, events } = this
+    const viewer = this.#viewer
+    const status = viewer?.problem?.status ?? null
+    return stageOf({
+      hasLink: this.link !== null,
+      refused: events?.state === 'refused' || status === 401 || status === 403,
+      events: events?.state ?? 'idle',
+      media: viewer?.state ?? 'idle',
+      mediaStatus: status,
+      unreachable: viewer?.unreachable ?? events?.state === 'waiting',
+      flowing: this.flowing,
+      hasFlowed: this.#hasFlowed,
+      lesson,
+    })
+  }
+
+  /** Milliseconds since 1970 of the next attempt, or null when none is pending. */
+  get retryAt(): number | null {
+    return this.#viewer?.retryAt ?? this.events?.retryAt ?? null
+  }
+
+  /** The tracks worth showing now; null for a slot with nothing to see. */
+  get shown(): Shown {
+    const slots = this.#viewer?.slots
+    const sources = this.events?.state === 'open' ? this.lesson?.sources : undefined
+    const picture = (name: 'camera' | 'screen'): MediaStreamTrack | null => {
+      const slot = slots?.get(name)
+      if (slot === undefined || slot.frames === 0) return null
+      // Without word from the server the pictures themselves must do; slides come rarely.
+      const on = sources?.includes(name) ?? isFresh(slot, name === 'screen' ? 30_000 : 6_000)
+      return on ? slot.track : null
+    }
+    return {
+      voice: slots?.get('voice')?.track ?? null,
+      talkVoice: slots?.get('talk-voice')?.track ?? null,
+      camera: picture('camera'),
+      screen: picture('screen'),
+    }
+  }
+
+  start(): void {
+    this.events?.start()
+    this.#follow()
+  }
+
+  nudge(): void {
+    this.events?.nudge()
+    this.#viewer?.nudge()
+  }
+
+  /** The page is closing: free the place at the relay. */
+  async end(): Promise<void> {
+    this.events?.close()
+    await this.#viewer?.end()
+  }
+
+  #follow(): void {
+    const known = this.events?.lesson ?? null
+    const wanted = this.link?.lesson ?? known?.id ?? this.#watched
+    if (known !== null) this.#lastLesson = known
+    if (wanted !== null && wanted !== this.#watched) this.#watch(wanted)
+    const over = known?.state === 'ended' || known?.state === 'published'
+    if (over && !this.flowing) void this.#viewer?.end()
+    this.#viewer?.expect(known?.publishing === true)
+    this.changed()
+  }
+
+  #watch(lesson: string): void {
+    void this.#viewer?.end()
+    const token = this.link?.token ?? ''
+    const viewer = new WhepViewer({
+      endpoint: () => ({ url: `${location.origin}/whep/${lesson}`, token }),
+    })
+    this.#watched = lesson
+    this.#hasFlowed = false
+    this.#viewer = viewer
+    viewer.onChange(() => {
+      if (this.#viewer !== viewer) return
+      if (this.flowing) this.#hasFlowed = true
+      this.changed()
+    })
+    viewer.start()
+  }
+}
+
+function isFresh(slot: SlotMedia, limitMs: number): boolean {
+  return slot.heardAt !== null && Date.now() - slot.heardAt < limitMs
+}

@@ -1,0 +1,69 @@
+/*
+ * What a room's screen says, decided from what the page knows.
+ *
+ * Pure: facts in, the name of one stage out. Every combination of facts has a stage, so that the
+ * projector never shows nothing.
+ */
+import type { SocketState } from '../events/socket'
+import type { LessonState } from '../events/wire'
+import type { WhepState } from '../webrtc/whep'
+
+export type Stage =
+  | 'no-link'
+  | 'expired'
+  | 'connecting'
+  | 'waiting'
+  | 'starting'
+  | 'watching'
+  | 'paused'
+  | 'reconnecting'
+  | 'unreachable'
+  | 'ended'
+  | 'full'
+
+export interface Facts {
+  hasLink: boolean
+  /** The server refused the link, by events or by media. */
+  refused: boolean
+  events: SocketState
+  media: WhepState
+  /** HTTP status of the last refusal of the media session, or null. */
+  mediaStatus: number | null
+  /** The last attempt at the media session had no answer. */
+  unreachable: boolean
+  /** Voice or pictures came within the last seconds. */
+  flowing: boolean
+  /** Media has come before in this lesson, since the page was opened. */
+  hasFlowed: boolean
+  /** As the server last said; null while unknown. */
+  lesson: { state: LessonState; publishing: boolean } | null
+}
+
+/** A relay that has no place or is not ready; it says when to come back. */
+const BUSY = [429, 503]
+
+export function stageOf(facts: Facts): Stage {
+  const { lesson } = facts
+  if (!facts.hasLink) return 'no-link'
+  if (facts.flowing) return 'watching'
+  if (lesson?.state === 'ended' || lesson?.state === 'published') return 'ended'
+  if (facts.refused) return 'expired'
+  const connected = facts.media === 'live'
+  if (!connected) {
+    if (facts.unreachable && facts.events !== 'open') return 'unreachable'
+    // The relay may not have heard of the lesson yet.
+    if (facts.mediaStatus === 404) return 'waiting'
+    if (facts.mediaStatus !== null && BUSY.includes(facts.mediaStatus)) return 'full'
+    if (facts.media !== 'recovering') return 'connecting'
+    return lesson !== null && !lesson.publishing && facts.events === 'open'
+      ? idleStage(facts)
+      : 'reconnecting'
+  }
+  if (lesson?.publishing === true) return facts.hasFlowed ? 'reconnecting' : 'starting'
+  return idleStage(facts)
+}
+
+/** Nobody publishes: the teacher has not begun, or was cut off. */
+function idleStage(facts: Facts): Stage {
+  return facts.lesson?.state === 'live' || facts.hasFlowed ? 'paused' : 'waiting'
+}

@@ -1,0 +1,296 @@
+/*
+ * During the lesson: an unmistakable state, the few buttons that are needed, and a careful end.
+ */
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { Problem, Unreachable } from '../http'
+import { duration, useMessages } from '../i18n'
+import { useNow } from '../ui/hooks'
+import { Icon, type IconName } from '../ui/icons'
+import { Notice } from '../ui/shell'
+import { DeviceHelp, Fault } from './prepare'
+import { Level, Pickers, Preview } from './preview'
+import type { Studio } from './studio'
+
+export function Live(props: { studio: Studio }) {
+  const t = useMessages()
+  const { studio } = props
+  useNow()
+  return (
+    <>
+      <Banner studio={studio} />
+      <Troubles studio={studio} />
+      <div class="studio">
+        <section class="card look" aria-label={t.teach.picture}>
+          <Preview studio={studio} />
+          <Level studio={studio} live={true} />
+          <DeviceHelp studio={studio} />
+          <details>
+            <summary>
+              <Icon name="gear" />
+              {t.teach.devices}
+            </summary>
+            <Pickers studio={studio} />
+          </details>
+        </section>
+        <div class="side">
+          <Buttons studio={studio} />
+          <Invite studio={studio} />
+          <Stop studio={studio} />
+        </div>
+      </div>
+    </>
+  )
+}
+
+function Banner(props: { studio: Studio }) {
+  const t = useMessages()
+  const { studio } = props
+  const state = studio.publisher?.state ?? 'connecting'
+  const info = studio.info
+  const startedAt = info?.started_at ?? studio.lesson?.started_at ?? null
+  const seconds = startedAt === null ? 0 : studio.events.serverNow / 1000 - startedAt
+  const look = state === 'live' ? 'on' : state === 'failed' ? 'off' : 'trying'
+  const words = {
+    idle: t.teach.connecting,
+    connecting: t.teach.connecting,
+    live: t.teach.live,
+    recovering: t.teach.recovering,
+    failed: t.teach.failed,
+    ended: t.teach.ending,
+  }[state]
+  const recording = info?.recording
+  return (
+    <section class={`banner ${look}`}>
+      <p class="state" role="status">
+        <span class="dot" aria-hidden="true" />
+        {words}
+      </p>
+      <p class="fact" aria-label={t.teach.clock}>
+        <span class="figure">{duration(seconds)}</span>
+      </p>
+      <p class="fact" role="status">
+        <Icon name="rooms" />
+        {t.teach.rooms(info?.rooms ?? studio.lesson?.rooms ?? 0)}
+      </p>
+      <p class={`fact recording ${recording?.state ?? 'unknown'}`} role="status">
+        <Icon name={recording?.state === 'recording' ? 'tick' : 'warning'} />
+        {t.teach.recording[recording?.state ?? 'unknown']}
+        {recording?.state === 'recording' && (
+          <span class="figure" aria-hidden="true">
+            {duration(recording.seconds)}
+          </span>
+        )}
+      </p>
+    </section>
+  )
+}
+
+/** Only what the teacher should know now; most of the time nothing. */
+function Troubles(props: { studio: Studio }) {
+  const t = useMessages()
+  const { studio } = props
+  const publisher = studio.publisher
+  const recording = studio.info?.recording
+  const problem = publisher?.problem ?? null
+  const state = publisher?.state
+  const wait = publisher?.retryAt ? Math.ceil((publisher.retryAt - Date.now()) / 1000) : 0
+  return (
+    <>
+      <Fault studio={studio} />
+      {state === 'recovering' && problem?.status !== 409 && (
+        <Notice kind="warning" title={t.teach.recovering}>
+          <p>
+            {t.teach.recoveringText} {wait > 0 && <span>{t.teach.retryIn(wait)}</span>}
+          </p>
+        </Notice>
+      )}
+      {state === 'connecting' && publisher?.unreachable === true && (
+        <Notice kind="warning" title={t.common.cannotReach}>
+          <p>{t.common.cannotReachFix}</p>
+        </Notice>
+      )}
+      {state !== 'live' && problem?.status === 409 && (
+        <Notice kind="warning" title={t.teach.taken}>
+          {problem.fix !== '' && <p>{problem.fix}</p>}
+        </Notice>
+      )}
+      {state === 'failed' && (
+        <Notice kind="bad" title={t.teach.failed}>
+          <p>
+            {problem?.detail} {problem?.fix}
+          </p>
+          <button type="button" class="button" onClick={() => publisher?.start()}>
+            {t.teach.tryAgain}
+          </button>
+        </Notice>
+      )}
+      {recording?.state === 'failing' && (
+        <Notice kind="bad" title={t.teach.recording.failing}>
+          <p>
+            {recording.detail} {t.teach.recording.failingText}
+          </p>
+        </Notice>
+      )}
+    </>
+  )
+}
+
+function Buttons(props: { studio: Studio }) {
+  const t = useMessages()
+  const { studio } = props
+  const canShare = 'getDisplayMedia' in navigator.mediaDevices
+  const { muted, sharing, cameraOn } = studio
+  return (
+    <section class="card">
+      <div class="buttons">
+        <Big
+          icon={muted ? 'microphoneOff' : 'microphone'}
+          words={muted ? t.teach.unmute : t.teach.mute}
+          strange={muted}
+          press={() => studio.mute(!muted)}
+        />
+        <Big
+          icon={sharing ? 'screenOff' : 'screen'}
+          words={sharing ? t.teach.stopShare : t.teach.share}
+          strange={sharing}
+          disabled={!canShare}
+          press={() => void (sharing ? studio.stopSharing() : studio.share())}
+        />
+        {studio.devices.camera !== null && (
+          <Big
+            icon={cameraOn ? 'camera' : 'cameraOff'}
+            words={cameraOn ? t.teach.hideCamera : t.teach.showCamera}
+            strange={!cameraOn}
+            press={() => void studio.showCamera(!cameraOn)}
+          />
+        )}
+      </div>
+      <p class="hint" role="status">
+        {!canShare && t.teach.shareUnsupported}
+        {sharing && t.teach.sharing}
+        {studio.shareFault && t.teach.shareFailed}
+      </p>
+    </section>
+  )
+}
+
+/** `strange`: the state that the teacher should not forget about. */
+function Big(props: {
+  icon: IconName
+  words: string
+  strange: boolean
+  disabled?: boolean
+  press: () => void
+}) {
+  return (
+    <button
+      type="button"
+      class={props.strange ? 'button big strange' : 'button big'}
+      disabled={props.disabled === true}
+      onClick={props.press}
+    >
+      <Icon name={props.icon} />
+      {props.words}
+    </button>
+  )
+}
+
+function Invite(props: { studio: Studio }) {
+  const t = useMessages()
+  const [url, setUrl] = useState<string | null>(null)
+  const [fault, setFault] = useState<string | null>(null)
+  const [copied, setCopied] = useState(false)
+  const field = useRef<HTMLInputElement>(null)
+  const make = async (): Promise<void> => {
+    setFault(null)
+    try {
+      setUrl((await props.studio.api.invite(props.studio.lesson?.id ?? '')).url)
+    } catch (error) {
+      if (error instanceof Problem) setFault(`${error.detail} ${error.fix}`)
+      else if (error instanceof Unreachable) setFault(t.common.cannotReach)
+      else throw error
+    }
+  }
+  const copy = async (): Promise<void> => {
+    field.current?.select()
+    // Without https there is no clipboard; the link stays selected, to be copied by hand.
+    await (navigator.clipboard as Clipboard | undefined)?.writeText(url ?? '')
+    setCopied(true)
+  }
+  return (
+    <details class="card invite">
+      <summary>
+        <Icon name="link" />
+        {t.teach.invite}
+      </summary>
+      <p>{t.teach.inviteText}</p>
+      {url === null ? (
+        <button type="button" class="button" onClick={() => void make()}>
+          {t.teach.inviteMake}
+        </button>
+      ) : (
+        <div class="row">
+          <input ref={field} type="text" readOnly value={url} aria-label={t.teach.invite} />
+          <button type="button" class="button" onClick={() => void copy()}>
+            {copied ? t.teach.copied : t.teach.copy}
+          </button>
+        </div>
+      )}
+      <p class="hint" role="status">
+        {fault}
+      </p>
+    </details>
+  )
+}
+
+/** Asks in its own place, not in a window: nothing is covered, and Escape means "no". */
+function Stop(props: { studio: Studio }) {
+  const t = useMessages()
+  const { studio } = props
+  const [asking, ask] = useState(false)
+  const no = useRef<HTMLButtonElement>(null)
+  const stop = useRef<HTMLButtonElement>(null)
+  const first = useRef(true)
+  useEffect(() => {
+    // Focus follows the question and its answer, but must not jump when the page appears.
+    if (!first.current) (asking ? no : stop).current?.focus()
+    first.current = false
+  }, [asking])
+  if (studio.phase === 'ending') return <p role="status">{t.teach.ending}</p>
+  if (!asking)
+    return (
+      <button ref={stop} type="button" class="button danger big" onClick={() => ask(true)}>
+        <Icon name="stop" />
+        {t.teach.stop}
+      </button>
+    )
+  return (
+    <div
+      class="card asking"
+      role="group"
+      aria-labelledby="stop-question"
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') ask(false)
+      }}
+    >
+      <p id="stop-question">
+        <strong>{t.teach.stopAsk}</strong>
+      </p>
+      <div class="row">
+        <button
+          type="button"
+          class="button danger solid"
+          onClick={() => {
+            ask(false)
+            void studio.end()
+          }}
+        >
+          {t.teach.stopYes}
+        </button>
+        <button ref={no} type="button" class="button" onClick={() => ask(false)}>
+          {t.teach.stopNo}
+        </button>
+      </div>
+    </div>
+  )
+}

@@ -1,0 +1,108 @@
+/*
+ * The teaching page: look at yourself, press one button, teach.
+ */
+import '../ui/base.css'
+import './teach.css'
+import { useEffect } from 'preact/hooks'
+import { expose } from '../debug'
+import { savedLang, useMessages } from '../i18n'
+import { takeLink } from '../token'
+import { useObservable } from '../ui/hooks'
+import { NoLink, Notice, Shell, show } from '../ui/shell'
+import { Icon } from '../ui/icons'
+import { Live } from './live'
+import { Prepare } from './prepare'
+import { Studio } from './studio'
+
+function TeachPage(props: { studio: Studio | null }) {
+  const t = useMessages()
+  const { studio } = props
+  useObservable(studio)
+  useEffect(() => {
+    // A closed tab in the middle of a lesson is nearly always a slip of the hand.
+    const ask = (event: BeforeUnloadEvent): void => {
+      if (studio?.phase === 'live' && studio.publisher?.state === 'live') event.preventDefault()
+    }
+    addEventListener('beforeunload', ask)
+    return () => removeEventListener('beforeunload', ask)
+  }, [studio])
+  const links = <a href="/library">{t.library.title}</a>
+  if (studio === null)
+    return (
+      <Shell title={t.teach.title} links={links}>
+        <NoLink expired={false} />
+      </Shell>
+    )
+  if (studio.events.state === 'refused' && studio.phase === 'preparing')
+    return (
+      <Shell title={t.teach.title} links={links}>
+        <NoLink expired={true} />
+      </Shell>
+    )
+  switch (studio.phase) {
+    case 'preparing':
+    case 'starting':
+      return (
+        <Shell title={t.teach.hello(studio.name)} links={links}>
+          <Prepare studio={studio} />
+        </Shell>
+      )
+    case 'live':
+    case 'ending':
+      return (
+        <Shell title={studio.lesson?.title ?? t.teach.title}>
+          <Live studio={studio} />
+        </Shell>
+      )
+    case 'ended':
+      return (
+        <Shell title={t.teach.ended} links={links}>
+          <Ended studio={studio} />
+        </Shell>
+      )
+  }
+}
+
+function Ended(props: { studio: Studio }) {
+  const t = useMessages()
+  const { studio } = props
+  return (
+    <div class="ended">
+      <Notice kind="info" title={studio.lesson?.title ?? ''} icon="tick">
+        <p>{studio.endedElsewhere ? t.teach.endedElsewhere : t.teach.endedText}</p>
+      </Notice>
+      <p class="row">
+        <a class="button primary" href="/library">
+          <Icon name="play" />
+          {t.teach.toLibrary}
+        </a>
+        <button type="button" class="button" onClick={() => studio.again()}>
+          {t.teach.another}
+        </button>
+      </p>
+    </div>
+  )
+}
+
+const link = takeLink('teach')
+const studio = link === null ? null : new Studio(link, savedLang())
+expose(
+  'teach',
+  () => ({
+    phase: studio?.phase ?? 'no-link',
+    session: studio?.publisher?.state ?? 'idle',
+    events: studio?.events.state ?? 'idle',
+    devices: studio?.devices.state ?? 'idle',
+    lesson: studio?.lesson?.id ?? null,
+    sharing: studio?.sharing ?? false,
+    muted: studio?.muted ?? false,
+    generation: studio?.publisher?.generation ?? 0,
+    recording: studio?.info?.recording.state ?? null,
+    rooms: studio?.info?.rooms ?? null,
+  }),
+  () => studio?.publisher?.peer ?? null,
+)
+for (const name of ['pointerdown', 'keydown']) addEventListener(name, () => studio?.meter.wake())
+addEventListener('hashchange', () => location.reload())
+show(<TeachPage studio={studio} />, (t) => t.teach.title)
+void studio?.open()

@@ -1,0 +1,162 @@
+/*
+ * Before the lesson: picture, sound, which lesson, and the one large button.
+ */
+import { useState } from 'preact/hooks'
+import { dayAndTime, dayOf, useLanguage } from '../i18n'
+import { Problem } from '../http'
+import { useNow } from '../ui/hooks'
+import { Notice } from '../ui/shell'
+import type { DeviceState } from './devices'
+import { Level, Pickers, Preview } from './preview'
+import type { Studio } from './studio'
+
+/** The choice that stands for "a new lesson now"; no lesson has this id. */
+const NEW = ''
+
+export function Prepare(props: { studio: Studio }) {
+  const { t, lang } = useLanguage()
+  const { studio } = props
+  useNow()
+  const [picked, pick] = useState<string | null>(null)
+  const [ownTitle, setTitle] = useState<string | null>(null)
+  const title = ownTitle ?? t.teach.titleFor(dayOf(Date.now(), lang))
+  const lessons = studio.lessons ?? []
+  // Running ones first, then the next planned: most often the first is the right one.
+  const sorted = [...lessons].sort(
+    (one, other) =>
+      Number(other.state === 'live') - Number(one.state === 'live') ||
+      (one.planned_at ?? Infinity) - (other.planned_at ?? Infinity),
+  )
+  const choice = picked ?? sorted[0]?.id ?? NEW
+  const lesson = sorted.find((one) => one.id === choice)
+  const ready = studio.devices.state === 'ready'
+  const starting = studio.phase === 'starting'
+  const titled = choice !== NEW || title.trim() !== ''
+  const press = (event: Event): void => {
+    event.preventDefault()
+    if (ready && titled) void studio.goLive(lesson ? { id: lesson.id } : { title: title.trim() })
+  }
+  return (
+    <>
+      <p class="lead">{t.teach.readyLead}</p>
+      <form class="studio" onSubmit={press}>
+        <section class="card look" aria-label={t.teach.picture}>
+          <Preview studio={studio} />
+          <DeviceHelp studio={studio} />
+          {ready && (
+            <>
+              <Level studio={studio} live={false} />
+              <Pickers studio={studio} />
+            </>
+          )}
+        </section>
+        <section class="card choose">
+          <Fault studio={studio} />
+          <fieldset>
+            <legend>
+              <h2>{t.teach.plannedLegend}</h2>
+            </legend>
+            <div class="lessons">
+              {sorted.map((one) => (
+                <label class="choice">
+                  <input
+                    type="radio"
+                    name="lesson"
+                    checked={one.id === choice}
+                    onChange={() => pick(one.id)}
+                  />
+                  <span>
+                    <strong>{one.title}</strong>
+                    <small>
+                      {one.state === 'live'
+                        ? t.teach.liveNow
+                        : one.planned_at !== null &&
+                          t.teach.plannedAt(dayAndTime(one.planned_at * 1000, lang))}
+                    </small>
+                  </span>
+                </label>
+              ))}
+              <label class="choice">
+                <input
+                  type="radio"
+                  name="lesson"
+                  checked={choice === NEW}
+                  onChange={() => pick(NEW)}
+                />
+                <span>
+                  <strong>{t.teach.startNow}</strong>
+                </span>
+              </label>
+            </div>
+          </fieldset>
+          {choice === NEW && (
+            <label class="field">
+              <span>{t.teach.lessonTitle}</span>
+              <input
+                type="text"
+                maxLength={200}
+                value={title}
+                aria-invalid={!titled}
+                onInput={(event) => setTitle(event.currentTarget.value)}
+              />
+              {!titled && <span class="hint">{t.teach.titleMissing}</span>}
+            </label>
+          )}
+          <button type="submit" class="go" disabled={!ready || starting || !titled}>
+            <span class="dot" aria-hidden="true" />
+            {starting
+              ? t.teach.starting
+              : lesson?.state === 'live'
+                ? t.teach.continueLive
+                : t.teach.goLive}
+          </button>
+          <p class="hint">{t.teach.goLiveNote}</p>
+        </section>
+      </form>
+    </>
+  )
+}
+
+/** What to do when there is no microphone yet. */
+export function DeviceHelp(props: { studio: Studio }) {
+  const { t } = useLanguage()
+  const { devices } = props.studio
+  const state: DeviceState = devices.state
+  if (state === 'idle' || state === 'ready') return null
+  if (state === 'asking')
+    return (
+      <Notice kind="info" title={t.teach.asking} icon="camera">
+        {null}
+      </Notice>
+    )
+  const help = t.teach.problems[state]
+  return (
+    <Notice kind="warning" title={help.title}>
+      <ol>
+        {help.steps.map((step) => (
+          <li>{step}</li>
+        ))}
+      </ol>
+      {state !== 'insecure' && (
+        <button type="button" class="button" onClick={() => void devices.open()}>
+          {t.teach.tryAgain}
+        </button>
+      )}
+    </Notice>
+  )
+}
+
+export function Fault(props: { studio: Studio }) {
+  const { t } = useLanguage()
+  const { fault } = props.studio
+  if (fault === null) return null
+  const [title, fix] =
+    fault instanceof Problem
+      ? [fault.detail || t.common.somethingWrong, fault.fix]
+      : [t.common.cannotReach, t.common.cannotReachFix]
+  return (
+    <Notice kind="bad" title={title}>
+      {fix !== '' && <p>{fix}</p>}
+    </Notice>
+  )
+}

@@ -1,0 +1,311 @@
+/*
+ * A teacher's lesson apart from its screen: preparing, going live, staying live, ending.
+ *
+ * Lives here: the phases of the page, and what joins devices, publisher, events and API. What must
+ * not: elements and words. A reload in the middle of a lesson finds the lesson's id in this browser
+ * and goes on teaching without a press where the browser still allows camera and microphone.
+ */
+import { Api, socketUrl, type Lesson } from '../api'
+import { EventsSocket } from '../events/socket'
+import type { LessonInfo } from '../events/wire'
+import { Problem, Unreachable } from '../http'
+import type { Lang } from '../i18n'
+import { Observable } from '../observable'
+import { load, save, type Link } from '../token'
+import { VIDEO_CODECS, WhipPublisher } from '../webrtc/whip'
+import { Devices } from './devices'
+import { LevelMeter } from './meter'
+
+/**
+ * preparing: looking at oneself, choosing · starting: the button was pressed, the server is asked
+ * · live: publishing or trying to · ending · ended
+ */
+export type Phase = 'preparing' | 'starting' | 'live' | 'ending' | 'ended'
+
+const LIVE_KEY = 'classroom.teach.live'
+const LESSONS_EVERY_MS = 15_000
+/** While the control plane is away it is asked this often. */
+const RETRY_MS = 4_000
+
+export class Studio extends Observable {
+  readonly devices = new Devices()
+  readonly meter = new LevelMeter()
+  readonly api: Api
+  readonly #events: EventsSocket
+  #phase: Phase = 'preparing'
+  #lessons: Lesson[] | null = null
+  #lesson: Lesson | null = null
+  #publisher: WhipPublisher | null = null
+  #screen: MediaStreamTrack | null = null
+  #cameraOn = true
+  #endedElsewhere = false
+  #fault: Problem | Unreachable | null = null
+  #shareFault = false
+
+  constructor(
+    private readonly link: Link,
+    lang: Lang,
+  ) {
+    super()
+    this.api = new Api(location.origin, link.token)
+    this.#events = new EventsSocket({
+      url: socketUrl(location.origin, '/api/events'),
+      token: link.token,
+      page: 'teach',
+      lang,
+      lesson: null,
+    })
+    this.#events.onChange(() => this.#heard())
+    this.devices.onChange(() => this.#devicesChanged())
+    addEventListener('online', () => this.nudge())
+    addEventListener('pagehide', () => void this.#publisher?.end())
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  get events(): EventsSocket {
+    return this.#events
+  }
+
+  /** Lessons that can be taught: planned ones and the teacher's running ones; null: not known. */
+  get lessons(): Lesson[] | null {
+    return this.#lessons?.filter((one) => one.state === 'planned' || one.state === 'live') ?? null
+  }
+
+  get lesson(): Lesson | null {
+    return this.#lesson
+  }
+
+  /** What the server last told of the lesson being taught. */
+  get info(): LessonInfo | null {
+    return this.#events.lessons.find((one) => one.id === this.#lesson?.id) ?? null
+  }
+
+  get publisher(): WhipPublisher | null {
+    return this.#publisher
+  }
+
+  get sharing(): boolean {
+    return this.#screen !== null
+  }
+
+  get shareFault(): boolean {
+    return this.#shareFault
+  }
+
+  get muted(): boolean {
+    return this.devices.microphone?.enabled === false
+  }
+
+  get cameraOn(): boolean {
+    return this.#cameraOn && this.devices.camera !== null
+  }
+
+  /** Why the last thing that was asked of the control plane failed, or null. */
+  get fault(): Problem | Unreachable | null {
+    return this.#fault
+  }
+
+  get endedElsewhere(): boolean {
+    return this.#endedElsewhere
+  }
+
+  get name(): string {
+    return this.#events.name || this.link.claims.name
+  }
+
+  /** Open the devices and the lists; go on with a lesson that a reload interrupted. */
+  async open(): Promise<void> {
+    this.#events.start()
+    void this.#keepListing()
+    await this.devices.open()
+    const interrupted = load(LIVE_KEY)
+    if (interrupted !== null && this.devices.state === 'ready') await this.#resume(interrupted)
+  }
+
+  nudge(): void {
+    this.#events.nudge()
+    this.#publisher?.nudge()
+  }
+
+  /** Teach `choice`: a lesson of the list, or a new one with this title. */
+  async goLive(choice: { id: string } | { title: string }): Promise<void> {
+    if (this.#phase !== 'preparing') return
+    this.#to('starting')
+    this.#fault = null
+    try {
+      const id = 'id' in choice ? choice.id : (await this.api.create(choice.title)).id
+      await this.#publish(id)
+    } catch (error) {
+      this.#fault = asFault(error)
+      this.#to('preparing')
+    }
+  }
+
+  mute(muted: boolean): void {
+    if (this.devices.microphone !== null) this.devices.microphone.enabled = !muted
+    this.changed()
+  }
+
+  async showCamera(on: boolean): Promise<void> {
+    this.#cameraOn = on
+    this.changed()
+    await this.#publisher?.setCamera(on ? this.devices.camera : null)
+  }
+
+  async share(): Promise<void> {
+    this.#shareFault = false
+    try {
+      const stream = await navigator.mediaDevices.getDisplayMedia({
+        video: { frameRate: { max: 10 }, width: { max: 1920 }, height: { max: 1080 } },
+        audio: false,
+      })
+      const track = stream.getVideoTracks()[0] ?? null
+      // Fires when the person presses the browser's own "stop sharing".
+      track?.addEventListener('ended', () => void this.stopSharing())
+      this.#screen = track
+      await this.#publisher?.setScreen(track)
+    } catch (error) {
+      // Closing the browser's window of choices is a change of mind, not a fault.
+      this.#shareFault = !(error instanceof DOMException && error.name === 'NotAllowedError')
+    }
+    this.changed()
+  }
+
+  async stopSharing(): Promise<void> {
+    this.#screen?.stop()
+    this.#screen = null
+    this.changed()
+    await this.#publisher?.setScreen(null)
+  }
+
+  /** End the lesson for everyone. */
+  async end(): Promise<void> {
+    const lesson = this.#lesson
+    if (lesson === null || this.#phase !== 'live') return
+    this.#to('ending')
+    this.#fault = null
+    await this.stopSharing()
+    await this.#publisher?.end()
+    try {
+      await this.api.end(lesson.id)
+      this.#finish()
+    } catch (error) {
+      this.#fault = asFault(error)
+      // Media has stopped already; the control plane is asked again when the person presses again.
+      this.#to('live')
+    }
+  }
+
+  /** Back to the beginning for another lesson. */
+  again(): void {
+    this.#lesson = null
+    this.#publisher = null
+    this.#endedElsewhere = false
+    this.#cameraOn = true
+    this.#to('preparing')
+    void this.devices.open()
+  }
+
+  /** Go on with lesson `id`, however long the control plane takes to answer. */
+  async #resume(id: string): Promise<void> {
+    while (this.#phase === 'preparing') {
+      try {
+        const lesson = await this.api.lesson(id)
+        const over = lesson.state === 'ended' || lesson.state === 'published'
+        if (over) return save(LIVE_KEY, null)
+        await this.#publish(id)
+        return
+      } catch (error) {
+        this.#fault = asFault(error)
+        this.changed()
+        if (error instanceof Problem) return save(LIVE_KEY, null)
+        await pause(RETRY_MS)
+      }
+    }
+  }
+
+  async #publish(id: string): Promise<void> {
+    let started = await this.api.start(id)
+    save(LIVE_KEY, id)
+    this.#lesson = started.lesson
+    const publisher = new WhipPublisher(
+      {
+        endpoint: async (fresh) => {
+          if (fresh) started = await this.api.start(id)
+          return { url: started.whip, token: started.token }
+        },
+      },
+      codecChoice(),
+    )
+    await publisher.setVoice(this.devices.microphone)
+    await publisher.setCamera(this.cameraOn ? this.devices.camera : null)
+    publisher.onChange(() => this.changed())
+    this.#publisher = publisher
+    this.#fault = null
+    publisher.start()
+    this.#to('live')
+  }
+
+  #devicesChanged(): void {
+    const { camera, microphone } = this.devices
+    this.meter.follow(microphone)
+    void this.#publisher?.setVoice(microphone)
+    void this.#publisher?.setCamera(this.cameraOn ? camera : null)
+    this.changed()
+  }
+
+  #heard(): void {
+    const state = this.info?.state
+    if (this.#phase === 'live' && (state === 'ended' || state === 'published')) {
+      this.#endedElsewhere = true
+      void this.stopSharing()
+      void this.#publisher?.end()
+      this.#finish()
+    }
+    this.changed()
+  }
+
+  #finish(): void {
+    save(LIVE_KEY, null)
+    this.devices.close()
+    this.#to('ended')
+  }
+
+  async #keepListing(): Promise<void> {
+    for (;;) {
+      if (this.#phase === 'preparing') {
+        try {
+          this.#lessons = await this.api.lessons()
+          if (this.#fault instanceof Unreachable) this.#fault = null
+        } catch (error) {
+          this.#fault = asFault(error)
+        }
+        this.changed()
+      }
+      await pause(this.#fault === null ? LESSONS_EVERY_MS : RETRY_MS)
+    }
+  }
+
+  #to(phase: Phase): void {
+    this.#phase = phase
+    this.changed()
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** What a call of the API may throw; anything else is a bug and goes on. */
+function asFault(error: unknown): Problem | Unreachable {
+  if (error instanceof Problem || error instanceof Unreachable) return error
+  throw error
+}
+
+/** `/teach?codec=h264` puts one codec first, for measurements and for odd machines. */
+function codecChoice(): readonly string[] {
+  const wanted = new URLSearchParams(location.search).get('codec')?.toLowerCase() ?? ''
+  const first = VIDEO_CODECS.filter((name) => name.toLowerCase() === `video/${wanted}`)
+  return [...first, ...VIDEO_CODECS.filter((name) => !first.includes(name))]
+}

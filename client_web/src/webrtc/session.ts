@@ -1,0 +1,321 @@
+/*
+ * Keeps one WHIP or WHEP session alive: makes it, watches it, repairs it, makes it anew.
+ *
+ * Lives here: the state machine that publishing and watching share. What must not: which media is
+ * sent or received (whip.ts and whep.ts), and anything of the screen. The order of repair is: ICE
+ * restart through PATCH while the server still knows the session, so that it resumes; a new POST
+ * when it does not; with growing, spread waits in between, and without end for a room.
+ */
+import { Backoff } from '../backoff'
+import { Problem, Unreachable } from '../http'
+import { Observable } from '../observable'
+import { Sleeper } from '../sleeper'
+import { SessionResource, type Endpoint } from './resource'
+
+export type { Endpoint } from './resource'
+
+/**
+ * idle: not begun · connecting: first attempt · live: media can flow · recovering: was live, and
+ * is being repaired · failed: refused, a person must do something (a stubborn session still tries
+ * every 30 s) · ended: by us.
+ */
+export type SessionState = 'idle' | 'connecting' | 'live' | 'recovering' | 'failed' | 'ended'
+
+export interface SessionOptions {
+  /** Where to POST. `fresh` asks for a new token after the last one was refused. */
+  endpoint(fresh: boolean): Endpoint | Promise<Endpoint>
+}
+
+type Health = 'good' | 'lost' | 'dead'
+
+const LOOK_EVERY_MS = 1_000
+/** DTLS over a link of 800 ms round trips with loss takes a dozen round trips. */
+const CONNECT_LIMIT_MS = 20_000
+const RESTART_LIMIT_MS = 8_000
+const REFUSED_WAIT_MS = 30_000
+const LONGEST_PATIENCE_MS = 30_000
+
+export abstract class MediaSession extends Observable {
+  #state: SessionState = 'idle'
+  #peer: RTCPeerConnection | null = null
+  #resource: SessionResource | null = null
+  #stats: RTCStatsReport | null = null
+  #problem: Problem | null = null
+  #unreachable = false
+  #retryAt: number | null = null
+  #running = false
+  #generation = 0
+  #progress: number | null = 0
+  #movedAt = 0
+  #patience: number
+  readonly #stop = new AbortController()
+  readonly #sleeper = new Sleeper()
+
+  /**
+   * `patienceMs`: how long announced media may stand still before it counts as lost.
+   * `stubborn`: go on trying after a refusal.
+   */
+  protected constructor(
+    private readonly options: SessionOptions,
+    private readonly patienceMs: number,
+    private readonly stubborn: boolean,
+  ) {
+    super()
+    this.#patience = patienceMs
+  }
+
+  /** Add the transceivers, in the order that the server expects. */
+  protected abstract prepare(peer: RTCPeerConnection): void
+
+  /** A count that grows while media moves, or null when none is expected now. */
+  protected abstract progress(stats: RTCStatsReport): number | null
+
+  get state(): SessionState {
+    return this.#state
+  }
+
+  /** The present connection; a new one after a new POST, so do not keep it. */
+  get peer(): RTCPeerConnection | null {
+    return this.#peer
+  }
+
+  /** The statistics of the last look, at most about 1 s old while live. */
+  get stats(): RTCStatsReport | null {
+    return this.#stats
+  }
+
+  /** Why the server last refused, or null. */
+  get problem(): Problem | null {
+    return this.#problem
+  }
+
+  /** The last attempt had no answer at all: the network or the server is away. */
+  get unreachable(): boolean {
+    return this.#unreachable
+  }
+
+  /** When the next attempt is due (Date.now() milliseconds), or null. */
+  get retryAt(): number | null {
+    return this.#retryAt
+  }
+
+  /** How many sessions were made so far. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** Begin, or try again now after a failure or while waiting for the next attempt. */
+  start(): void {
+    if (!this.#running && !this.#stop.signal.aborted) void this.#run()
+    else this.nudge()
+  }
+
+  /** Do not wait for the next attempt: the network came back. */
+  nudge(): void {
+    this.#sleeper.wake()
+  }
+
+  /** End for good, and tell the server. Resolves when it was told or cannot be. */
+  async end(): Promise<void> {
+    if (this.#state === 'ended') return
+    this.#stop.abort()
+    this.#to('ended')
+    await this.#drop()
+  }
+
+  async #run(): Promise<void> {
+    const backoff = new Backoff()
+    const stop = this.#stop.signal
+    let fresh = false
+    this.#running = true
+    while (!stop.aborted) {
+      this.#retryAt = null
+      this.#to(this.#generation === 0 ? 'connecting' : 'recovering')
+      let wait: number
+      try {
+        await this.#open(fresh)
+        fresh = false
+        this.#problem = null
+        this.#unreachable = false
+        this.#to('live')
+        const since = Date.now()
+        await this.#watch()
+        if (Date.now() - since > 10_000) backoff.reset()
+        wait = backoff.next()
+      } catch (error) {
+        if (stop.aborted) return
+        wait = backoff.next()
+        this.#unreachable = error instanceof Unreachable
+        if (!(error instanceof Problem) && !this.#unreachable) console.error(error)
+        if (error instanceof Problem) {
+          this.#problem = error
+          const renewed = fresh
+          fresh = error.status === 401 || error.status === 403
+          wait = Math.max(wait, (error.retryAfter ?? 0) * 1000)
+          // A token may have run out during the lesson: one attempt with a new one comes first.
+          if (isFinal(error) && (renewed || !fresh)) {
+            wait = REFUSED_WAIT_MS
+            this.#to('failed')
+            if (!this.stubborn) {
+              void this.#drop()
+              this.#running = false
+              return
+            }
+          }
+        }
+      }
+      // Telling a server that is away takes long; the next attempt does not wait for it.
+      void this.#drop()
+      if (stop.aborted) return
+      this.#retryAt = Date.now() + wait
+      this.changed()
+      await this.#sleeper.sleep(wait, stop)
+    }
+  }
+
+  /** POST an offer and wait until the media path stands. */
+  async #open(fresh: boolean): Promise<void> {
+    const stop = this.#stop.signal
+    const endpoint = await this.options.endpoint(fresh)
+    const peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
+    this.#peer = peer
+    this.prepare(peer)
+    const offer = await peer.createOffer()
+    await peer.setLocalDescription(offer)
+    // The relay is ICE-lite: it learns our addresses from our checks, so no candidate is awaited.
+    const resource = await SessionResource.create(endpoint, offer.sdp ?? '', stop)
+    this.#resource = resource
+    if (stop.aborted) return await this.#drop()
+    if (resource.iceServers.length > 0) peer.setConfiguration({ iceServers: resource.iceServers })
+    await peer.setRemoteDescription({ type: 'answer', sdp: resource.sdp })
+    this.#generation += 1
+    this.#progress = 0
+    this.#movedAt = Date.now()
+    this.changed()
+    const connected = await this.#until(
+      () => peer.connectionState === 'connected',
+      CONNECT_LIMIT_MS,
+    )
+    if (!connected && !stop.aborted) throw new Unreachable('no media path to the server')
+  }
+
+  /** Look every second, repair what can be; returns when a new session must be made. */
+  async #watch(): Promise<void> {
+    const stop = this.#stop.signal
+    const backoff = new Backoff()
+    while (!stop.aborted) {
+      await this.#sleeper.sleep(LOOK_EVERY_MS, stop)
+      const health = await this.#look()
+      if (stop.aborted || health === 'dead') return
+      if (health === 'good') {
+        if (this.#state === 'recovering') this.#recovered()
+        backoff.reset()
+        this.changed()
+        continue
+      }
+      this.#to('recovering')
+      try {
+        const before = this.#progress
+        await this.#restart()
+        if (stop.aborted) return
+        this.#unreachable = false
+        const good = await this.#until(() => this.#isRepaired(before), RESTART_LIMIT_MS)
+        if (!good) return this.#loosen()
+        this.#recovered()
+      } catch (error) {
+        if (stop.aborted || !(error instanceof Unreachable)) return
+        this.#unreachable = true
+        // The server may only be out of reach for now and still keep the session.
+        const wait = backoff.next()
+        this.#retryAt = Date.now() + wait
+        this.changed()
+        await this.#sleeper.sleep(wait, stop)
+        this.#retryAt = null
+      }
+    }
+  }
+
+  async #restart(): Promise<void> {
+    const peer = this.#peer
+    const resource = this.#resource
+    if (peer === null || resource === null) throw new Error('nothing to restart')
+    const offer = await peer.createOffer({ iceRestart: true })
+    await peer.setLocalDescription(offer)
+    const answer = await resource.restart(offer.sdp ?? '', this.#stop.signal)
+    if (peer.signalingState !== 'have-local-offer') return
+    await peer.setRemoteDescription({ type: 'answer', sdp: answer })
+    this.#movedAt = Date.now()
+  }
+
+  /** Whether the path stands again, and media moved past `before` where media is expected. */
+  async #isRepaired(before: number | null): Promise<boolean> {
+    if ((await this.#look()) !== 'good') return false
+    const ice = this.#peer?.iceConnectionState
+    if (ice !== 'connected' && ice !== 'completed') return false
+    return this.#progress === null || this.#progress !== before
+  }
+
+  #recovered(): void {
+    this.#retryAt = null
+    this.#unreachable = false
+    this.#to('live')
+  }
+
+  /** Media that is announced but never comes must not make us knock ever faster. */
+  #loosen(): void {
+    this.#patience = Math.min(this.#patience * 2, LONGEST_PATIENCE_MS)
+  }
+
+  async #look(): Promise<Health> {
+    const peer = this.#peer
+    if (peer === null || peer.signalingState === 'closed') return 'dead'
+    if (isOver(peer)) return 'dead'
+    const stats = await peer.getStats()
+    this.#stats = stats
+    const now = Date.now()
+    const progress = this.progress(stats)
+    if (progress === null || progress !== this.#progress) this.#movedAt = now
+    if (progress !== null && progress !== this.#progress) this.#patience = this.patienceMs
+    this.#progress = progress
+    const ice = peer.iceConnectionState
+    if (ice === 'disconnected' || ice === 'failed') return 'lost'
+    return now - this.#movedAt >= this.#patience ? 'lost' : 'good'
+  }
+
+  /** Poll `test` five times a second for `limitMs`; true as soon as it holds. */
+  async #until(test: () => boolean | Promise<boolean>, limitMs: number): Promise<boolean> {
+    const end = Date.now() + limitMs
+    const stop = this.#stop.signal
+    while (!stop.aborted) {
+      if (await test()) return true
+      if (Date.now() >= end) return false
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+    return false
+  }
+
+  /** Let go of the connection, and end the session that the server may still hold. */
+  async #drop(): Promise<void> {
+    const resource = this.#resource
+    this.#resource = null
+    this.#peer?.close()
+    this.#stats = null
+    await resource?.remove()
+  }
+
+  #to(state: SessionState): void {
+    this.#state = state
+    this.changed()
+  }
+}
+
+/** Refusals that trying again does not change by itself. */
+function isFinal(problem: Problem): boolean {
+  return [400, 401, 403, 405, 406, 413, 415, 422].includes(problem.status)
+}
+
+/** Whether the encrypted transport is beyond repair by new ICE credentials. */
+function isOver(peer: RTCPeerConnection): boolean {
+  const state = peer.getTransceivers()[0]?.sender.transport?.state
+  return state === 'failed' || state === 'closed' || peer.connectionState === 'closed'
+}

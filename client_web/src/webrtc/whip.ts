@@ -1,0 +1,142 @@
+/*
+ * Publishing a lesson over WHIP (RFC 9725): voice, camera and screen of the teacher.
+ *
+ * Lives here: the slots of the offer, their encodings and codecs, and swapping tracks. What must
+ * not: devices, permission and anything of the screen.
+ *
+ * The offer always holds these sections in this order, so that nothing is negotiated again during
+ * a lesson. The relay maps them by kind and order of mid:
+ *
+ *   mid 0  audio  sendonly  voice   msid: the teacher's stream, shared with the camera (lip sync)
+ *   mid 1  video  sendonly  camera  msid: the teacher's stream; simulcast q, h, f
+ *   mid 2  video  sendonly  screen  msid: a stream of its own;  simulcast h, f; no track until shared
+ */
+import { MediaSession, type SessionOptions, type SessionState } from './session'
+
+export type WhipState = SessionState
+
+/** First is what the page sends if the relay takes it; the rest in order of preference. */
+export const VIDEO_CODECS = ['video/VP9', 'video/H264', 'video/VP8', 'video/AV1'] as const
+
+/** Temporal layers let the relay halve the picture rate for a weak link without a new layer. */
+const CAMERA_MODE = 'L1T3'
+const SCREEN_MODE = 'L1T2'
+
+export const CAMERA_ENCODINGS: readonly RTCRtpEncodingParameters[] = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 120_000, maxFramerate: 15 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 350_000, maxFramerate: 30 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_200_000, maxFramerate: 30 },
+]
+
+/** Slides stand still: few pictures a second, each of them sharp. */
+export const SCREEN_ENCODINGS: readonly RTCRtpEncodingParameters[] = [
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 250_000, maxFramerate: 5 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_200_000, maxFramerate: 10 },
+]
+
+/** Reports come back from the relay several times a second. */
+const PATIENCE_MS = 5_000
+
+export class WhipPublisher extends MediaSession {
+  #voice: MediaStreamTrack | null = null
+  #camera: MediaStreamTrack | null = null
+  #screen: MediaStreamTrack | null = null
+
+  /** `codecs`: the first of these that both sides know is sent. */
+  constructor(
+    options: SessionOptions,
+    private readonly codecs: readonly string[] = VIDEO_CODECS,
+  ) {
+    super(options, PATIENCE_MS, false)
+  }
+
+  /** Send this microphone, or silence for null. */
+  setVoice(track: MediaStreamTrack | null): Promise<void> {
+    this.#voice = track
+    return this.#replace(0, track)
+  }
+
+  /** Send this camera, or no picture for null. */
+  setCamera(track: MediaStreamTrack | null): Promise<void> {
+    this.#camera = track
+    return this.#replace(1, track)
+  }
+
+  /** Send this screen, or stop sending it for null. */
+  setScreen(track: MediaStreamTrack | null): Promise<void> {
+    // Sharp letters matter more than a smooth mouse.
+    if (track !== null) track.contentHint = 'text'
+    this.#screen = track
+    return this.#replace(2, track)
+  }
+
+  async #replace(slot: number, track: MediaStreamTrack | null): Promise<void> {
+    const peer = this.peer
+    if (peer === null || peer.signalingState === 'closed') return
+    await peer.getTransceivers()[slot]?.sender.replaceTrack(track)
+  }
+
+  protected override prepare(peer: RTCPeerConnection): void {
+    const teacher = new MediaStream()
+    const slides = new MediaStream()
+    const voice = peer.addTransceiver(this.#voice ?? 'audio', {
+      direction: 'sendonly',
+      streams: [teacher],
+    })
+    preferRed(voice)
+    const camera = addVideo(peer, this.#camera, teacher, CAMERA_ENCODINGS, CAMERA_MODE)
+    const screen = addVideo(peer, this.#screen, slides, SCREEN_ENCODINGS, SCREEN_MODE)
+    for (const video of [camera, screen]) preferCodecs(video, this.codecs)
+  }
+
+  /** Bytes that the relay sent back: its reports come as long as our media arrives there. */
+  protected override progress(stats: RTCStatsReport): number | null {
+    let bytes = 0
+    let sending = false
+    stats.forEach((entry: { type: string; bytesReceived?: number; active?: boolean }) => {
+      if (entry.type === 'transport') bytes += entry.bytesReceived ?? 0
+      if (entry.type === 'outbound-rtp' && entry.active !== false) sending = true
+    })
+    return sending ? bytes : null
+  }
+}
+
+function addVideo(
+  peer: RTCPeerConnection,
+  track: MediaStreamTrack | null,
+  stream: MediaStream,
+  encodings: readonly RTCRtpEncodingParameters[],
+  mode: string,
+): RTCRtpTransceiver {
+  const add = (sendEncodings: RTCRtpEncodingParameters[]): RTCRtpTransceiver =>
+    peer.addTransceiver(track ?? 'video', {
+      direction: 'sendonly',
+      streams: [stream],
+      sendEncodings,
+    })
+  try {
+    return add(encodings.map((one) => ({ ...one, scalabilityMode: mode })))
+  } catch {
+    // A browser without temporal layers refuses the mode by throwing; it sends plain layers.
+    return add(encodings.map((one) => ({ ...one })))
+  }
+}
+
+function preferCodecs(transceiver: RTCRtpTransceiver, wanted: readonly string[]): void {
+  const known = RTCRtpReceiver.getCapabilities('video')?.codecs ?? []
+  const rank = (codec: { mimeType: string }): number => {
+    const at = wanted.findIndex((name) => name.toLowerCase() === codec.mimeType.toLowerCase())
+    // Repair formats (rtx, red, fec) come after every picture format.
+    return at < 0 ? wanted.length : at
+  }
+  const named = [...known].sort((one, other) => rank(one) - rank(other))
+  if (named.length > 0) transceiver.setCodecPreferences(named)
+}
+
+/** Redundant voice first where the browser has it: each packet then carries the one before too. */
+function preferRed(transceiver: RTCRtpTransceiver): void {
+  const known = RTCRtpReceiver.getCapabilities('audio')?.codecs ?? []
+  const red = known.filter((codec) => codec.mimeType.toLowerCase() === 'audio/red')
+  if (red.length === 0) return
+  transceiver.setCodecPreferences([...red, ...known.filter((codec) => !red.includes(codec))])
+}
