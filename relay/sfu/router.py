@@ -68,9 +68,10 @@ class Router(Generic[W]):
         self.publisher = Publisher(identity, subject, tracks, self._new_layer, now)
         return self.publisher
 
-    def connect_publisher(self, wire: W) -> None:
+    def connect_publisher(self, identity: str, wire: W) -> None:
         """The publisher's transport is ready to take feedback."""
-        self._publisher_wire = wire
+        if self.publisher is not None and self.publisher.identity == identity:
+            self._publisher_wire = wire
 
     def unpublish(self, reason: str, now: float) -> None:
         """The publisher is gone for good; viewers stay and wait."""
@@ -177,7 +178,7 @@ class Router(Generic[W]):
                     layer.codec_name = codec.name
                 if self._feed is not None:
                     assert layer.timeline.anchor is not None
-                    self._feed.begin_track(layer, self.epoch, now)
+                    self._feed.begin_track(self.lesson, layer, self.epoch)
                     self._feed.anchor(layer, layer.timeline.anchor)
                 self._selection.changed = True
         self.keyframes.start(now)

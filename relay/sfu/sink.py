@@ -35,7 +35,7 @@ class FanOut(Protocol[W]):
 class Feed(Protocol):
     """Takes what is recorded, in the order of its arrival. Must not block."""
 
-    def begin_track(self, layer: Layer, epoch: int, now: float) -> None:
+    def begin_track(self, lesson: str, layer: Layer, epoch: int) -> None:
         """A layer begins (or changed its codec); its packets follow under its `feed_track`."""
 
     def anchor(self, layer: Layer, anchor: Anchor) -> None:

@@ -190,9 +190,9 @@ def _attribute(value: str, section: Section, description: Description | None) ->
     elif name == "rtcp-mux":
         section.rtcp_mux = True
     elif name == "ice-ufrag":
-        section.ice_ufrag = _ice(rest, "a=ice-ufrag", 4)
+        section.ice_ufrag = ice_text(rest, "a=ice-ufrag", 4)
     elif name == "ice-pwd":
-        section.ice_password = _ice(rest, "a=ice-pwd", 22)
+        section.ice_password = ice_text(rest, "a=ice-pwd", 22)
     elif name == "fingerprint":
         section.fingerprints.append(_fingerprint(rest))
     elif name == "setup":
@@ -302,7 +302,8 @@ def _token(text: str, line: str, most: int) -> str:
     return text
 
 
-def _ice(text: str, line: str, least: int) -> str:
+def ice_text(text: str, line: str, least: int) -> str:
+    """ICE credentials as they may stand in an SDP line named `line`. Raises Refused 400."""
     # RFC 8839 §5.4 allows ice-chars only; "=", "-" and "_" are accepted because peers use them.
     if not least <= len(text) <= 256 or not _ICE_CHARS.match(text):
         raise refuse(

@@ -1,0 +1,258 @@
+"""The media process: one thread, one UDP port, and nothing that could make a packet wait.
+
+Runs the loop that reads the port, keeps the routers' timers, answers the service's calls on
+`media.sock`, and feeds the recorder on `feed.sock`; both are Unix sockets in the run directory.
+No HTTP, no files, no decoding here. Started and restarted by `relay.node`; see DESIGN's reasons
+in relay/transport/fanout.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from classroom.errors import Refused
+from relay import ipc
+from relay.settings import MediaSettings
+from relay.transport.fanout import NativeFanOut
+from relay.transport.recorder_feed import RecorderFeed
+from relay.transport.sessions import Limits, Sessions
+from relay.transport.udp import UdpPort
+
+_log: Final = logging.getLogger("relay.media")
+
+RPC_SOCKET: Final = "media.sock"
+FEED_SOCKET: Final = "feed.sock"
+# Lessons' states go out on change, and again so often in case one was missed.
+STATUS_SECONDS: Final = 2.0
+# A timer that is due sooner is rounded up: the loop's own wake-ups cost more than the delay.
+_FINEST_TIMER: Final = 0.002
+
+
+def relay_clock() -> float:
+    """Unix time that never jumps: read once, then carried by the monotonic clock. Seconds."""
+    return _WALL_AT_START + time.monotonic()
+
+
+_WALL_AT_START: Final = time.time() - time.monotonic()
+
+
+def local_addresses() -> tuple[str, ...]:
+    """This machine's address on its default route, or loopback when it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing; it only asks for the route. The
+            # address is one kept for documentation (RFC 5737).
+            probe.connect(("203.0.113.1", 9))
+            return (str(probe.getsockname()[0]),)
+        except OSError:
+            return ("127.0.0.1",)
+
+
+class MediaProcess:
+    """Everything of one media process. `run` until cancelled."""
+
+    def __init__(self, settings: MediaSettings, run_directory: Path) -> None:
+        self._settings = settings
+        self._directory = run_directory
+        self._feed = RecorderFeed()
+        self._listeners: set[asyncio.StreamWriter] = set()
+        self._changed: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._port = UdpPort.open(
+            settings.udp_host, settings.udp_port, relay_clock, self._after_batch
+        )
+        self._fan_out = NativeFanOut(self._port.fd)
+        self._sessions = Sessions(
+            self._port,
+            self._fan_out,
+            self._feed,
+            relay_clock,
+            Limits(
+                settings.viewers_max,
+                settings.session_seconds,
+                settings.beat_seconds,
+                settings.start_bitrate,
+            ),
+            settings.announce or self._own_addresses(),
+            self._changed.add,
+        )
+
+    def _own_addresses(self) -> tuple[str, ...]:
+        host = self._settings.udp_host
+        return local_addresses() if host in ("0.0.0.0", "::") else (host,)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        loop = asyncio.get_running_loop()
+        rpc = await asyncio.start_unix_server(self._rpc, self._directory / RPC_SOCKET)
+        feed = await asyncio.start_unix_server(self._recorder, self._directory / FEED_SOCKET)
+        self._port.start(loop)
+        # Garbage is made by exceptions and closed sessions only; a full collection while 200
+        # viewers wait would cost a frame, so what exists at start is never looked at again.
+        gc.collect()
+        gc.freeze()
+        _log.info("media process begins", extra={"udp_port": self._port.port, "pid": os.getpid()})
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._sessions.run())
+                tasks.create_task(self._report())
+        finally:
+            self._port.close(loop)
+            rpc.close()
+            feed.close()
+
+    # Media and time
+
+    def _after_batch(self, now: float) -> None:
+        soonest = float("inf")
+        for router in self._sessions.routers.values():
+            router.flush(now)
+            soonest = min(soonest, router.get_timer())
+        self._schedule(soonest, now)
+
+    def _schedule(self, due: float, now: float) -> None:
+        due = max(due, now + _FINEST_TIMER)
+        if self._timer is not None:
+            if due >= self._timer_at - _FINEST_TIMER:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = asyncio.get_running_loop().call_later(due - now, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._timer_at = float("inf")
+        now = relay_clock()
+        soonest = now + 1.0
+        for router in self._sessions.routers.values():
+            router.handle_timer(now)
+            router.flush(now)
+            soonest = min(soonest, router.get_timer())
+        self._schedule(soonest, now)
+
+    # The service process
+
+    async def _rpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._listeners.add(writer)
+        self._changed.update(self._sessions.routers)
+        try:
+            await ipc.serve_connection(reader, writer, self._answer)
+        finally:
+            self._listeners.discard(writer)
+            writer.close()
+
+    async def _answer(self, method: str, parameters: dict[str, Any]) -> Any:
+        sessions = self._sessions
+        match method:
+            case "publish":
+                result = sessions.publish(**parameters)
+            case "watch":
+                result = sessions.watch(**parameters)
+            case "patch":
+                result = sessions.patch(**parameters)
+            case "delete":
+                sessions.delete(**parameters)
+                result = {}
+            case "end_lesson":
+                sessions.end_lesson(**parameters)
+                result = {}
+            case "status":
+                result = sessions.status(**parameters)
+            case "statistics":
+                result = self.statistics()
+            case _:
+                raise Refused(
+                    500,
+                    "unknown-call",
+                    f"The media process knows no call {method!r}.",
+                    fix="Restart the relay: its two processes are of different versions.",
+                )
+        if sessions.routers and self._timer is None:
+            self._schedule(0.0, relay_clock())
+        return result
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters since start, for metrics and benchmarks. Seconds, bytes, counts."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        sessions = self._sessions
+        peers = list(sessions.peers.values())
+        return {
+            "pid": os.getpid(),
+            "udp_port": self._port.port,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "receive": asdict(self._port.counters),
+            "send": asdict(self._fan_out.counters),
+            "viewers": sum(peer.role == "viewer" for peer in peers),
+            "publishers": sum(peer.role == "publisher" for peer in peers),
+            "handshakes_failed": sessions.handshakes_failed,
+            "feed": {
+                "connected": self._feed.connected,
+                "unacknowledged": self._feed.unacknowledged,
+                "dropped": self._feed.dropped,
+            },
+            "keyframes": {
+                name: {"beats": router.keyframes.beats, "extra": router.keyframes.extra}
+                for name, router in sessions.routers.items()
+            },
+        }
+
+    async def _report(self) -> None:
+        loop = asyncio.get_running_loop()
+        known: dict[str, dict[str, Any]] = {}
+        full_at = loop.time()
+        while True:
+            await asyncio.sleep(0.1)
+            names = set(self._changed)
+            self._changed.clear()
+            if loop.time() >= full_at:
+                full_at = loop.time() + STATUS_SECONDS
+                names.update(self._sessions.routers)
+                known.clear()
+            for name in set(self._sessions.routers) | names:
+                status = self._sessions.status(name)
+                if known.get(name) == status and name not in names:
+                    continue
+                known[name] = status
+                for writer in self._listeners:
+                    ipc.write_frame(writer, [2, "lesson", status])
+
+    # The recorder
+
+    async def _recorder(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._feed.attach(writer)
+        try:
+            while data := await reader.read(4096):
+                self._feed.receive(data)
+        except ConnectionError:
+            pass
+        finally:
+            self._feed.detach()
+            writer.close()
+
+
+async def serve(settings: MediaSettings, run_directory: Path) -> None:
+    """Run a media process until SIGTERM or SIGINT."""
+    process = MediaProcess(settings, run_directory)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    running = asyncio.ensure_future(process.run())
+    waiting = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if running.done():
+        running.result()
+    running.cancel()
+    await asyncio.wait((running,))

@@ -1,0 +1,125 @@
+"""One peer of the UDP port: its ICE session, DTLS association, wire, and what it is for.
+
+A peer lives from its POST until DELETE, goodbye, or its lifetime without consent. Media and
+control packets are handed to its lesson's router; which side of the router is the peer's role.
+A failure here ends this peer with a reason and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from relay.sfu.negotiated import SlotSpec, TrackSpec
+from relay.sfu.router import Router
+from relay.sfu.viewer import Viewer
+from relay.transport.dtls import Dtls, HandshakeFailed, SharedCertificate
+from relay.transport.ice import IceSession
+from relay.transport.offer import Remote
+from relay.transport.wire import Wire
+
+# From POST to the end of DTLS: three lost flights at 800 ms RTT, each with OpenSSL's doubling
+# timer, are over in half a minute.
+CONNECT_SECONDS: Final = 45.0
+
+
+class Peer:
+    """role: "publisher" or "viewer". lesson's router gets its packets once DTLS is done."""
+
+    def __init__(
+        self,
+        identity: str,
+        role: str,
+        lesson: str,
+        subject: str,
+        router: Router[Wire],
+        ice: IceSession,
+        remote: Remote,
+        certificate: SharedCertificate,
+        send_plain: Callable[[bytes, bytes], None],
+        now: float,
+    ) -> None:
+        self.identity = identity
+        self.role = role
+        self.lesson = lesson
+        self.subject = subject
+        self.router = router
+        self.ice = ice
+        self.remote = remote
+        self.tracks: tuple[TrackSpec, ...] = ()
+        self.slots: tuple[SlotSpec, ...] = ()
+        self.created_at = now
+        self.connected_at: float | None = None
+        self.wire: Wire | None = None
+        self.viewer: Viewer[Wire] | None = None
+        self.reason = ""
+        self.ended = asyncio.Event()
+        self.etag = 1
+        self.moves = 0
+        self._reachable = asyncio.Event()
+        self._send_plain = send_plain
+        self._dtls = Dtls(
+            certificate,
+            remote.fingerprints,
+            active=not remote.active,
+            send=self._send_dtls,
+            closed=lambda: self.end("the peer closed the connection"),
+        )
+
+    async def connect(self) -> None:
+        """Shake hands once the peer is reachable. Raises HandshakeFailed or TimeoutError."""
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._reachable.wait()
+            wire = await self._dtls.handshake()
+        if self.ice.selected is None:
+            raise HandshakeFailed("no address")
+        wire.set_address(self.ice.selected)
+        self.wire = wire
+
+    def end(self, reason: str) -> None:
+        """Ask for the peer's end; its owner does the rest."""
+        if not self.ended.is_set():
+            self.reason = reason
+            self.ended.set()
+
+    async def close(self) -> None:
+        """Free what the association holds."""
+        await self._dtls.close()
+
+    def _send_dtls(self, data: bytes) -> None:
+        if self.ice.selected is not None:
+            self._send_plain(data, self.ice.selected)
+
+    # Called by the UDP port
+
+    def receive_dtls(self, data: bytes) -> None:
+        """One datagram of DTLS."""
+        self._dtls.receive(data)
+
+    def receive_rtp(self, data: bytes, now: float) -> None:
+        """Media: a publisher's goes to the router; a room is not called on, so its is dropped."""
+        publisher = self.router.publisher
+        if publisher is not None and publisher.identity == self.identity:
+            self.router.receive_rtp(data, now)
+
+    def receive_rtcp(self, data: bytes, now: float) -> None:
+        """Control packets."""
+        if self.viewer is not None:
+            self.router.receive_viewer_rtcp(self.viewer, data, now)
+            return
+        publisher = self.router.publisher
+        if publisher is not None and publisher.identity == self.identity:
+            self.router.receive_publisher_rtcp(data, now)
+
+    def address_moved(self, address: bytes, now: float) -> None:
+        """The peer is somewhere else now: send there."""
+        self.moves += 1
+        if self.wire is not None:
+            self.wire.set_address(address)
+
+    def checked(self, now: float) -> None:
+        """Consent is fresh: a viewer that was paused gets its picture back at once."""
+        self._reachable.set()
+        if self.viewer is not None and not self.viewer.running:
+            self.router.resume_viewer(self.identity, now)

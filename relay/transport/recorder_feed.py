@@ -1,0 +1,160 @@
+"""The media process's end of the recorder feed: encode, keep until acknowledged, hand over again.
+
+Every record stays here until the recorder says that it is durable, so that a recorder that is
+killed and comes back loses nothing: on each new connection it gets the living tracks and all that
+was not acknowledged. Bounded in bytes; beyond the bound the oldest is dropped and counted, because
+the lesson itself must go on. Format: relay/record/feed.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from relay.media.timeline import Anchor
+from relay.record import feed
+from relay.sfu.layer import Layer
+from relay.sfu.packet import Received
+
+# 30 s of the largest lesson (all layers of camera and screen, about 4 Mbit/s) is 15 MB; four times
+# that also covers a slow disk.
+KEEP_BYTES: Final = 64 * 1024 * 1024
+
+
+class Stream(Protocol):
+    """Where records go while a recorder is connected (an asyncio.StreamWriter fits)."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes."""
+
+
+@dataclass(slots=True)
+class _Track:
+    begun: tuple[int, bytes]
+    anchors: list[tuple[int, bytes]] = field(default_factory=list)
+    last: int = 0
+    ended: bool = False
+
+
+class RecorderFeed:
+    """Feed of all lessons of this process. Connect with `attach`, acknowledge with `receive`."""
+
+    def __init__(self) -> None:
+        self.name = secrets.token_hex(8)
+        self.dropped = 0
+        self.acknowledged = 0
+        self._sequence = 0
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._bytes = 0
+        self._tracks: dict[int, _Track] = {}
+        self._stream: Stream | None = None
+        self._acks = feed.AckParser()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Records kept for a recorder to come."""
+        return len(self._kept)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a recorder is there."""
+        return self._stream is not None
+
+    def attach(self, stream: Stream) -> None:
+        """A recorder connected: tell it all that it may not have."""
+        self._acks = feed.AckParser()
+        stream.write(feed.encode(0, feed.Hello(self.name)))
+        oldest = self._kept[0][0] if self._kept else self._sequence + 1
+        for track in self._tracks.values():
+            if track.begun[0] < oldest:
+                stream.write(track.begun[1])
+            before = [anchor for anchor in track.anchors if anchor[0] < oldest]
+            if before:
+                stream.write(before[-1][1])
+        for _, record in self._kept:
+            stream.write(record)
+        self._stream = stream
+
+    def detach(self) -> None:
+        """The recorder is gone; keep everything from here on."""
+        self._stream = None
+
+    def receive(self, data: bytes) -> None:
+        """Acknowledgements from the recorder."""
+        acknowledged = self._acks.receive(data)
+        if acknowledged is None or acknowledged <= self.acknowledged:
+            return
+        self.acknowledged = acknowledged
+        while self._kept and self._kept[0][0] <= acknowledged:
+            self._bytes -= len(self._kept.popleft()[1])
+        for number, track in list(self._tracks.items()):
+            if track.ended and track.last <= acknowledged:
+                del self._tracks[number]
+                continue
+            while len(track.anchors) > 1 and track.anchors[1][0] <= acknowledged:
+                del track.anchors[0]
+
+    # The Feed protocol
+
+    def begin_track(self, lesson: str, layer: Layer, epoch: int) -> None:
+        """A layer begins, or its codec changed."""
+        track = layer.track
+        codec = track.codecs.get(layer.payload_type)
+        red = layer.payload_type if codec is None else None
+        if codec is None:
+            codec = track.codecs[track.red[layer.payload_type]]
+        payload_type = next(number for number, one in track.codecs.items() if one is codec)
+        if red is None:
+            red = next((outer for outer, inner in track.red.items() if inner == payload_type), None)
+        record = feed.Track(
+            layer.feed_track,
+            lesson,
+            track.source,
+            layer.rid or None,
+            codec.name,
+            codec.clock_rate,
+            codec.channels if codec.kind == "audio" else None,
+            codec.fmtp,
+            payload_type,
+            red,
+            track.extensions,
+            epoch,
+        )
+        begun = self._add(record)
+        self._tracks[layer.feed_track] = _Track(begun, last=begun[0])
+
+    def anchor(self, layer: Layer, anchor: Anchor) -> None:
+        """Packets of the layer from now on are timed by `anchor`."""
+        added = self._add(feed.Sync(layer.feed_track, anchor.rtp_timestamp, anchor.wall))
+        track = self._tracks[layer.feed_track]
+        track.anchors.append(added)
+        track.last = added[0]
+
+    def packet(self, layer: Layer, packet: Received) -> None:
+        """One packet of a layer."""
+        added = self._add(feed.Packet(layer.feed_track, packet.arrived, packet.data))
+        self._tracks[layer.feed_track].last = added[0]
+
+    def end_track(self, layer: Layer, reason: str) -> None:
+        """No more packets of this layer."""
+        added = self._add(feed.End(layer.feed_track, reason))
+        track = self._tracks[layer.feed_track]
+        track.ended, track.last = True, added[0]
+
+    def end_lesson(self, lesson: str) -> None:
+        """The lesson is over: its archive may be finished."""
+        self._add(feed.LessonEnd(lesson))
+
+    def _add(self, record: feed.Record) -> tuple[int, bytes]:
+        self._sequence += 1
+        added = (self._sequence, feed.encode(self._sequence, record))
+        self._kept.append(added)
+        self._bytes += len(added[1])
+        while self._bytes > KEEP_BYTES:
+            self._bytes -= len(self._kept.popleft()[1])
+            self.dropped += 1
+        if self._stream is not None:
+            self._stream.write(added[1])
+        return added

@@ -1,0 +1,355 @@
+"""All sessions of the media process: WHIP and WHEP offers in, answers out, peers' lives.
+
+One owner for routers, peers and their tasks: a peer's failure is caught at its edge and becomes
+the reason it ended, so a lesson outlives any room's link. What is refused is refused here, with
+the status that the HTTP side passes on (RFC 9725). Methods are called over the Unix socket by the
+service process; see relay/ipc.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from classroom.clock import Clock
+from classroom.errors import Refused
+from relay.sfu.router import Router
+from relay.transport import offer, sdp
+from relay.transport.dtls import HandshakeFailed, SharedCertificate
+from relay.transport.fanout import NativeFanOut
+from relay.transport.ice import Credentials, IceSession
+from relay.transport.peer import Peer
+from relay.transport.recorder_feed import RecorderFeed
+from relay.transport.trickle import read_fragment, write_fragment
+from relay.transport.udp import UdpPort
+from relay.transport.wire import Wire
+
+_log: Final = logging.getLogger("relay.media")
+
+# How often consents and lifetimes are looked at.
+SWEEP_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """viewers_max: sessions of rooms. session_seconds: a session's life without consent."""
+
+    viewers_max: int = 1_000
+    session_seconds: float = 600.0
+    beat: float = 8.0
+    start_bitrate: float = 600_000.0
+
+
+class Sessions:
+    """Owns every router and peer. Create inside a running loop; run `run` as a task."""
+
+    def __init__(
+        self,
+        port: UdpPort,
+        fan_out: NativeFanOut,
+        feed: RecorderFeed,
+        clock: Clock,
+        limits: Limits,
+        addresses: Sequence[str],
+        changed: Callable[[str], None],
+    ) -> None:
+        """addresses: IP addresses to announce. changed(lesson): something to report."""
+        self.routers: dict[str, Router[Wire]] = {}
+        self.peers: dict[str, Peer] = {}
+        self.handshakes_failed = 0
+        self._port = port
+        self._fan_out = fan_out
+        self._feed = feed
+        self._clock = clock
+        self._limits = limits
+        self._addresses = tuple(addresses)
+        self._changed = changed
+        self._certificate: SharedCertificate = SharedCertificate.generateCertificate()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Watch consents and lifetimes; owns the peers' tasks. Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            while True:
+                await asyncio.sleep(SWEEP_SECONDS)
+                self.sweep(self._clock())
+
+    def sweep(self, now: float) -> None:
+        """Pause viewers without consent, end sessions whose life is over."""
+        for peer in list(self.peers.values()):
+            if peer.wire is None:
+                continue
+            if peer.ice.has_consent(now):
+                continue
+            if peer.viewer is not None and peer.viewer.running:
+                peer.router.pause_viewer(peer.identity, now)
+                self._changed(peer.lesson)
+            last = peer.ice.last_check
+            if last is not None and now - last > self._limits.session_seconds:
+                peer.end("no sign of life")
+
+    # Offers
+
+    def publish(self, lesson: str, subject: str, text: str) -> dict[str, Any]:
+        """A WHIP offer. Returns {"session", "answer", "etag"}. Raises Refused."""
+        now = self._clock()
+        description = sdp.parse(text)
+        accepted = offer.accept_publisher(description)
+        remote = offer.remote_side(description)
+        router = self._router(lesson, now)
+        current = router.publisher
+        if current is not None and current.subject != subject and router.is_publishing(now):
+            raise Refused(
+                409,
+                "lesson-taken",
+                "Another teacher is live in this lesson.",
+                fix="Ask them to stop first, or start a lesson of your own.",
+            )
+        if current is not None:
+            former = self.peers.get(current.identity)
+            router.unpublish("replaced", now)
+            if former is not None:
+                former.end("replaced by a newer session of the same teacher")
+        peer, answer = self._new_peer("publisher", lesson, subject, router, remote, accepted, now)
+        peer.tracks = tuple(one.track for one in accepted if one.track is not None)
+        router.publish(peer.identity, subject, peer.tracks, now)
+        self._start(peer)
+        return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
+
+    def watch(self, lesson: str, subject: str, text: str) -> dict[str, Any]:
+        """A WHEP offer. Returns {"session", "answer", "etag"}. Raises Refused."""
+        now = self._clock()
+        description = sdp.parse(text)
+        accepted = offer.accept_viewer(description, lesson)
+        remote = offer.remote_side(description)
+        viewers = sum(peer.role == "viewer" for peer in self.peers.values())
+        if viewers >= self._limits.viewers_max:
+            raise Refused(
+                503,
+                "relay-full",
+                f"This relay already serves {viewers} rooms.",
+                fix="Use another relay, or raise viewers_max if the machine can take it.",
+            )
+        router = self._router(lesson, now)
+        peer, answer = self._new_peer("viewer", lesson, subject, router, remote, accepted, now)
+        peer.slots = tuple(one.slot for one in accepted if one.slot is not None)
+        self._start(peer)
+        return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
+
+    def _router(self, lesson: str, now: float) -> Router[Wire]:
+        router = self.routers.get(lesson)
+        if router is None:
+            router = Router(lesson, self._fan_out, self._feed, beat=self._limits.beat, now=now)
+            self.routers[lesson] = router
+        return router
+
+    def _new_peer(
+        self,
+        role: str,
+        lesson: str,
+        subject: str,
+        router: Router[Wire],
+        remote: offer.Remote,
+        accepted: list[offer.Accepted],
+        now: float,
+    ) -> tuple[Peer, str]:
+        ice = IceSession(Credentials.generate(), remote.credentials)
+        # 128 random bits: the resource's address is not to be guessed (RFC 9725 §5).
+        identity = secrets.token_urlsafe(16)
+        peer = Peer(
+            identity,
+            role,
+            lesson,
+            subject,
+            router,
+            ice,
+            remote,
+            self._certificate,
+            self._port.send_plain,
+            now,
+        )
+        local = offer.Local(
+            ice.local,
+            self._certificate.fingerprint(),
+            self._addresses,
+            self._port.port,
+            not remote.active,
+        )
+        answer = offer.write_answer(accepted, local, secrets.randbits(62), lesson)
+        return peer, answer
+
+    def _start(self, peer: Peer) -> None:
+        assert self._tasks is not None, "run() first"
+        self.peers[peer.identity] = peer
+        self._port.add_peer(peer)
+        self._tasks.create_task(self._live(peer), name=f"peer {peer.identity}")
+
+    async def _live(self, peer: Peer) -> None:
+        """A peer's whole life; never raises but when cancelled."""
+        connecting = asyncio.ensure_future(peer.connect())
+        ending = asyncio.ensure_future(peer.ended.wait())
+        try:
+            await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                try:
+                    connecting.result()
+                    self._connected(peer)
+                    await ending
+                except TimeoutError:
+                    peer.reason = "never connected"
+                except HandshakeFailed as error:
+                    self.handshakes_failed += 1
+                    peer.reason = str(error)
+        except Exception:
+            # The peer's edge: a bug met by one peer must not end the lesson of all others.
+            _log.exception("session failed", extra={"session": peer.identity[:8]})
+            peer.reason = "internal error"
+        finally:
+            connecting.cancel()
+            ending.cancel()
+            await self._gone(peer)
+
+    def _connected(self, peer: Peer) -> None:
+        now = self._clock()
+        assert peer.wire is not None
+        peer.connected_at = now
+        if peer.role == "viewer":
+            peer.viewer = peer.router.add_viewer(
+                peer.identity, peer.slots, peer.wire, now, self._limits.start_bitrate
+            )
+        else:
+            peer.router.connect_publisher(peer.identity, peer.wire)
+        self._changed(peer.lesson)
+        _log.info(
+            "session begins",
+            extra={
+                "session": peer.identity[:8],
+                "role": peer.role,
+                "lesson": peer.lesson,
+                "subject": peer.subject,
+                "connected_after_s": round(now - peer.created_at, 3),
+            },
+        )
+
+    async def _gone(self, peer: Peer) -> None:
+        now = self._clock()
+        self.peers.pop(peer.identity, None)
+        self._port.remove_peer(peer)
+        if peer.role == "viewer":
+            peer.router.remove_viewer(peer.identity, now)
+        else:
+            current = peer.router.publisher
+            if current is not None and current.identity == peer.identity:
+                peer.router.unpublish(peer.reason or "stopped", now)
+        await peer.close()
+        self._changed(peer.lesson)
+        _log.info(
+            "session ends",
+            extra={
+                "session": peer.identity[:8],
+                "role": peer.role,
+                "lesson": peer.lesson,
+                "reason": peer.reason or "shutdown",
+                "duration_s": round(now - peer.created_at, 1),
+                "bytes_sent": peer.wire.sent_bytes if peer.wire is not None else 0,
+                "moves": peer.moves,
+            },
+        )
+
+    # Sessions as resources
+
+    def find(self, lesson: str, session: str, role: str, subject: str) -> Peer:
+        """The session, or Refused 404 (gone, or never was), 403 (somebody else's)."""
+        peer = self.peers.get(session)
+        if peer is None or peer.lesson != lesson or peer.role != role or peer.ended.is_set():
+            raise Refused(
+                404,
+                "session-gone",
+                "This session does not exist (any more).",
+                fix="Begin a new one with POST; pages do so by themselves.",
+            )
+        if peer.subject != subject:
+            raise Refused(
+                403,
+                "not-your-session",
+                "This session belongs to somebody else.",
+                fix="Use the token that made the session.",
+            )
+        return peer
+
+    def patch(
+        self, lesson: str, session: str, role: str, subject: str, text: str, etag: str | None
+    ) -> dict[str, Any]:
+        """Trickle ICE or ICE restart (RFC 8840, RFC 9725 §4.3).
+
+        Returns {"fragment": None} for trickle: a lite agent needs no candidates; for a restart
+        {"fragment": text, "etag": new}. Raises Refused 404, 412, 400.
+        """
+        peer = self.find(lesson, session, role, subject)
+        credentials = read_fragment(text)
+        if credentials is None or credentials == peer.ice.remote:
+            if etag is not None and etag not in ("*", _etag(peer)):
+                raise _stale()
+            return {"fragment": None, "etag": _etag(peer)}
+        if etag is not None and etag not in ("*", _etag(peer)):
+            raise _stale()
+        local = peer.ice.restart(credentials)
+        self._port.ice.add(peer.ice)
+        peer.etag += 1
+        fragment = write_fragment(
+            offer.Local(local, "", self._addresses, self._port.port, active=False)
+        )
+        return {"fragment": fragment, "etag": _etag(peer)}
+
+    def delete(self, lesson: str, session: str, role: str, subject: str) -> None:
+        """End the session at once."""
+        peer = self.find(lesson, session, role, subject)
+        if peer.role == "publisher":
+            current = peer.router.publisher
+            if current is not None and current.identity == peer.identity:
+                peer.router.unpublish("stopped by the teacher", self._clock())
+        peer.end("stopped by its owner")
+
+    def end_lesson(self, lesson: str) -> None:
+        """The lesson is over: everyone's session ends, the recording is finished."""
+        router = self.routers.pop(lesson, None)
+        if router is not None:
+            router.unpublish("the lesson ended", self._clock())
+        for peer in self.peers.values():
+            if peer.lesson == lesson:
+                peer.end("the lesson ended")
+        self._feed.end_lesson(lesson)
+
+    def status(self, lesson: str) -> dict[str, Any]:
+        """What the service tells others about a lesson."""
+        now = self._clock()
+        router = self.routers.get(lesson)
+        rooms = sum(
+            peer.lesson == lesson and peer.viewer is not None and peer.viewer.running
+            for peer in self.peers.values()
+        )
+        return {
+            "lesson": lesson,
+            "publishing": router is not None and router.is_publishing(now),
+            "sources": router.sources(now) if router is not None else [],
+            "rooms": rooms,
+        }
+
+
+def _etag(peer: Peer) -> str:
+    return f'"{peer.identity[:8]}-{peer.etag}"'
+
+
+def _stale() -> Refused:
+    return Refused(
+        412,
+        "stale-etag",
+        "The session has changed since that ETag.",
+        fix="Use the ETag of the last answer, or begin a new session.",
+        field="If-Match",
+    )

@@ -1,0 +1,55 @@
+"""SDP fragments of trickle ICE and ICE restart (RFC 8840, application/trickle-ice-sdpfrag).
+
+An ICE-lite relay needs none of the candidates that a peer trickles: it learns addresses from
+checks. So of a fragment only the credentials matter, which tell a restart from a trickle.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from relay.transport import sdp
+from relay.transport.ice import Credentials
+from relay.transport.offer import Local, candidate_lines
+
+MAX_FRAGMENT_BYTES: Final = 16 * 1024
+
+
+def read_fragment(text: str) -> Credentials | None:
+    """The peer's credentials in the fragment, None when it has none. Raises Refused 400."""
+    if len(text) > MAX_FRAGMENT_BYTES:
+        raise sdp.refuse(
+            "sdp-too-large", "The fragment is too large.", "sdpfrag", "Send fewer candidates."
+        )
+    ufrag = password = ""
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if line.startswith("a=ice-ufrag:"):
+            ufrag = sdp.ice_text(line[12:], "a=ice-ufrag", 4)
+        elif line.startswith("a=ice-pwd:"):
+            password = sdp.ice_text(line[10:], "a=ice-pwd", 22)
+        elif line and line[1:2] != "=":
+            raise sdp.refuse(
+                "sdp-malformed",
+                "The fragment is not of the form x=….",
+                "sdpfrag",
+                "Send Content-Type application/trickle-ice-sdpfrag.",
+            )
+    if bool(ufrag) != bool(password):
+        raise sdp.refuse(
+            "sdp-ice",
+            "The fragment has half of the ICE credentials.",
+            "a=ice-pwd",
+            "Send both a=ice-ufrag and a=ice-pwd.",
+        )
+    return Credentials(ufrag, password) if ufrag else None
+
+
+def write_fragment(local: Local) -> str:
+    """Our answer to an ICE restart: new credentials and the candidates once more."""
+    lines = [
+        f"a=ice-ufrag:{local.credentials.ufrag}",
+        f"a=ice-pwd:{local.credentials.password}",
+        "a=ice-lite",
+        *candidate_lines(local),
+    ]
+    return "\r\n".join(lines) + "\r\n"
