@@ -22,7 +22,6 @@ MAX_TEMPLATES = 64
 _MANDATORY = 3
 # Frames whose temporal id is remembered; no reference of a real-time encoder reaches back so far.
 _FRAMES_KEPT = 64
-_UNKNOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +96,10 @@ class Descriptor:
 class Reader:
     """Reads the descriptors of one incoming stream and keeps the structure in force."""
 
-    __slots__ = ("_temporal_ids", "structure")
+    __slots__ = ("_frames", "structure")
 
     def __init__(self) -> None:
-        self._temporal_ids = [_UNKNOWN] * _FRAMES_KEPT
+        self._frames = [-1] * _FRAMES_KEPT  # frame number << 3 | temporal id, by frame number
         self.structure: Structure | None = None
         """The last one attached; None before the first keyframe."""
 
@@ -148,16 +147,15 @@ class Reader:
             self.structure = attached
         keyframe = attached is not None and head >= 0x80
         temporal_id = template.temporal_id
-        known = self._temporal_ids
+        known = self._frames
         if keyframe:
-            known[:] = [_UNKNOWN] * _FRAMES_KEPT
+            known[:] = [-1] * _FRAMES_KEPT
         layer_sync = keyframe
         if temporal_id:
             layer_sync = all(
-                diff < _FRAMES_KEPT and known[(frame_number - diff) % _FRAMES_KEPT] < temporal_id
-                for diff in frame_diffs
+                self._is_below(frame_number - diff, temporal_id) for diff in frame_diffs
             )
-        known[frame_number % _FRAMES_KEPT] = temporal_id
+        known[frame_number % _FRAMES_KEPT] = frame_number << 3 | temporal_id
         return Descriptor(
             head >= 0x80,
             head & 0x40 != 0,
@@ -172,6 +170,12 @@ class Reader:
             active,
             attached,
         )
+
+    def _is_below(self, frame_number: int, temporal_id: int) -> bool:
+        """Whether a frame is known to be of a layer below `temporal_id`."""
+        frame_number &= 0xFFFF
+        known = self._frames[frame_number % _FRAMES_KEPT]
+        return known >> 3 == frame_number and known & 7 < temporal_id
 
 
 def patch_frame_number(buffer: bytearray, offset: int, value: int) -> None:
