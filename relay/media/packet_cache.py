@@ -24,8 +24,10 @@ class PacketCache:
         self.max_bytes = max_bytes
         self.max_age = max_age
         self.bytes_held = 0
-        self._by_seq: dict[int, bytes] = {}
+        self._by_seq: dict[int, tuple[int, bytes, float]] = {}
         self._order: deque[tuple[int, bytes, float]] = deque()
+        """(number, packet, when put), oldest first; an entry that was replaced stays till its
+        turn, told from its successor by identity."""
 
     def __len__(self) -> int:
         return len(self._by_seq)
@@ -33,8 +35,8 @@ class PacketCache:
     def put(self, seq: int, packet: bytes, now: float) -> None:
         """Keep `packet`. A number already there is replaced."""
         order = self._order
-        self._by_seq[seq] = packet
-        order.append((seq, packet, now))
+        self._by_seq[seq] = entry = (seq, packet, now)
+        order.append(entry)
         self.bytes_held += len(packet)
         if (
             self.bytes_held > self.max_bytes
@@ -45,7 +47,8 @@ class PacketCache:
 
     def get(self, seq: int) -> bytes | None:
         """The packet, or None when it was never put or is gone."""
-        return self._by_seq.get(seq)
+        entry = self._by_seq.get(seq)
+        return None if entry is None else entry[1]
 
     def expire(self, now: float) -> None:
         """Let go of what is too old, for a layer that has stopped; `put` does so by itself."""
@@ -65,7 +68,7 @@ class PacketCache:
             or len(order) > self.max_packets
             or order[0][2] < oldest
         ):
-            seq, packet, _ = order.popleft()
-            self.bytes_held -= len(packet)
-            if by_seq.get(seq) is packet:
-                del by_seq[seq]
+            entry = order.popleft()
+            self.bytes_held -= len(entry[1])
+            if by_seq.get(entry[0]) is entry:
+                del by_seq[entry[0]]
