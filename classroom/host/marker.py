@@ -10,6 +10,7 @@ significant first, white is 1), 4 check bits (all six nibbles XORed, then invert
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -52,7 +53,8 @@ def read_row(row: Sequence[int]) -> int | None:
     for cell in range(CELLS):
         left, right = cell * width / CELLS, (cell + 1) * width / CELLS
         quarter = (right - left) / 4
-        samples = row[int(left + quarter) : max(int(right - quarter), int(left + quarter) + 1)]
+        first = math.ceil(left + quarter)
+        samples = row[first : max(int(right - quarter), first + 1)]
         means.append(sum(samples) / len(samples))
     return read_cells(means)
 

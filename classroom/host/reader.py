@@ -13,7 +13,7 @@ import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
@@ -38,8 +38,8 @@ RETRY_FIRST_S: Final = 1.0
 RETRY_MOST_S: Final = 15.0
 BUSY_WAIT_S: Final = 0.01  # a capture device with nothing ready says EAGAIN
 
-AnyPacket = av.Packet[Stream]
-Handler = Callable[[AnyPacket, float], list[Piece]]
+AnyPacket: TypeAlias = "av.Packet[Stream]"  # quoted: generic for the type checker only
+Handler: TypeAlias = "Callable[[AnyPacket, float], list[Piece]]"
 
 
 @dataclass(slots=True)

@@ -249,7 +249,7 @@ async def watch(page: Page, selector: str, seconds: float) -> list[Shown]:
                 for (let cell = 0; cell < cells; cell++) {
                     const [left, right] = [cell * width / cells, (cell + 1) * width / cells]
                     const quarter = (right - left) / 4
-                    const first = Math.floor(left + quarter)
+                    const first = Math.ceil(left + quarter)
                     const last = Math.max(Math.floor(right - quarter), first + 1)
                     let sum = 0
                     for (let x = first; x < last; x++) sum += data[4 * x + 1]
