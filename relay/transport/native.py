@@ -45,9 +45,8 @@ protect_rtcp: Final = srtp_lib.srtp_protect_rtcp
 unprotect: Final = srtp_lib.srtp_unprotect
 unprotect_rtcp: Final = srtp_lib.srtp_unprotect_rtcp
 SRTP_OK: Final[int] = srtp_lib.srtp_err_status_ok
-SRTP_REPLAYED: Final = frozenset(
-    (srtp_lib.srtp_err_status_replay_fail, srtp_lib.srtp_err_status_replay_old)
-)
+# srtp_err_status_replay_fail and _replay_old of srtp.h, which the binding does not name.
+SRTP_REPLAYED: Final = frozenset((9, 10))
 
 
 def srtp_context(session: Session) -> CData:
