@@ -9,7 +9,6 @@ number; when it turns out to be dropped, that number stays a hole.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
 from typing import Final
 
 # Runs of dropped packets remembered. With three temporal layers at 30 frames/s there are 30 of
@@ -74,9 +73,9 @@ class _Segments:
         return number if number <= self._highest else None
 
     def _start(self, number: int) -> None:
+        """Begin with `number`; the caller then counts it as forwarded or dropped."""
         if self._first_out is not None:
             self._shift = number - self._first_out
-        self._highest = number - 1
         self._starts.append(number)
         self._outs.append(number - self._shift)
 
@@ -152,10 +151,9 @@ class Renumberer(_Segments):
         number = super().origin(out)
         return None if number in self._holes else number
 
-    def _presume(self, gap: Iterable[int]) -> None:
-        if isinstance(gap, range) and len(gap) > MAX_OPEN:
-            gap = gap[-MAX_OPEN:]
-        self._open.update(dict.fromkeys(gap))
+    def _presume(self, gap: range) -> None:
+        """Numbers that were stepped over may still come; of a huge gap only the newest."""
+        self._open.update(dict.fromkeys(gap[-MAX_OPEN:]))
         _trim(self._open)
 
 

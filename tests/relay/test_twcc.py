@@ -234,3 +234,34 @@ def test_feedback_goes_in_a_compound() -> None:
     data = log.build(1.0, 1, 2)
     assert data is not None
     assert len(parse(rtcp_build.build_rr(1) + data + rtcp_build.build_pli(1, 2))) == 3
+
+
+@pytest.mark.parametrize(
+    ("arrived", "expected"),
+    [
+        ([0] * 40, "2028" + "00" * 40),  # one run
+        ([0, None] * 7 + [0], "aaaa 2001" + "00" * 8),  # a vector of single bits, then a run
+        ([0, 300, 0, 300, 0, 300, 0], "daaa 00 012c fed4 012c fed4 012c fed4"),
+        ([0, None, None, 0], "a400 0000"),
+        ([0, *[None] * 30, 0], "a000 0011 2001 0000"),
+    ],
+)
+def test_chunks_are_the_shortest_that_fit(arrived: list[int | None], expected: str) -> None:
+    """`arrived` holds ticks after the first arrival, which is on a reference time."""
+    log = twcc.ArrivalLog()
+    for seq, tick in enumerate(arrived):
+        if tick is not None:
+            log.receive(seq, 64.0 + tick * twcc.TICK_S)
+    data = log.build(65.0, 1, 2)
+    assert data is not None
+    assert data == packet(0, len(arrived), 1000, 0, expected)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "reports"), [(0x7FFF, 1), (0x8000, 2), (-0x8000, 1), (-0x8001, 2)]
+)
+def test_a_delta_reaches_to_the_ends_of_its_field(ticks: int, reports: int) -> None:
+    log = twcc.ArrivalLog()
+    log.receive(100, 1024.0)
+    log.receive(101, 1024.0 + ticks * twcc.TICK_S)
+    assert len(drain(log, 1040.0)) == reports
