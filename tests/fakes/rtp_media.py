@@ -8,12 +8,12 @@ turns them into records of the recorder feed. Not here: networks, clocks: every 
 from __future__ import annotations
 
 import functools
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
@@ -23,6 +23,8 @@ from av.video.frame import PictureType, VideoFrame
 
 from relay.media import av1, red, rtp
 from relay.record.feed import End, Packet, Record, Sync, Track
+
+os.environ.setdefault("SVT_LOG", "1")  # only errors of the AV1 encoder
 
 MTU = 1_100
 EPOCH = 1_760_000_000.0
@@ -67,10 +69,7 @@ def encode_video(
         "h264": {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1"},
         "vp8": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
         "vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
-        "av1": {
-            "preset": "12",
-            "svtav1-params": "pred-struct=1:lookahead=0:enable-force-key-frames=1",
-        },
+        "av1": {"preset": "10", "svtav1-params": "pred-struct=1:rc=2:lookahead=0:lp=1"},
     }[codec]
     out: list[Encoded] = []
     for number in range(frames):

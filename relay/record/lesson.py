@@ -1,0 +1,261 @@
+"""The recorder of one lesson: feed records in, actions for the store out. PURE.
+
+Here: which tracks there are, the lesson's time base, what is written when a publisher or this
+process comes back, and which feed records are still needed. Not here: files, sockets, processes.
+Verbs: `receive`, `advance`, `take_actions`, `first_feed`; for VP8 `take_jobs`, `receive_coded`.
+
+Media time 0 is the first anchor of the lesson. It never runs backwards: when a later publisher's
+wall clock says it would (a relay without a battery for its clock), or jumps ahead by hours, that
+take is shifted to where the lesson had ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from classroom.archive.contents import Contents, Header
+from classroom.archive.events import Event
+from classroom.archive.journal import Anchor, Mark, Note, Place, Take
+from classroom.archive.names import rendition_name, timescale
+from relay.record.actions import Action, Append, Finish, Log, LogEvent, WriteHeader
+from relay.record.feed import End, Packet, Sync, Track
+from relay.record.pipeline import (
+    Job,
+    Pipeline,
+    TranscodedPipeline,
+    VideoPipeline,
+    VoicePipeline,
+)
+from relay.record.rendition import RenditionWriter
+
+MAX_AWAY: Final = 6 * 3600.0
+"""s. A lesson that goes on after a longer pause goes on without it: the clock was wrong."""
+
+_PIPELINES: Final[dict[str, type[VoicePipeline] | type[VideoPipeline]]] = {
+    "opus": VoicePipeline,
+    "h264": VideoPipeline,
+    "vp9": VideoPipeline,
+    "av1": VideoPipeline,
+    "vp8": TranscodedPipeline,
+}
+
+
+@dataclass(slots=True)
+class Stored:
+    """What is on disk of a lesson. growing: the whole fragments of each open segment."""
+
+    header: Header
+    contents: Contents
+    growing: dict[str, bytes] = field(default_factory=dict)
+
+
+class LessonRecorder:
+    """One lesson, from its first track to its end; made anew after a restart from `Stored`."""
+
+    def __init__(
+        self, lesson: str, *, beat_ms: int, hold: float, stored: Stored | None, resume: bool = True
+    ) -> None:
+        """beat_ms: for a new lesson. hold: seconds that a lost packet is waited for. resume: the
+        feed goes on right after what is stored; False if records in between were dropped."""
+        self.lesson = lesson
+        self._hold = hold
+        self._beat_ms = beat_ms if stored is None else stored.header.beat_ms
+        self._header = None if stored is None else stored.header
+        self._contents = Contents() if stored is None else stored.contents
+        self._actions: list[Action] = []
+        self._writers: dict[str, RenditionWriter] = {}
+        self._mark = self._contents.mark if resume else None
+        self._feed = ""
+        self._seen: set[int] = set()
+        """Tracks of this feed that a mark may name."""
+        self._introduced: dict[int, Track] = {}
+        self._pipelines: dict[int, Pipeline] = {}
+        self._now = 0.0
+        self._begun = False
+        """A track began since the last time the lesson was finished."""
+        if stored is not None:
+            self._restore(stored)
+
+    def _restore(self, stored: Stored) -> None:
+        for name, rendition in stored.contents.renditions.items():
+            writer = self._writer(name)
+            writer.restore(rendition.inits, rendition.segments, rendition.opened)
+            if rendition.opened is not None and name in stored.growing:
+                writer.resume(rendition.opened, stored.growing[name])
+        if self._mark is not None:
+            self._feed = self._mark.feed
+            for name, place in self._mark.places.items():
+                self._writer(name).place = place
+                self._seen.add(place.track)
+
+    @property
+    def seconds(self) -> float:
+        """Media time up to which something was handed out for writing."""
+        return max((w.end / timescale(w.name) for w in self._writers.values()), default=0.0)
+
+    def receive(self, feed: str, sequence: int, record: Track | Packet | Sync | End) -> None:
+        """A record about this lesson. feed: name of the media process's run."""
+        match record:
+            case Packet():
+                self._now = max(self._now, record.arrival)
+                pipeline = self._pipelines.get(record.track)
+                if pipeline is not None:
+                    pipeline.packet(sequence, record)
+                    pipeline.advance(self._now)
+            case Sync():
+                self._sync(record)
+            case Track():
+                self._introduce(feed, record)
+            case End():
+                self._end(record.track, record.reason)
+
+    def _introduce(self, feed: str, track: Track) -> None:
+        if feed != self._feed:
+            # The media process itself came back: nothing more comes of its earlier tracks.
+            self.suspend("the media process came back")
+            self._introduced.clear()
+            self._seen.clear()
+            self._feed = feed
+        if track.track in self._pipelines:
+            return
+        self._introduced[track.track] = track
+        if track.codec not in _PIPELINES:
+            self.note(f"a track of codec {track.codec} is not recorded")
+
+    def _sync(self, record: Sync) -> None:
+        track = self._introduced.get(record.track)
+        if track is None or track.codec not in _PIPELINES:
+            return
+        pipeline = self._pipelines.get(record.track)
+        if pipeline is None:
+            pipeline = self._begin(track, record.wall)
+        pipeline.clock.anchor(record.rtp_timestamp, record.wall)
+        anchor = Anchor(pipeline.writer.name, record.rtp_timestamp, round(record.wall * 1e6))
+        self._actions.append(Log(anchor))
+
+    def _begin(self, track: Track, wall: float) -> Pipeline:
+        if self._header is None:
+            self._header = Header(self.lesson, int(wall * 1000), self._beat_ms)
+            self._actions.append(WriteHeader(self._header))
+            self._event("recording", {})
+        name = rendition_name(track.source, track.rid)
+        for number, other in list(self._pipelines.items()):
+            if other.writer.name == name:
+                self._end(number, "another track took its place")
+        take = self._take(track, wall)
+        if all(p.track.source != track.source for p in self._pipelines.values()):
+            self._event("source", {"source": track.source, "on": True})
+        kind = _PIPELINES[track.codec]
+        resume = self._resume_place(track, name)
+        writer = self._writer(name)
+        pipeline = kind(track, writer, take.number, self._ticks(take, name), self._hold, resume)
+        self._pipelines[track.track] = pipeline
+        self._seen.add(track.track)
+        self._begun = True
+        return pipeline
+
+    def _resume_place(self, track: Track, name: str) -> Place | None:
+        mark = self._mark
+        if mark is None or mark.feed != self._feed:
+            return None
+        place = mark.places.get(name)
+        return place if place is not None and place.track == track.track else None
+
+    def _take(self, track: Track, wall: float) -> Take:
+        takes = self._contents.takes
+        for take in takes:
+            if (take.feed, take.epoch) == (self._feed, track.epoch):
+                return take
+        shift_ms = takes[-1].shift_ms if takes else 0
+        if not takes or takes[-1].feed != self._feed:
+            assert self._header is not None, "the lesson has begun"
+            now = wall - self._header.epoch_ms / 1000 + shift_ms / 1000
+            if not self.seconds <= now <= self.seconds + MAX_AWAY:
+                shift_ms += round((self.seconds - now) * 1000)
+        take = Take(len(takes), self._feed, track.epoch, shift_ms)
+        takes.append(take)
+        self._actions.append(Log(take))
+        return take
+
+    def _ticks(self, take: Take, name: str) -> Callable[[float], int]:
+        assert self._header is not None, "the lesson has begun"
+        epoch = (self._header.epoch_ms - take.shift_ms) / 1000
+        rate = timescale(name)
+        return lambda wall: round((wall - epoch) * rate)
+
+    def _writer(self, name: str) -> RenditionWriter:
+        writer = self._writers.get(name)
+        if writer is None:
+            writer = RenditionWriter(name, self._beat_ms, self._actions)
+            self._writers[name] = writer
+        return writer
+
+    def _end(self, number: int, reason: str) -> None:
+        self._introduced.pop(number, None)
+        pipeline = self._pipelines.pop(number, None)
+        if pipeline is None:
+            return
+        pipeline.finish()
+        source = pipeline.track.source
+        if all(other.track.source != source for other in self._pipelines.values()):
+            self._event("source", {"source": source, "on": False, "reason": reason})
+
+    def _event(self, kind: str, body: dict[str, object]) -> None:
+        latest = max((w.latest / timescale(w.name) for w in self._writers.values()), default=0.0)
+        self._actions.append(LogEvent(Event(int(latest * 1000), kind, body)))
+
+    def note(self, text: str) -> None:
+        """A line for whoever asks later."""
+        self._actions.append(Log(Note(int(self._now * 1000), text)))
+
+    def advance(self, now: float) -> None:
+        """The feed's arrival time has come to `now`: give up old holes, hand out idle frames."""
+        self._now = max(self._now, now)
+        for pipeline in self._pipelines.values():
+            pipeline.advance(self._now)
+
+    def suspend(self, reason: str) -> None:
+        """Nothing more comes of any track: hand out and close what is held."""
+        for number in list(self._pipelines):
+            self._end(number, reason)
+
+    def finish(self, at: float) -> None:
+        """The lesson has ended; at: Unix seconds. A new track afterwards goes on with it."""
+        self.suspend("the lesson ended")
+        for writer in self._writers.values():
+            writer.finish()
+        if self._header is not None:
+            if not self._contents.finished or self._begun:
+                self._event("ended", {})
+            self._contents.finished, self._begun = True, False
+            self._actions.append(Finish(int(at * 1000)))
+
+    def take_actions(self) -> list[Action]:
+        """What to write now, as one commit."""
+        actions = list(self._actions)
+        self._actions.clear()
+        if any(isinstance(action, Append) for action in actions):
+            places = {
+                name: writer.place
+                for name, writer in self._writers.items()
+                if writer.place is not None and writer.place.track in self._seen
+            }
+            actions.append(Log(Mark(self._feed, places)))
+        return actions
+
+    def first_feed(self) -> int | None:
+        """The lowest feed sequence that is still needed, were this process to restart now. None:
+        everything received is in the actions taken so far."""
+        needed = (pipeline.first_feed() for pipeline in self._pipelines.values())
+        return min((feed for feed in needed if feed is not None), default=None)
+
+    def take_jobs(self) -> list[tuple[TranscodedPipeline, Job]]:
+        """VP8 frames to transcode, in order."""
+        return [
+            (pipeline, job)
+            for pipeline in self._pipelines.values()
+            if isinstance(pipeline, TranscodedPipeline)
+            for job in pipeline.take_jobs()
+        ]

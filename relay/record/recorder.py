@@ -1,0 +1,216 @@
+"""The recorder: reads the feed, records every lesson in it, acknowledges what is durable.
+
+Here: the feed's socket, one loop that commits, and which lesson a record is about. Not here: one
+lesson's files and failures (`session`), what is written (`lesson`). A `Recorder` outlives its
+connections; when the whole process was killed, a new one goes on from what is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from classroom.clock import wall
+from classroom.errors import Refused
+from relay.record.feed import (
+    End,
+    FeedParser,
+    Hello,
+    LessonEnd,
+    Packet,
+    Record,
+    Sync,
+    Track,
+    encode_ack,
+)
+from relay.record.session import LessonSession, RecorderSettings, RecordingState
+from relay.record.transcode import Transcoder
+
+READ_SIZE: Final = 256 * 1024
+_NONE: Final = RecordingState("none", "", 0.0)
+
+
+def _ignore(lesson: str, state: RecordingState) -> None:
+    """For those who do not want to know."""
+
+
+class Recorder:
+    """All lessons of a relay. Make one per process, on its event loop; `close` it at the end."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: RecorderSettings | None = None,
+        on_state: Callable[[str, RecordingState], None] = _ignore,
+    ) -> None:
+        """directory: of all archives. on_state: called with (lesson, state) at each change of
+        state or sentence, and about once a second while recording."""
+        self._directory = directory
+        self._settings = settings or RecorderSettings()
+        self._tell = on_state
+        self._states: dict[str, RecordingState] = {}
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._transcoder = Transcoder()
+        self._sessions: dict[str, LessonSession] = {}
+        self._lesson_of: dict[int, str] = {}
+        self._committing = asyncio.Lock()
+        self._feed = ""
+        self._last = self._acknowledged = 0
+        self._connection = 0
+        self._retry_at: dict[str, float] = {}
+
+    def state(self, lesson: str) -> RecordingState:
+        """What pages show of a lesson; `none` for one that this process did not record."""
+        return self._states.get(lesson, _NONE)
+
+    def _on_state(self, lesson: str, state: RecordingState) -> None:
+        self._states[lesson] = state
+        self._tell(lesson, state)
+
+    async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection of the media process until it ends; a newer one takes over.
+
+        Raises Refused 400 `feed-…` when the other side does not speak this feed.
+        """
+        self._connection += 1
+        connection = self._connection
+        refused: Refused | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                commits = group.create_task(self._serve_commits(writer, connection))
+                transcodes = group.create_task(self._transcoder.run())
+                try:
+                    await self._read(reader, connection)
+                except Refused as error:
+                    refused = error
+                commits.cancel()
+                transcodes.cancel()
+        finally:
+            await self._commit()
+        if refused is not None:
+            raise refused
+
+    async def finish(self, lesson: str) -> RecordingState:
+        """End a lesson that the feed will not end: nobody publishes it any more. Returns its state,
+        `failing` if the disk does not let it."""
+        session = self._session(lesson)
+        session.request_finish(wall())
+        await self._commit(everything=True)
+        return session.state
+
+    async def close(self) -> None:
+        """Make durable what can be, and give files and threads back."""
+        await self._commit(everything=True)
+        for session in self._sessions.values():
+            session.close()
+        self._executor.shutdown()
+
+    async def _read(self, reader: asyncio.StreamReader, connection: int) -> None:
+        parser = FeedParser()
+        greeted = False
+        while data := await reader.read(READ_SIZE):
+            if connection != self._connection:
+                return
+            for sequence, record in parser.receive(data):
+                if isinstance(record, Hello):
+                    greeted = True
+                    self._greet(record.feed)
+                elif not greeted:
+                    raise Refused(
+                        400,
+                        "feed-hello-missing",
+                        "The recorder feed does not begin with its greeting.",
+                        fix="Close this connection; both processes must be of one version.",
+                    )
+                else:
+                    self._receive(sequence, record)
+
+    def _greet(self, feed: str) -> None:
+        if feed == self._feed:
+            # What was acknowledged on the connection before may not have arrived.
+            self._acknowledged = 0
+            return
+        self._feed = feed
+        self._last = self._acknowledged = 0
+        self._lesson_of.clear()
+        for session in self._sessions.values():
+            session.change_feed(feed)
+
+    def _receive(self, sequence: int, record: Record) -> None:
+        self._last = max(self._last, sequence)
+        match record:
+            case Track(track=track, lesson=lesson):
+                self._lesson_of[track] = lesson
+                self._session(lesson).receive(self._feed, sequence, record)
+            case Packet(track=track) | Sync(track=track) | End(track=track):
+                lesson = self._lesson_of.get(track, "")
+                if lesson:
+                    self._session(lesson).receive(self._feed, sequence, record)
+            case LessonEnd(lesson=lesson):
+                self._session(lesson).receive(self._feed, sequence, record)
+
+    def _session(self, lesson: str) -> LessonSession:
+        session = self._sessions.get(lesson)
+        if session is None:
+            session = self._sessions[lesson] = LessonSession(
+                lesson,
+                self._directory,
+                self._settings,
+                self._executor,
+                self._transcoder,
+                self._on_state,
+            )
+        return session
+
+    async def _serve_commits(self, writer: asyncio.StreamWriter, connection: int) -> None:
+        while True:
+            await asyncio.sleep(self._settings.commit_interval)
+            # Shielded: what a commit took must be settled, whatever happens to this connection.
+            await asyncio.shield(self._commit())
+            safe = self._safe()
+            if connection == self._connection and safe > self._acknowledged:
+                self._acknowledged = safe
+                writer.write(encode_ack(safe))
+
+    def _safe(self) -> int:
+        needed = [session.needed() for session in self._sessions.values()]
+        lowest = min((number for number in needed if number is not None), default=None)
+        return self._last if lowest is None else lowest - 1
+
+    async def _commit(self, *, everything: bool = False) -> None:
+        """One round over the lessons; failing ones only when their time to retry has come."""
+        now = asyncio.get_running_loop().time()
+        async with self._committing:
+            for lesson, session in list(self._sessions.items()):
+                if self._retry_at.get(lesson, 0.0) > now and not everything:
+                    session.drop_if_full()
+                    continue
+                session.advance()
+                await session.commit()
+                if session.state.state == "failing":
+                    self._retry_at[lesson] = now + self._settings.retry_interval
+                else:
+                    self._retry_at.pop(lesson, None)
+                session.drop_if_full()
+                if session.ended:
+                    del self._sessions[lesson]
+
+
+async def run_recorder(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    directory: Path,
+    *,
+    settings: RecorderSettings | None = None,
+    on_state: Callable[[str, RecordingState], None] = _ignore,
+) -> None:
+    """Record one connection's feed with a recorder of its own; see `Recorder.run`."""
+    recorder = Recorder(directory, settings=settings, on_state=on_state)
+    try:
+        await recorder.run(reader, writer)
+    finally:
+        await recorder.close()

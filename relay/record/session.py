@@ -1,0 +1,287 @@
+"""One lesson's recorder together with its files, and what happens when the disk fails.
+
+Here: the records not durable yet, committing in a worker thread, reopening after an error, and
+the state that pages show. Not here: the feed's socket (`recorder`), what is written (`lesson`).
+A failed commit and a killed process recover on one path: throw the recorder away, open the store
+again, introduce the tracks again, and go through the records that were not durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from classroom.archive.names import is_lesson
+from classroom.clock import monotonic
+from relay.record import actions as asked
+from relay.record.actions import Action
+from relay.record.feed import End, LessonEnd, Packet, Sync, Track
+from relay.record.lesson import LessonRecorder
+from relay.record.store import LessonStore
+from relay.record.transcode import Transcoder
+
+State = Literal["none", "recording", "failing", "finished"]
+LessonRecord = Track | Packet | Sync | End | LessonEnd
+
+_SILENT: Final = 1.0  # s without a packet, from when on our own clock moves the lesson's time
+_RECORD_OVERHEAD: Final = 200  # bytes of Python objects around a packet, about
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderSettings:
+    """beat_ms: length of a beat, for new lessons. hold: seconds a lost packet is waited for.
+
+    commit_interval: seconds between commits. retry_interval: seconds between tries to use a
+    failing disk again. buffer_bytes: what is kept of each lesson while the disk fails.
+    """
+
+    beat_ms: int = 8_000
+    hold: float = 2.0
+    commit_interval: float = 0.25
+    retry_interval: float = 2.0
+    buffer_bytes: int = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingState:
+    """What pages show.
+
+    detail: a sentence for people, empty while all is well. seconds: of lesson recorded so far.
+    """
+
+    state: State
+    detail: str
+    seconds: float
+
+
+class LessonSession:
+    """One lesson while it is being recorded. Everything runs on one event loop; only the store's
+    calls run in `executor`, one at a time."""
+
+    def __init__(
+        self,
+        lesson: str,
+        archives: Path,
+        settings: RecorderSettings,
+        executor: Executor,
+        transcoder: Transcoder,
+        on_state: Callable[[str, RecordingState], None],
+    ) -> None:
+        self.lesson = lesson
+        self.state = RecordingState("none", "", 0.0)
+        self.ended = False
+        """The archive is finished and nothing is left to do."""
+        self._archives = archives
+        self._settings = settings
+        self._executor = executor
+        self._transcoder = transcoder
+        self._on_state = on_state
+        self._store: LessonStore | None = None
+        self._recorder: LessonRecorder | None = None
+        self._feed = ""
+        self._tracks: dict[int, tuple[int, Track]] = {}
+        self._anchors: dict[int, tuple[int, Sync]] = {}
+        self._unsafe: deque[tuple[int, LessonRecord]] = deque()
+        self._unsafe_bytes = 0
+        self._last = 0
+        self._now = self._received_at = 0.0
+        self._monotonic = monotonic
+        self._ending: float | None = None
+        self._detail = ""
+        self._dropped = 0
+        self._valid = is_lesson(lesson)
+
+    def needed(self) -> int | None:
+        """The lowest feed sequence that is not durable; None if there is none."""
+        return self._unsafe[0][0] if self._unsafe else None
+
+    def receive(self, feed: str, sequence: int, record: LessonRecord) -> None:
+        """A record about this lesson; those that were seen already are ignored."""
+        if not self._valid:
+            return
+        if feed != self._feed:
+            self.change_feed(feed)
+        if isinstance(record, Track | Sync) and sequence <= self._last:
+            self._introduce_again(sequence, record)
+            return
+        if sequence <= self._last:
+            return
+        self._last = sequence
+        self.ended = False
+        if isinstance(record, Packet):
+            self._now = max(self._now, record.arrival)
+            self._received_at = self._monotonic()
+            self._unsafe_bytes += len(record.packet) + _RECORD_OVERHEAD
+        self._unsafe.append((sequence, record))
+        self._apply(sequence, record)
+
+    def _introduce_again(self, sequence: int, record: Track | Sync) -> None:
+        """A new connection tells what is in force; mostly it is known. It is not acknowledged."""
+        if isinstance(record, Track):
+            known = any(n == record.track for n in self._tracks) or any(
+                isinstance(r, Track) and r.track == record.track for _, r in self._unsafe
+            )
+            if not known:
+                self._tracks[record.track] = (sequence, record)
+                self._apply(sequence, record)
+        elif record.track not in self._anchors and not any(
+            isinstance(r, Sync) and r.track == record.track for _, r in self._unsafe
+        ):
+            self._anchors[record.track] = (sequence, record)
+            self._apply(sequence, record)
+
+    def change_feed(self, feed: str) -> None:
+        """The media process came back: what it had sent before cannot be asked for again."""
+        if feed == self._feed:
+            return
+        if self._recorder is not None and self._feed:
+            self._recorder.suspend("the media process came back")
+        self._feed = feed
+        self._last = 0
+        self._tracks.clear()
+        self._anchors.clear()
+        self._unsafe.clear()
+        self._unsafe_bytes = 0
+
+    def _apply(self, sequence: int, record: LessonRecord) -> None:
+        if self._recorder is None:
+            return
+        if isinstance(record, LessonEnd):
+            self._recorder.finish(self._now)
+            return
+        self._recorder.receive(self._feed, sequence, record)
+        for pipeline, job in self._recorder.take_jobs():
+            self._transcoder.submit(pipeline, job)
+
+    def request_finish(self, at: float) -> None:
+        """Finish the archive although the feed says nothing. at: Unix seconds."""
+        self._ending = at
+
+    def advance(self) -> None:
+        """In a feed gone silent, time passes all the same: let what is held go to disk."""
+        silent = self._monotonic() - self._received_at
+        if self._recorder is not None and self._now and silent > _SILENT:
+            self._recorder.advance(self._now + silent)
+
+    async def commit(self) -> None:
+        """Make durable what came so far. Never raises OSError: the state tells."""
+        if not self._valid:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            if self._recorder is None:
+                await self._open(loop)
+            recorder, store = self._recorder, self._store
+            assert recorder is not None, "opened just now"
+            assert store is not None, "opened just now"
+            if self._ending is not None:
+                recorder.finish(self._ending)
+            actions = recorder.take_actions()
+            needed = recorder.first_feed()
+            last = self._last
+            if actions:
+                await loop.run_in_executor(self._executor, store.commit, actions)
+        except OSError as error:
+            self._fail(error)
+            return
+        self._ending = None
+        self._forget(last if needed is None else min(last, needed - 1))
+        self._settle(recorder, actions)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        store = await loop.run_in_executor(self._executor, LessonStore, self._archives, self.lesson)
+        self._store = store
+        settings = self._settings
+        recorder = LessonRecorder(
+            self.lesson,
+            beat_ms=settings.beat_ms,
+            hold=settings.hold,
+            stored=store.stored,
+            resume=not self._dropped,
+        )
+        self._recorder = recorder
+        if self._dropped:
+            recorder.note(f"{self._dropped} packets could not be kept: {self._detail}")
+        for sequence, track in self._tracks.values():
+            recorder.receive(self._feed, sequence, track)
+        for sequence, anchor in self._anchors.values():
+            recorder.receive(self._feed, sequence, anchor)
+        for sequence, record in list(self._unsafe):
+            self._apply(sequence, record)
+
+    def _settle(self, recorder: LessonRecorder, actions: list[Action]) -> None:
+        self._detail, self._dropped = "", 0
+        if any(isinstance(action, asked.Finish) for action in actions) and not self._unsafe:
+            self.ended = True
+            self.close()
+            self._tell("finished", "", recorder.seconds)
+        elif actions or self.state.state == "failing":
+            self._tell("recording" if recorder.seconds else "none", "", recorder.seconds)
+
+    def _forget(self, safe: int) -> None:
+        """Records up to `safe` are durable; the tracks and anchors they set stay in force."""
+        while self._unsafe and self._unsafe[0][0] <= safe:
+            sequence, record = self._unsafe.popleft()
+            match record:
+                case Packet():
+                    self._unsafe_bytes -= len(record.packet) + _RECORD_OVERHEAD
+                case Track():
+                    self._tracks[record.track] = (sequence, record)
+                case Sync():
+                    self._anchors[record.track] = (sequence, record)
+                case End():
+                    self._tracks.pop(record.track, None)
+                    self._anchors.pop(record.track, None)
+                case LessonEnd():
+                    pass
+
+    def _fail(self, error: OSError) -> None:
+        self._detail = _sentence(error)
+        self.close()
+        self._recorder = None
+        self._tell("failing", self._detail, self.state.seconds)
+
+    def drop_if_full(self) -> None:
+        """While the disk fails: let go of what is more than the buffer holds."""
+        if self._unsafe_bytes <= self._settings.buffer_bytes:
+            return
+        self._dropped += sum(isinstance(record, Packet) for _, record in self._unsafe)
+        if not self._detail:
+            self._detail = "The disk is too slow for this recording."
+            self._tell("failing", self._detail, self.state.seconds)
+        if any(isinstance(record, LessonEnd) for _, record in self._unsafe):
+            self._ending = self._now
+        self._forget(self._last)
+        self._unsafe_bytes = 0
+        self._recorder = None
+
+    def close(self) -> None:
+        """Give the files back."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        if self._recorder is not None and self.ended:
+            self._recorder = None
+
+    def _tell(self, state: State, detail: str, seconds: float) -> None:
+        before = self.state
+        self.state = RecordingState(state, detail, seconds)
+        if (before.state, before.detail) != (state, detail) or int(seconds) != int(before.seconds):
+            self._on_state(self.lesson, self.state)
+
+
+def _sentence(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return "The disk is full: free some space, and the recording goes on by itself."
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return "The recordings' directory cannot be written to: check its owner and its mount."
+        case _:
+            reason = error.strerror or "unknown error"
+            return f"The disk reports an error ({reason}): check it, or choose another directory."
