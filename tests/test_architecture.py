@@ -67,6 +67,8 @@ _ABOVE_CONTRACTS = (
     "classroom.web",
 )
 _ABOVE_DOMAIN = _ABOVE_CONTRACTS[3:]
+# What puts the packages together stands above all of them.
+_RELAY_ENTRIES = ("relay.__main__", "relay.node", "relay.media_process", "relay.service")
 
 # Package → what it must not import: the arrows point one way.
 FORBIDDEN: Mapping[str, tuple[str, ...]] = {
@@ -89,32 +91,33 @@ FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     "classroom.store": ("classroom.host", "classroom.web"),
     "classroom.host": ("classroom.store", "classroom.web"),
     "classroom.web": ("classroom.host",),
-    "relay.media": (
-        "relay.sfu",
-        "relay.record",
-        "relay.cache",
-        "relay.sync",
-        "relay.transport",
-        "relay.web",
-        "relay.node",
-        "relay.settings",
-    ),
-    "relay.sfu": (
-        "relay.record",
-        "relay.cache",
-        "relay.sync",
-        "relay.transport",
-        "relay.web",
-        "relay.node",
-        "relay.settings",
-    ),
-    "relay.record": ("relay.transport", "relay.sync", "relay.web", "relay.node"),
+    "relay.record": ("relay.transport", "relay.sync", "relay.web", *_RELAY_ENTRIES),
     "relay.record.assemble": ("relay.record.recorder",),
-    "relay.cache": ("relay.record", "relay.sync", "relay.transport", "relay.web", "relay.node"),
+    "relay.cache": (
+        "relay.record",
+        "relay.sync",
+        "relay.transport",
+        "relay.web",
+        *_RELAY_ENTRIES,
+    ),
     "relay.cache.index": ("relay.cache.files",),
-    "relay.sync": ("relay.transport", "relay.web", "relay.node"),
+    "relay.sync": ("relay.transport", "relay.web", *_RELAY_ENTRIES),
     "relay.sync.plan": ("relay.sync.client", "relay.cache.files"),
-    "relay.transport": ("relay.record", "relay.cache", "relay.sync", "relay.web", "relay.node"),
+    "relay.transport": (
+        "relay.record",
+        "relay.cache",
+        "relay.sync",
+        "relay.web",
+        *_RELAY_ENTRIES,
+    ),
+}
+# The frames between the media and the service process: both ends speak it.
+FEED = "relay.record.feed"
+
+# Package → all that it may import of its own plane: the innermost packages.
+ONLY: Mapping[str, tuple[str, ...]] = {
+    "relay.media": ("relay.media",),
+    "relay.sfu": ("relay.sfu", "relay.media"),
 }
 
 Tree = Mapping[str, str]
@@ -196,7 +199,16 @@ def violations(tree: Tree) -> list[str]:
                 told.append(f"{module} imports {target}: not a contract package")
             for package, forbidden in FORBIDDEN.items():
                 if inside(module, package) and any(
-                    inside(target, other) and not inside(target, package) for other in forbidden
+                    inside(target, other) and not inside(target, package) and target != FEED
+                    for other in forbidden
+                ):
+                    told.append(f"{module} imports {target}: against the arrows of {package}")
+            for package, allowed in ONLY.items():
+                if (
+                    inside(module, package)
+                    and inside(target, package.partition(".")[0])
+                    and "." in target
+                    and not any(inside(target, other) for other in allowed)
                 ):
                     told.append(f"{module} imports {target}: against the arrows of {package}")
         if any(inside(module, package) for package in PURE):
@@ -333,6 +345,10 @@ def test_a_clean_tree_passes() -> None:
         ("relay.media.rtp", "from relay.sfu import viewer", "against the arrows of relay.media"),
         ("relay.media.rtp", "from ..sfu import viewer", "against the arrows of relay.media"),
         ("relay.sfu", "from relay import transport", "against the arrows of relay.sfu"),
+        ("relay.transport", "from relay.record import pipeline", "arrows of relay.transport"),
+        ("relay.sfu", "from relay.record.feed import Frame", "against the arrows of relay.sfu"),
+        ("relay.sfu", "from relay.settings import Relay", "against the arrows of relay.sfu"),
+        ("relay.cache", "from relay.node import start", "against the arrows of relay.cache"),
         ("relay.cache.index", "from . import files", "relay.cache.index imports relay.cache.files"),
         ("classroom.lessons", "from classroom import signalling", "arrows of classroom.lessons"),
         ("classroom.signalling", "from classroom import store", "arrows of classroom.signalling"),
