@@ -2,7 +2,7 @@
  * The room page: a class in front of a projector, and nobody at the keyboard.
  */
 import './room.css'
-import { useCallback, useEffect, useState } from 'preact/hooks'
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { expose } from '../debug'
 import { clockTime, dayAndTime, savedLang, useLanguage } from '../i18n'
 import { takeLink } from '../token'
@@ -29,30 +29,46 @@ function RoomPage(props: { model: RoomModel }) {
   const stage = model.stage
   const shown = model.shown
   const watching = stage === 'watching'
-  const layout = shown.screen !== null ? 'screen' : 'camera'
+  // While nothing comes, the last pictures stay where they were, dimmed behind the words.
+  const layout = useRef<'screen' | 'camera'>('camera')
+  if (watching) layout.current = shown.screen !== null ? 'screen' : 'camera'
   return (
-    <main class={`room ${layout} ${watching ? 'watching' : 'talking'}`} data-stage={stage}>
+    <main class={`room ${layout.current} ${watching ? 'watching' : 'talking'}`} data-stage={stage}>
       <h1 class="hidden">{model.lesson?.title ?? t.room.title}</h1>
       <div class="pictures">
-        <LivePicture class="screen-picture" track={shown.screen} label={t.room.screenLabel} />
-        <LivePicture class="camera-picture" track={shown.camera} label={t.room.cameraLabel} />
+        <LivePicture
+          class="screen-picture"
+          slot="screen"
+          track={shown.screen}
+          hold={!watching}
+          label={t.room.screenLabel}
+        />
+        <LivePicture
+          class="camera-picture"
+          slot="camera"
+          track={shown.camera}
+          hold={!watching}
+          label={t.room.cameraLabel}
+        />
       </div>
-      <LiveVoice track={shown.voice} presses={presses} onBlocked={onBlocked} />
-      <LiveVoice track={shown.talkVoice} presses={presses} onBlocked={silent} />
-      <div class="words" role="status" aria-live="polite">
-        {watching ? (
-          shown.camera === null && shown.screen === null && <SoundOnly model={model} />
-        ) : (
-          <StageCard model={model} stage={stage} />
+      <LiveVoice slot="voice" track={shown.voice} presses={presses} onBlocked={onBlocked} />
+      <LiveVoice slot="talk-voice" track={shown.talkVoice} presses={presses} onBlocked={silent} />
+      <div class="front">
+        <div class="words" role="status" aria-live="polite">
+          {watching ? (
+            shown.camera === null && shown.screen === null && <SoundOnly model={model} />
+          ) : (
+            <StageCard model={model} stage={stage} />
+          )}
+        </div>
+        {blocked && stage !== 'ended' && (
+          <button type="button" class="sound-on" onClick={() => setPresses(presses + 1)}>
+            <Icon name="sound" />
+            <span>{t.room.soundOn}</span>
+            <small>{t.room.soundOnText}</small>
+          </button>
         )}
       </div>
-      {blocked && shown.voice !== null && (
-        <button type="button" class="sound-on" onClick={() => setPresses(presses + 1)}>
-          <Icon name="sound" />
-          <span>{t.room.soundOn}</span>
-          <small>{t.room.soundOnText}</small>
-        </button>
-      )}
       <Controls fading={watching && !blocked} />
     </main>
   )

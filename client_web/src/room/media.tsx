@@ -2,17 +2,23 @@
  * Elements that play a live track: pictures that never go blank, voices that may need one press.
  */
 import { useEffect, useRef } from 'preact/hooks'
+import type { Slot } from '../webrtc/whep'
 
 /**
- * Plays `track`; the last picture stays until the new track has one of its own.
+ * Plays `track`; the last picture stays until the new track has one of its own, and while `hold`
+ * says so even without any track.
  */
 export function LivePicture(props: {
   track: MediaStreamTrack | null
+  slot: Slot
+  hold: boolean
   label: string
   class: string
 }) {
   const element = useRef<HTMLVideoElement>(null)
-  const { track } = props
+  const hidden = useRef(true)
+  const { track, hold } = props
+  if (!hold) hidden.current = track === null
   useEffect(() => {
     const video = element.current
     if (video === null || track === null) return
@@ -32,8 +38,9 @@ export function LivePicture(props: {
     <video
       ref={element}
       class={props.class}
+      data-slot={props.slot}
       aria-label={props.label}
-      hidden={track === null}
+      hidden={hidden.current}
       muted
       autoplay
       playsInline
@@ -45,6 +52,7 @@ export function LivePicture(props: {
 /** Plays `track`; calls `onBlocked` when the browser wants a press first. */
 export function LiveVoice(props: {
   track: MediaStreamTrack | null
+  slot: Slot
   /** Counts presses: each one tries again. */
   presses: number
   onBlocked: (blocked: boolean) => void
@@ -64,5 +72,5 @@ export function LiveVoice(props: {
       },
     )
   }, [track, presses, onBlocked])
-  return <audio ref={element} />
+  return <audio ref={element} data-slot={props.slot} />
 }

@@ -123,10 +123,16 @@ export class RoomModel extends Observable {
     const wanted = this.link?.lesson ?? known?.id ?? this.#watched
     if (known !== null) this.#lastLesson = known
     if (wanted !== null && wanted !== this.#watched) this.#watch(wanted)
-    const over = known?.state === 'ended' || known?.state === 'published'
-    if (over && !this.flowing) void this.#viewer?.end()
+    this.#leaveWhenOver()
     this.#viewer?.expect(known?.publishing === true)
     this.changed()
+  }
+
+  /** An ended lesson is watched to its last packet, then the place at the relay is freed. */
+  #leaveWhenOver(): void {
+    const state = this.lesson?.state
+    const over = state === 'ended' || state === 'published'
+    if (over && !this.flowing) void this.#viewer?.end()
   }
 
   #watch(lesson: string): void {
@@ -141,6 +147,7 @@ export class RoomModel extends Observable {
     viewer.onChange(() => {
       if (this.#viewer !== viewer) return
       if (this.flowing) this.#hasFlowed = true
+      this.#leaveWhenOver()
       this.changed()
     })
     viewer.start()

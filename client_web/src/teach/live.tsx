@@ -144,17 +144,18 @@ function Buttons(props: { studio: Studio }) {
     <section class="card">
       <div class="buttons">
         <Big
+          icon={sharing ? 'screenOff' : 'screen'}
+          words={sharing ? t.teach.stopShare : t.teach.share}
+          strange={sharing}
+          wide
+          disabled={!canShare}
+          press={() => void (sharing ? studio.stopSharing() : studio.share())}
+        />
+        <Big
           icon={muted ? 'microphoneOff' : 'microphone'}
           words={muted ? t.teach.unmute : t.teach.mute}
           strange={muted}
           press={() => studio.mute(!muted)}
-        />
-        <Big
-          icon={sharing ? 'screenOff' : 'screen'}
-          words={sharing ? t.teach.stopShare : t.teach.share}
-          strange={sharing}
-          disabled={!canShare}
-          press={() => void (sharing ? studio.stopSharing() : studio.share())}
         />
         {studio.devices.camera !== null && (
           <Big
@@ -179,13 +180,14 @@ function Big(props: {
   icon: IconName
   words: string
   strange: boolean
+  wide?: boolean
   disabled?: boolean
   press: () => void
 }) {
   return (
     <button
       type="button"
-      class={props.strange ? 'button big strange' : 'button big'}
+      class={`button big${props.strange ? ' strange' : ''}${props.wide ? ' wide' : ''}`}
       disabled={props.disabled === true}
       onClick={props.press}
     >

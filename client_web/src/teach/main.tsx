@@ -50,7 +50,7 @@ function TeachPage(props: { studio: Studio | null }) {
     case 'live':
     case 'ending':
       return (
-        <Shell title={studio.lesson?.title ?? t.teach.title}>
+        <Shell title={studio.lesson?.title ?? t.teach.title} stay>
           <Live studio={studio} />
         </Shell>
       )

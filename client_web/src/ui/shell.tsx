@@ -36,6 +36,8 @@ export function LanguageSwitch() {
 export function Shell(props: {
   title: string
   links?: ComponentChildren
+  /** Nothing in the header leads away: a lesson is running. */
+  stay?: boolean
   children: ComponentChildren
 }) {
   const t = useMessages()
@@ -45,7 +47,7 @@ export function Shell(props: {
         {t.common.skip}
       </a>
       <header class="top">
-        <a class="brand" href="/">
+        <a class="brand" {...(props.stay === true ? {} : { href: '/' })}>
           <img src="/favicon.svg" alt="" width="32" height="32" />
           <span>{t.common.product}</span>
         </a>

@@ -1,0 +1,337 @@
+/*
+ * Plays one recorded or running lesson: voice and camera together, the screen in step with them.
+ *
+ * Lives here: two hls.js instances and their elements, errors and retries, quality, position. What
+ * must not: words and controls. The main element is the clock; the screen, which has no sound,
+ * follows it (timeline.ts). Where hls.js cannot work, the browser's own HLS plays both.
+ */
+import type Hls from 'hls.js'
+import type { ErrorData, HlsConfig } from 'hls.js'
+import { Observable } from '../observable'
+import { load, save } from '../token'
+import { followRate, screenTime, type Piece } from './timeline'
+
+export type PlayerState = 'loading' | 'ready' | 'failed' | 'missing' | 'closed'
+
+/** auto, voice, or a height in lines. */
+export type Quality = 'auto' | 'voice' | number
+
+export interface PlayerOptions {
+  /** Address of the archive's folder, without a slash at the end. */
+  archive: string
+  token: string
+  lesson: string
+  /** The lesson still runs. */
+  live: boolean
+}
+
+const RETRY_MS = 5_000
+/** Before a screen is shared its playlist is missing; a running lesson may get one. */
+const SCREEN_RETRY_MS = 20_000
+const FOLLOW_EVERY_MS = 200
+/** Beyond this the screen jumps instead of catching up. */
+const JUMP_S = 0.6
+const SAVE_EVERY_MS = 5_000
+const LIVE_EDGE_S = 25
+
+export class Player extends Observable {
+  readonly main = makeVideo()
+  readonly screen = makeVideo()
+  #state: PlayerState = 'loading'
+  #Hls: typeof Hls | null = null
+  #mainHls: Hls | null = null
+  #screenHls: Hls | null = null
+  #quality: Quality = 'auto'
+  #screenShown = false
+  #waiting = false
+  #resumedFrom: number | null = null
+  #repairs = 0
+  readonly #timers: ReturnType<typeof setInterval>[] = []
+
+  constructor(private readonly options: PlayerOptions) {
+    super()
+    this.screen.muted = true
+    for (const name of ['play', 'pause', 'timeupdate', 'durationchange', 'volumechange', 'ended'])
+      this.main.addEventListener(name, () => this.changed())
+    this.main.addEventListener('waiting', () => this.#wait(true))
+    for (const name of ['playing', 'seeked', 'canplay'])
+      this.main.addEventListener(name, () => this.#wait(false))
+    this.main.addEventListener('seeking', () => this.#follow())
+    this.main.addEventListener('loadedmetadata', () => this.#to('ready'))
+  }
+
+  get state(): PlayerState {
+    return this.#state
+  }
+
+  get quality(): Quality {
+    return this.#quality
+  }
+
+  /** Heights to choose from, highest first. */
+  get heights(): number[] {
+    const all = (this.#mainHls?.levels ?? []).map((level) => level.height).filter((one) => one > 0)
+    return [...new Set(all)].sort((one, other) => other - one)
+  }
+
+  /** A screen was shared at the moment that is playing. */
+  get screenShown(): boolean {
+    return this.#screenShown
+  }
+
+  get hasPicture(): boolean {
+    return this.main.videoHeight > 0 && this.#quality !== 'voice'
+  }
+
+  /** The main element has run out of data. */
+  get waiting(): boolean {
+    return this.#waiting && !this.main.paused
+  }
+
+  get time(): number {
+    return this.main.currentTime
+  }
+
+  /** Seconds that can be seeked to; grows while the lesson runs. */
+  get length(): number {
+    const { seekable, duration } = this.main
+    const end = seekable.length > 0 ? seekable.end(seekable.length - 1) : 0
+    return Number.isFinite(duration) && duration > 0 ? duration : end
+  }
+
+  /** The playlist still grows. */
+  get live(): boolean {
+    const details = this.#mainHls?.latestLevelDetails
+    return details?.live ?? this.options.live
+  }
+
+  get atLive(): boolean {
+    return this.live && this.length - this.time < LIVE_EDGE_S
+  }
+
+  /** Where this person stopped last time, if playing began there. */
+  get resumedFrom(): number | null {
+    return this.#resumedFrom
+  }
+
+  async open(): Promise<void> {
+    this.#resumedFrom = keptPosition(this.options.lesson)
+    const from = this.#resumedFrom ?? 0
+    const loaded = (await import('hls.js')).default
+    if (this.#state === 'closed') return
+    if (loaded.isSupported()) {
+      this.#Hls = loaded
+      this.#startMain(from)
+      this.#startScreen()
+    } else {
+      const address = (name: string): string =>
+        `${this.options.archive}/${name}?token=${encodeURIComponent(this.options.token)}`
+      this.main.src = address('master.m3u8')
+      this.screen.src = address('screen.m3u8')
+      this.main.addEventListener('loadedmetadata', () => this.seek(from), { once: true })
+      this.main.addEventListener('error', () => this.#to('failed'))
+    }
+    this.#timers.push(setInterval(() => this.#follow(), FOLLOW_EVERY_MS))
+    this.#timers.push(setInterval(() => this.#keep(), SAVE_EVERY_MS))
+    this.play()
+  }
+
+  close(): void {
+    this.#keep()
+    this.#state = 'closed'
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#mainHls?.destroy()
+    this.#screenHls?.destroy()
+    this.main.removeAttribute('src')
+    this.screen.removeAttribute('src')
+  }
+
+  play(): void {
+    // Refused without a press on the page; then the button shows "play" and waits for one.
+    this.main.play().catch(() => this.changed())
+  }
+
+  toggle(): void {
+    if (this.main.paused) this.play()
+    else this.main.pause()
+  }
+
+  /** `time` in seconds from the beginning of the lesson. */
+  seek(time: number): void {
+    this.main.currentTime = Math.max(0, Math.min(time, Math.max(0, this.length - 0.5)))
+    this.changed()
+  }
+
+  skip(seconds: number): void {
+    this.seek(this.time + seconds)
+  }
+
+  goLive(): void {
+    this.seek(this.#mainHls?.liveSyncPosition ?? this.length - 8)
+    this.play()
+  }
+
+  setRate(rate: number): void {
+    this.main.playbackRate = rate
+    this.changed()
+  }
+
+  setQuality(quality: Quality): void {
+    const voiceBefore = this.#quality === 'voice'
+    this.#quality = quality
+    const hls = this.#mainHls
+    if (hls !== null) {
+      if ((quality === 'voice') !== voiceBefore) {
+        const playing = !this.main.paused
+        this.#startMain(this.time)
+        if (playing) this.play()
+      } else {
+        this.#chooseLevel(hls)
+      }
+    }
+    this.changed()
+  }
+
+  #startMain(from: number): void {
+    if (this.#Hls === null) return
+    this.#mainHls?.destroy()
+    const hls = new this.#Hls({ ...this.#config(), startPosition: from })
+    this.#mainHls = hls
+    const { Events } = this.#Hls
+    hls.on(Events.MANIFEST_PARSED, () => this.#chooseLevel(hls))
+    hls.on(Events.LEVEL_UPDATED, () => this.changed())
+    hls.on(Events.ERROR, (_name, data) => this.#mainError(hls, data))
+    const name = this.#quality === 'voice' ? 'voice.m3u8' : 'master.m3u8'
+    hls.loadSource(`${this.options.archive}/${name}`)
+    hls.attachMedia(this.main)
+  }
+
+  #startScreen(): void {
+    if (this.#Hls === null || this.#state === 'closed') return
+    this.#screenHls?.destroy()
+    const hls = new this.#Hls({ ...this.#config(), startPosition: 0 })
+    this.#screenHls = hls
+    hls.on(this.#Hls.Events.ERROR, (_name, data) => {
+      if (!data.fatal || this.#screenHls !== hls) return
+      if (this.#repair(hls, data)) return
+      // Most lessons share no screen; one that runs may begin to, and a finished one will not.
+      hls.destroy()
+      this.#screenHls = null
+      const missing = data.response?.code === 404
+      if (!missing || this.live) setTimeout(() => this.#startScreen(), SCREEN_RETRY_MS)
+    })
+    hls.loadSource(`${this.options.archive}/screen.m3u8`)
+    hls.attachMedia(this.screen)
+  }
+
+  #config(): Partial<HlsConfig> {
+    return {
+      // Segments are fMP4 already, so there is nothing for a worker to do.
+      enableWorker: false,
+      // Schools have weak links: begin with the smallest picture and climb.
+      abrEwmaDefaultEstimate: 200_000,
+      startLevel: 0,
+      maxBufferLength: 40,
+      backBufferLength: 60,
+      // A running lesson is watched from wherever one likes, not dragged to its end.
+      liveMaxLatencyDurationCount: Infinity,
+      xhrSetup: (xhr) => xhr.setRequestHeader('Authorization', `Bearer ${this.options.token}`),
+    }
+  }
+
+  #chooseLevel(hls: Hls): void {
+    const quality = this.#quality
+    hls.nextLevel =
+      typeof quality === 'number' ? hls.levels.findIndex((level) => level.height === quality) : -1
+    this.changed()
+  }
+
+  #mainError(hls: Hls, data: ErrorData): void {
+    if (!data.fatal || this.#mainHls !== hls || this.#repair(hls, data)) return
+    this.#to(data.response?.code === 404 ? 'missing' : 'failed')
+    const from = this.time
+    setTimeout(() => {
+      if (this.#mainHls !== hls || this.#state === 'closed') return
+      const playing = !this.main.paused
+      this.#startMain(from > 0 ? from : (this.#resumedFrom ?? 0))
+      if (playing) this.play()
+    }, RETRY_MS)
+  }
+
+  /** A decoder that stumbles is helped up a few times before giving up. */
+  #repair(hls: Hls, data: ErrorData): boolean {
+    if (this.#Hls === null || data.type !== this.#Hls.ErrorTypes.MEDIA_ERROR) return false
+    this.#repairs += 1
+    if (this.#repairs > 5) return false
+    hls.recoverMediaError()
+    return true
+  }
+
+  /** Bring the screen to the moment of the voice, or hide it when none was shared then. */
+  #follow(): void {
+    const { main, screen } = this
+    const target = this.#screenTarget()
+    const shown = target !== null && screen.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA
+    if (shown !== this.#screenShown) {
+      this.#screenShown = shown
+      this.changed()
+    }
+    if (target === null) {
+      if (!screen.paused) screen.pause()
+      return
+    }
+    const drift = screen.currentTime - target
+    const still = main.paused || main.seeking || main.readyState < HTMLMediaElement.HAVE_FUTURE_DATA
+    if (Math.abs(drift) > (still ? 0.04 : JUMP_S) && !screen.seeking) screen.currentTime = target
+    screen.playbackRate = followRate(main.playbackRate, drift)
+    if (still && !screen.paused) screen.pause()
+    // Muted pictures may always play.
+    if (!still && screen.paused) screen.play().catch(() => undefined)
+  }
+
+  #screenTarget(): number | null {
+    if (this.#Hls === null) return this.screen.readyState > 0 ? this.main.currentTime : null
+    const mainPieces = piecesOf(this.#mainHls)
+    const screenPieces = piecesOf(this.#screenHls)
+    return screenTime(mainPieces, screenPieces, this.main.currentTime)
+  }
+
+  #wait(waiting: boolean): void {
+    this.#waiting = waiting
+    this.#follow()
+    this.changed()
+  }
+
+  #keep(): void {
+    if (this.#state !== 'ready') return
+    const nearEnd = !this.live && this.length - this.time < 15
+    save(keyOf(this.options.lesson), nearEnd ? null : this.time.toFixed(1))
+  }
+
+  #to(state: PlayerState): void {
+    if (this.#state === 'closed') return
+    this.#state = state
+    this.changed()
+  }
+}
+
+function piecesOf(hls: Hls | null): readonly Piece[] {
+  if (hls === null) return []
+  const details = hls.levels[hls.currentLevel]?.details ?? hls.latestLevelDetails
+  return details?.fragments ?? []
+}
+
+function makeVideo(): HTMLVideoElement {
+  const video = document.createElement('video')
+  video.playsInline = true
+  video.preload = 'auto'
+  return video
+}
+
+const keyOf = (lesson: string): string => `classroom.library.at.${lesson}`
+
+/** Where a person stopped in `lesson`, in seconds, or null. */
+export function keptPosition(lesson: string): number | null {
+  const at = Number.parseFloat(load(keyOf(lesson)) ?? '')
+  return Number.isFinite(at) && at > 10 ? at : null
+}
