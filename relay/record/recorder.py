@@ -112,7 +112,7 @@ class Recorder:
     async def _read(self, reader: asyncio.StreamReader, connection: int) -> None:
         parser = FeedParser()
         greeted = False
-        while data := await reader.read(READ_SIZE):
+        while data := await _read_some(reader):
             if connection != self._connection:
                 return
             for sequence, record in parser.receive(data):
@@ -198,6 +198,14 @@ class Recorder:
                 session.drop_if_full()
                 if session.ended:
                     del self._sessions[lesson]
+
+
+async def _read_some(reader: asyncio.StreamReader) -> bytes:
+    """Bytes, or b"" at the connection's end, however it came."""
+    try:
+        return await reader.read(READ_SIZE)
+    except ConnectionError:
+        return b""
 
 
 async def run_recorder(
