@@ -61,7 +61,8 @@ def local_addresses() -> tuple[str, ...]:
 class MediaProcess:
     """Everything of one media process. `run` until cancelled."""
 
-    def __init__(self, settings: MediaSettings, run_directory: Path) -> None:
+    def __init__(self, settings: MediaSettings, run_directory: Path, sock: socket.socket) -> None:
+        """sock: the relay's bound UDP socket."""
         self._settings = settings
         self._directory = run_directory
         self._feed = RecorderFeed()
@@ -69,9 +70,7 @@ class MediaProcess:
         self._changed: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._port = UdpPort.open(
-            settings.udp_host, settings.udp_port, relay_clock, self._after_batch
-        )
+        self._port = UdpPort(sock, relay_clock, self._after_batch)
         self._fan_out = NativeFanOut(self._port.fd)
         self._sessions = Sessions(
             self._port,
@@ -95,6 +94,9 @@ class MediaProcess:
     async def run(self) -> None:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
+        for name in (RPC_SOCKET, FEED_SOCKET):
+            # What a killed process left behind would refuse every connection.
+            (self._directory / name).unlink(missing_ok=True)
         rpc = await asyncio.start_unix_server(self._rpc, self._directory / RPC_SOCKET)
         feed = await asyncio.start_unix_server(self._recorder, self._directory / FEED_SOCKET)
         self._port.start(loop)
@@ -241,9 +243,9 @@ class MediaProcess:
             writer.close()
 
 
-async def serve(settings: MediaSettings, run_directory: Path) -> None:
-    """Run a media process until SIGTERM or SIGINT."""
-    process = MediaProcess(settings, run_directory)
+async def serve(settings: MediaSettings, run_directory: Path, sock: socket.socket) -> None:
+    """Run a media process on the bound UDP socket `sock` until SIGTERM or SIGINT."""
+    process = MediaProcess(settings, run_directory, sock)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

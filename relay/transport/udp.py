@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from classroom.clock import Clock
-from classroom.errors import Misuse
 from relay.transport.ice import IceSession, IceTable
 from relay.transport.native import (
     SOCKADDR_BYTES,
@@ -34,8 +33,6 @@ _BATCH: Final = 64
 _SLOT: Final = 2_048  # above any path MTU we expect; longer datagrams are truncated and dropped
 _MSG_TRUNC: Final = 0x20
 _ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
-# Room for a burst of 4 packets to 200 viewers and then some; the kernel may grant less.
-_BUFFER_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -82,7 +79,9 @@ class UdpPort:
     """Owns the socket, the ICE table and the map from address to peer."""
 
     def __init__(self, sock: socket.socket, clock: Clock, after_batch: Callable[[float], None]):
-        """after_batch(now) is called once all datagrams of a wake-up have been handed over."""
+        """sock: a bound UDP socket. after_batch(now) is called once all datagrams of a wake-up
+        have been handed over."""
+        sock.setblocking(False)
         self.socket = sock
         self.fd = sock.fileno()
         self.counters = ReceiveCounters()
@@ -104,28 +103,6 @@ class UdpPort:
             header.msg_iov = self._iov + index
             header.msg_iovlen = 1
             header.msg_name = self._names + index * SOCKADDR_BYTES
-
-    @classmethod
-    def open(
-        cls, host: str, port: int, clock: Clock, after_batch: Callable[[float], None]
-    ) -> UdpPort:
-        """Bind; `port` 0 takes a free one. Raises Misuse when the address cannot be had."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
-        sock.setblocking(False)
-        try:
-            sock.bind((host, port))
-        except OSError as error:
-            sock.close()
-            raise Misuse(
-                f"cannot use UDP port {port} on {host}: {error.strerror}; "
-                "stop the program that holds it or choose another with --udp-port"
-            ) from error
-        return cls(sock, clock, after_batch)
 
     @property
     def port(self) -> int:

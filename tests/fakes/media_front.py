@@ -25,10 +25,11 @@ _START: Final = """
 import asyncio, sys
 from pathlib import Path
 from relay.media_process import serve
+from relay.node import open_udp
 from relay.settings import MediaSettings
 settings = MediaSettings(udp_host="127.0.0.1", udp_port=0, viewers_max=2000,
                          beat_seconds=float(sys.argv[2]), start_bitrate=float(sys.argv[3]))
-asyncio.run(serve(settings, Path(sys.argv[1])))
+asyncio.run(serve(settings, Path(sys.argv[1]), open_udp(settings.udp_host, 0)))
 """
 
 

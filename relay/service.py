@@ -1,0 +1,230 @@
+"""The service process: the relay's one HTTP port and all that is not media.
+
+Pages, WHIP and WHEP passed on to the media process, events for rooms, the recorder, archives, and
+the line to the control plane. It may be killed at any time: media goes on, the feed waits, and a
+new service process takes up where this one ended. Started and restarted by `relay.node`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from classroom.archive.manifest import Manifest
+from classroom.errors import Absent, Misuse, Refused
+from classroom.tokens import Right
+from classroom.wire import RelayArchive, RelayHello
+from relay import ipc
+from relay.media_process import FEED_SOCKET, RPC_SOCKET
+from relay.record.recorder import Recorder
+from relay.record.session import RecorderSettings, RecordingState
+from relay.settings import RelaySettings
+from relay.web.access import HTTP, Access
+from relay.web.archives import add_archive_routes
+from relay.web.central import CentralLink
+from relay.web.events import Events
+from relay.web.health import Health
+from relay.web.lessons import KnownLessons
+from relay.web.library import Library
+from relay.web.pages import add_page_routes
+from relay.web.problems import boundary
+from relay.web.signalling import MAX_BODY, Signalling
+
+_log: Final = logging.getLogger("relay.service")
+
+VERSION: Final = "0.1.0"
+
+
+class Service:
+    """Everything of one service process."""
+
+    def __init__(
+        self, settings: RelaySettings, url: str, run_directory: Path, restarts: int
+    ) -> None:
+        """url: where browsers reach this relay. restarts: earlier service processes."""
+        data = Path(settings.data)
+        archives = data / "archives"
+        archives.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._run_directory = run_directory
+        self._recorder_connected = False
+        self.media_up = asyncio.Event()
+        self._ends: set[str] = set()
+        self.access = Access(settings.central, data / "keys.json")
+        self.lessons = KnownLessons(data / "lessons.msgpack")
+        self.media = ipc.RpcClient(
+            str(run_directory / RPC_SOCKET), notice=self._notice, connected=self._media_connected
+        )
+        self.recorder = Recorder(
+            archives,
+            settings=RecorderSettings(beat_ms=round(settings.media.beat_seconds * 1000)),
+            on_state=self._recording,
+        )
+        self.archives = archives
+        self.central = CentralLink(
+            settings.central,
+            self._token,
+            RelayHello(settings.name, url, VERSION, settings.media.viewers_max),
+            self.lessons,
+            self._lesson_ended,
+            data / "unreported.json",
+        )
+        self.events = Events(self.access, self.lessons)
+        self.library = Library(self.access, self.lessons, archives)
+        self.health = Health(
+            self.media,
+            self.lessons,
+            central_connected=lambda: self.central.connected,
+            recorder_connected=lambda: self._recorder_connected,
+            pages=lambda: self.events.pages,
+            restarts=restarts,
+        )
+
+    def application(self) -> web.Application:
+        """The HTTP side."""
+        app = web.Application(middlewares=[boundary], client_max_size=MAX_BODY)
+        Signalling(self.access, self.media, self.lessons).add_routes(app)
+        self.events.add_routes(app)
+        self.library.add_routes(app)
+        self.health.add_routes(app)
+        add_page_routes(app)
+
+        async def authorize(request: web.Request, lesson: str) -> None:
+            await self.access.check(request, Right.REPLAY, lesson, query=True)
+
+        add_archive_routes(app, self.archives, authorize)
+        app.cleanup_ctx.append(self._background)
+        return app
+
+    async def _background(self, app: web.Application) -> AsyncIterator[None]:
+        timeout = aiohttp.ClientTimeout(total=10.0)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            app[HTTP] = http
+            await self.access.start(http)
+            tasks = asyncio.ensure_future(self._tasks(http))
+            yield
+            tasks.cancel()
+            await asyncio.wait((tasks,))
+            await self.recorder.close()
+
+    async def _tasks(self, http: aiohttp.ClientSession) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.media.run())
+            tasks.create_task(self._record())
+            tasks.create_task(self.access.keep_trying(http))
+            tasks.create_task(self.central.run(http))
+
+    async def _record(self) -> None:
+        path = str(self._run_directory / FEED_SOCKET)
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(path)
+            except OSError:
+                await asyncio.sleep(0.1)
+                continue
+            self._recorder_connected = True
+            try:
+                await self.recorder.run(reader, writer)
+            except (ConnectionError, Refused) as error:
+                _log.warning("recorder feed ended", extra={"reason": str(error)})
+            finally:
+                self._recorder_connected = False
+                writer.close()
+            await asyncio.sleep(0.1)
+
+    def _token(self) -> str:
+        if self._settings.token_file is not None:
+            try:
+                return Path(self._settings.token_file).read_text().strip()
+            except OSError as error:
+                _log.warning("token file unreadable", extra={"reason": str(error)})
+        return self._settings.token or ""
+
+    def _notice(self, name: str, parameters: dict[str, object]) -> None:
+        if name == "lesson":
+            self.lessons.media(parameters)
+
+    def _media_connected(self) -> None:
+        self.media_up.set()
+        self.lessons.media_lost()
+        for lesson in list(self._ends):
+            self._finish_soon(lesson)
+
+    async def _lesson_ended(self, lesson: str) -> None:
+        """The control plane ended it: everyone's session ends and the archive is finished."""
+        try:
+            await self.media.call("end_lesson", lesson=lesson)
+            self._ends.discard(lesson)
+        except Absent:
+            self._ends.add(lesson)
+
+    def _finish_soon(self, lesson: str) -> None:
+        asyncio.get_running_loop().create_task(self._lesson_ended(lesson))
+
+    def _recording(self, lesson: str, state: RecordingState) -> None:
+        self.lessons.recording(lesson, state.state, state.detail, state.seconds)
+        if state.state == "finished":
+            try:
+                manifest = Manifest.decode((self.archives / lesson / "manifest.json").read_bytes())
+            except (OSError, Refused) as error:
+                _log.error("finished archive unreadable", extra={"reason": str(error)})
+                return
+            self.central.archive_finished(
+                RelayArchive(
+                    lesson,
+                    manifest.duration_ms / 1000,
+                    manifest.size,
+                    tuple(rendition.name for rendition in manifest.renditions),
+                )
+            )
+
+
+def tls_context(settings: RelaySettings) -> ssl.SSLContext | None:
+    """The server's TLS context, None without a certificate. Raises Misuse."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise Misuse(f"the TLS certificate or key cannot be used: {error}") from error
+    return context
+
+
+async def serve(
+    settings: RelaySettings,
+    url: str,
+    run_directory: Path,
+    listening: socket.socket,
+    restarts: int,
+    ready_fd: int,
+) -> None:
+    """Run a service process until SIGTERM or SIGINT; writes one byte to `ready_fd` when ready."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    service = Service(settings, url, run_directory, restarts)
+    runner = web.AppRunner(service.application(), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening, ssl_context=tls_context(settings)).start()
+        _log.info("service process begins", extra={"url": url, "pid": os.getpid()})
+        stopped = asyncio.ensure_future(stopping.wait())
+        connected = asyncio.ensure_future(service.media_up.wait())
+        await asyncio.wait((stopped, connected), return_when=asyncio.FIRST_COMPLETED)
+        connected.cancel()
+        os.write(ready_fd, b"1")
+        await stopped
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,214 @@
+"""The relay's line to the control plane: a WebSocket that the relay opens and opens again.
+
+Tells: who the relay is, how its lessons fare, which archives are finished. Hears: which lessons
+there are and which have ended. Everything that must not be lost while the line is down (an ended
+lesson's archive) is told when it is up again. The conversation's rules are
+`classroom.signalling.caller`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from classroom.clock import monotonic
+from classroom.signalling.actions import Close, Received, Send
+from classroom.signalling.caller import Caller, retry_delay
+from classroom.wire import (
+    Error,
+    LessonEnd,
+    Message,
+    Recording,
+    RelayArchive,
+    RelayHello,
+    RelayLesson,
+    RelayLessons,
+    Source,
+    encode,
+)
+from relay.web.lessons import KnownLessons
+
+_log: Final = logging.getLogger("relay.service")
+
+# PROTOCOL.md: a live lesson's state is told on change and at least so often.
+REPEAT_SECONDS: Final = 5.0
+# Changes come in bursts (a source, then its first room); one message carries them all.
+_SETTLE_SECONDS: Final = 0.2
+
+
+class CentralLink:
+    """Run `run` in a task for the life of the service."""
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str],
+        hello: RelayHello,
+        lessons: KnownLessons,
+        ended: Callable[[str], Awaitable[None]],
+        unreported: Path,
+    ) -> None:
+        """url: the control plane. token: the relay's token, read at each attempt.
+        ended(lesson): finish the lesson here. unreported: file of archives still to be told.
+        """
+        self._url = url.rstrip("/") + "/api/relay"
+        self._token = token
+        self._hello = hello
+        self._lessons = lessons
+        self._ended = ended
+        self._file = unreported
+        self._archives: dict[str, RelayArchive] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self.connected = False
+        self._load()
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        """Connect, talk, and connect again, until cancelled."""
+        attempt = 0
+        forget = self._lessons.observe(self._note)
+        try:
+            while True:
+                reason = "closed"
+                try:
+                    async with http.ws_connect(self._url, params={"token": self._token()}) as ws:
+                        _log.info("control plane reached")
+                        attempt = 0
+                        reason = await self._talk(ws)
+                except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                    reason = str(error) or type(error).__name__
+                finally:
+                    self.connected = False
+                if attempt == 0:
+                    _log.warning("control plane lost", extra={"reason": reason})
+                await asyncio.sleep(retry_delay(attempt, random.random()))
+                attempt += 1
+        finally:
+            forget()
+
+    def archive_finished(self, archive: RelayArchive) -> None:
+        """An archive is complete: tell it, now or when the line is up."""
+        self._archives[archive.lesson] = archive
+        self._store()
+        self._wake.set()
+
+    def _note(self, lesson: str) -> None:
+        self._dirty.add(lesson)
+        self._wake.set()
+
+    async def _talk(self, ws: aiohttp.ClientWebSocketResponse) -> str:
+        caller = Caller(self._hello, monotonic())
+        self._dirty.update(info.id for info in self._lessons.all())
+        await self._carry_out(caller, ws)
+        self.connected = True
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self._tell(caller, ws))
+            ticking = tasks.create_task(self._tick(caller, ws))
+            try:
+                async for message in ws:
+                    if message.type == aiohttp.WSMsgType.BINARY:
+                        caller.receive_message(message.data, monotonic())
+                        await self._carry_out(caller, ws)
+            finally:
+                telling.cancel()
+                ticking.cancel()
+        return f"close code {ws.close_code}"
+
+    async def _tick(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
+        while (due := caller.get_timer()) is not None:
+            await asyncio.sleep(max(0.0, due - monotonic()) + 0.01)
+            caller.handle_timer(monotonic())
+            await self._carry_out(caller, ws)
+
+    async def _tell(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self._wake.set()
+        while True:
+            try:
+                async with asyncio.timeout(REPEAT_SECONDS):
+                    await self._wake.wait()
+                await asyncio.sleep(_SETTLE_SECONDS)
+            except TimeoutError:
+                self._dirty.update(info.id for info in self._lessons.all() if info.publishing)
+            self._wake.clear()
+            dirty, self._dirty = self._dirty, set()
+            for lesson in dirty:
+                caller.send(self._report(lesson))
+            for lesson, archive in list(self._archives.items()):
+                caller.send(archive)
+                del self._archives[lesson]
+                self._store()
+            await self._carry_out(caller, ws)
+
+    def _report(self, lesson: str) -> RelayLesson:
+        status = self._lessons.status(lesson)
+        recording: Recording = self._lessons.recording_of(lesson)
+        return RelayLesson(
+            lesson,
+            status["publishing"],
+            tuple(Source(name) for name in status["sources"]),
+            status["rooms"],
+            recording,
+        )
+
+    async def _carry_out(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
+        for action in caller.take_actions():
+            match action:
+                case Send(message):
+                    if not ws.closed:
+                        await ws.send_bytes(encode(message))
+                case Close(code, reason):
+                    await ws.close(code=code, message=reason.encode()[:120])
+                case Received(message):
+                    await self._receive(message)
+                case _:
+                    continue
+
+    async def _receive(self, message: Message) -> None:
+        match message:
+            case RelayLessons(lessons):
+                for lesson in self._lessons.told(lessons):
+                    await self._ended(lesson)
+            case LessonEnd(lesson):
+                self._lessons.ended(lesson)
+                await self._ended(lesson)
+            case Error(code, detail, fix):
+                _log.warning("control plane refuses", extra={"code": code, "reason": detail + fix})
+            case _:
+                return
+
+    def _load(self) -> None:
+        try:
+            for entry in json.loads(self._file.read_text()):
+                archive = RelayArchive(
+                    entry["lesson"], entry["duration"], entry["bytes"], tuple(entry["renditions"])
+                )
+                self._archives[archive.lesson] = archive
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("list of unreported archives unusable", extra={"reason": str(error)})
+
+    def _store(self) -> None:
+        entries = [
+            {
+                "lesson": one.lesson,
+                "duration": one.duration,
+                "bytes": one.bytes,
+                "renditions": list(one.renditions),
+            }
+            for one in self._archives.values()
+        ]
+        temporary = self._file.with_suffix(".tmp")
+        try:
+            temporary.write_text(json.dumps(entries))
+            os.replace(temporary, self._file)
+        except OSError as error:
+            _log.warning("unreported archives not kept", extra={"reason": str(error)})

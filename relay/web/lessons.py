@@ -1,0 +1,191 @@
+"""The lessons that this relay knows: told by the control plane, seen live, or kept as archives.
+
+One place merges what the control plane says (title, teacher, state), what the media process sees
+(publishing, sources, rooms) and how the recording fares; pages and the control plane are told from
+here. The control plane's list is kept on disk, so that a relay that starts without it still knows
+its lessons.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from classroom.errors import Refused
+from classroom.wire import (
+    LessonInfo,
+    LessonState,
+    Recording,
+    RecordingState,
+    RelayLessons,
+    Source,
+    decode,
+    encode,
+)
+
+_log: Final = logging.getLogger("relay.service")
+
+
+class KnownLessons:
+    """Call `observe` to hear of changes. Lives on the service's event loop."""
+
+    def __init__(self, kept: Path) -> None:
+        """kept: file that holds the control plane's last list."""
+        self._kept = kept
+        self._told: dict[str, LessonInfo] = {}
+        self._media: dict[str, dict[str, Any]] = {}
+        self._recordings: dict[str, Recording] = {}
+        self._observers: set[Callable[[str], None]] = set()
+        self._load()
+
+    def observe(self, observer: Callable[[str], None]) -> Callable[[], None]:
+        """Call `observer(lesson)` on every change; the result ends it."""
+        self._observers.add(observer)
+        return lambda: self._observers.discard(observer)
+
+    def is_known(self, lesson: str) -> bool:
+        """Whether rooms may wait for the lesson here."""
+        return lesson in self._told or bool(self._media.get(lesson, {}).get("publishing"))
+
+    def info(self, lesson: str) -> LessonInfo | None:
+        """All that is known of a lesson, None when nothing is."""
+        told = self._told.get(lesson)
+        media = self._media.get(lesson)
+        recording = self._recordings.get(lesson, Recording())
+        if told is None:
+            if media is None or not media["publishing"]:
+                return None
+            # The control plane is away: the lesson goes on under its name alone.
+            told = LessonInfo(lesson, lesson, "", LessonState.LIVE, False, (), 0, recording, None)
+        if media is None:
+            return replace(told, publishing=False, sources=(), rooms=0, recording=recording)
+        state = told.state
+        if media["publishing"] and state is LessonState.PLANNED:
+            state = LessonState.LIVE
+        return replace(
+            told,
+            state=state,
+            publishing=media["publishing"],
+            sources=tuple(Source(name) for name in media["sources"]),
+            rooms=media["rooms"],
+            recording=recording,
+        )
+
+    def all(self) -> list[LessonInfo]:
+        """Everything known, live lessons first, then the newest."""
+        infos = [self.info(name) for name in {*self._told, *self._media}]
+        return sorted(
+            (info for info in infos if info is not None),
+            key=lambda info: (info.state is not LessonState.LIVE, -(info.started_at or 0), info.id),
+        )
+
+    def current(self, allowed: Callable[[str], bool]) -> LessonInfo | None:
+        """The lesson that a room should show: live before planned, publishing before waiting."""
+        for info in sorted(
+            self.all(), key=lambda one: (one.state is not LessonState.LIVE, not one.publishing)
+        ):
+            if allowed(info.id) and info.state in (LessonState.LIVE, LessonState.PLANNED):
+                return info
+        return None
+
+    def told(self, lessons: Iterable[LessonInfo]) -> list[str]:
+        """The control plane's list; returns lessons that were live and are not in it any more."""
+        new = {info.id: info for info in lessons}
+        gone = [name for name in self._told if name not in new]
+        self._told = new
+        self._store()
+        for name in {*new, *gone}:
+            self._tell(name)
+        return gone
+
+    def ended(self, lesson: str) -> None:
+        """The control plane says that the lesson is over."""
+        info = self._told.pop(lesson, None)
+        if info is not None:
+            self._store()
+        self._media.pop(lesson, None)
+        self._tell(lesson)
+
+    def media(self, status: dict[str, Any]) -> None:
+        """What the media process sees of one lesson."""
+        name = status["lesson"]
+        if self._media.get(name) == status:
+            return
+        self._media[name] = status
+        self._tell(name)
+
+    def media_lost(self) -> None:
+        """The media process is gone: nobody publishes until it says otherwise."""
+        for name in list(self._media):
+            del self._media[name]
+            self._tell(name)
+
+    def recording(self, lesson: str, state: str, detail: str, seconds: float) -> None:
+        """How the recording of a lesson fares."""
+        self._recordings[lesson] = Recording(RecordingState(state), detail, seconds)
+        self._tell(lesson)
+
+    def recording_of(self, lesson: str) -> Recording:
+        """The recording's last state."""
+        return self._recordings.get(lesson, Recording())
+
+    def status(self, lesson: str) -> Mapping[str, Any]:
+        """The media process's last word on a lesson."""
+        return self._media.get(
+            lesson, {"lesson": lesson, "publishing": False, "sources": [], "rooms": 0}
+        )
+
+    def _tell(self, lesson: str) -> None:
+        for observer in list(self._observers):
+            observer(lesson)
+
+    def _load(self) -> None:
+        try:
+            message = decode(self._kept.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, Refused) as error:
+            _log.warning("kept lessons cannot be used", extra={"reason": str(error)})
+            return
+        if isinstance(message, RelayLessons):
+            self._told = {info.id: info for info in message.lessons}
+
+    def _store(self) -> None:
+        temporary = self._kept.with_suffix(".tmp")
+        try:
+            temporary.write_bytes(encode(RelayLessons(tuple(self._told.values()))))
+            os.replace(temporary, self._kept)
+        except (OSError, Refused) as error:
+            _log.warning("lessons not kept", extra={"reason": str(error)})
+
+
+def as_json(info: LessonInfo) -> dict[str, Any]:
+    """The lesson as `GET /api/lessons` gives it."""
+    document: dict[str, Any] = json.loads(json.dumps(_plain(info)))
+    return document
+
+
+def _plain(info: LessonInfo) -> dict[str, Any]:
+    return {
+        "id": info.id,
+        "title": info.title,
+        "subject": info.subject,
+        "grade": info.grade,
+        "teacher": info.teacher,
+        "state": info.state,
+        "publishing": info.publishing,
+        "sources": list(info.sources),
+        "rooms": info.rooms,
+        "planned_at": info.planned_at,
+        "started_at": info.started_at,
+        "recording": {
+            "state": info.recording.state,
+            "detail": info.recording.detail,
+            "seconds": info.recording.seconds,
+        },
+    }

@@ -1,0 +1,155 @@
+"""WHIP (RFC 9725) and WHEP over HTTP: checked here, answered by the media process.
+
+POST   /whip/{lesson}, /whep/{lesson}             offer → 201, answer, Location, ETag
+PATCH  /whip/{lesson}/{session}, /whep/…          trickle or ICE restart, If-Match
+DELETE /whip/{lesson}/{session}, /whep/…          end the session
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from classroom.errors import Refused
+from classroom.tokens import Claims, Right
+from classroom.wire import LessonState, is_lesson_id
+from relay.ipc import RpcClient
+from relay.web.access import Access
+from relay.web.lessons import KnownLessons
+
+SDP: Final = "application/sdp"
+FRAGMENT: Final = "application/trickle-ice-sdpfrag"
+MAX_BODY: Final = 64 * 1024
+
+
+class Signalling:
+    """Handlers of both protocols; `add_routes` puts them into an application."""
+
+    def __init__(self, access: Access, media: RpcClient, lessons: KnownLessons) -> None:
+        self._access = access
+        self._media = media
+        self._lessons = lessons
+
+    def add_routes(self, app: web.Application) -> None:
+        """The routes named in the module's docstring."""
+        app.router.add_post("/whip/{lesson}", self._publish)
+        app.router.add_post("/whep/{lesson}", self._watch)
+        app.router.add_patch(r"/{protocol:whip|whep}/{lesson}/{session}", self._patch)
+        app.router.add_delete(r"/{protocol:whip|whep}/{lesson}/{session}", self._delete)
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        lesson = _lesson(request)
+        claims = await self._access.check(request, Right.PUBLISH, lesson)
+        info = self._lessons.info(lesson)
+        if info is not None and info.state in (LessonState.ENDED, LessonState.PUBLISHED):
+            raise Refused(
+                409,
+                "lesson-ended",
+                "This lesson has ended.",
+                fix="Start a new lesson.",
+            )
+        text = await _body(request, SDP)
+        result = await self._media.call("publish", lesson=lesson, subject=claims.subject, text=text)
+        return _created("whip", lesson, result)
+
+    async def _watch(self, request: web.Request) -> web.Response:
+        lesson = _lesson(request)
+        claims = await self._access.check(request, Right.WATCH, lesson)
+        if not self._lessons.is_known(lesson):
+            raise Refused(
+                404,
+                "lesson-unknown",
+                "This relay knows no such lesson.",
+                fix="Check the link; if the lesson was planned just now, try again.",
+            )
+        text = await _body(request, SDP)
+        result = await self._media.call("watch", lesson=lesson, subject=claims.subject, text=text)
+        return _created("whep", lesson, result)
+
+    async def _patch(self, request: web.Request) -> web.Response:
+        lesson, role, claims = await self._owner(request)
+        text = await _body(request, FRAGMENT)
+        result = await self._media.call(
+            "patch",
+            lesson=lesson,
+            session=request.match_info["session"],
+            role=role,
+            subject=claims.subject,
+            text=text,
+            etag=request.headers.get("If-Match"),
+        )
+        if result["fragment"] is None:
+            return web.Response(status=204, headers={"ETag": result["etag"]})
+        return web.Response(
+            status=200,
+            text=result["fragment"],
+            content_type=FRAGMENT,
+            headers={"ETag": result["etag"]},
+        )
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        lesson, role, claims = await self._owner(request)
+        await self._media.call(
+            "delete",
+            lesson=lesson,
+            session=request.match_info["session"],
+            role=role,
+            subject=claims.subject,
+        )
+        return web.Response(status=200)
+
+    async def _owner(self, request: web.Request) -> tuple[str, str, Claims]:
+        lesson = _lesson(request)
+        publishes = request.match_info["protocol"] == "whip"
+        right = Right.PUBLISH if publishes else Right.WATCH
+        claims = await self._access.check(request, right, lesson)
+        return lesson, "publisher" if publishes else "viewer", claims
+
+
+def _lesson(request: web.Request) -> str:
+    lesson = request.match_info["lesson"]
+    if not is_lesson_id(lesson):
+        raise Refused(
+            404,
+            "lesson-unknown",
+            "This is no lesson's name.",
+            fix="Use the address that the page or the administrator gave you.",
+            field="lesson",
+        )
+    return lesson
+
+
+async def _body(request: web.Request, content_type: str) -> str:
+    if request.content_type != content_type:
+        raise Refused(
+            415,
+            "content-type",
+            f"The body must be {content_type}.",
+            fix=f"Set Content-Type: {content_type}.",
+            field="Content-Type",
+        )
+    data = await request.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(
+            400,
+            "sdp-malformed",
+            "The body is not UTF-8 text.",
+            fix="Send the SDP as text.",
+            field="body",
+        ) from error
+
+
+def _created(protocol: str, lesson: str, result: dict[str, Any]) -> web.Response:
+    return web.Response(
+        status=201,
+        text=result["answer"],
+        content_type=SDP,
+        headers={
+            "Location": f"/{protocol}/{lesson}/{result['session']}",
+            "ETag": result["etag"],
+            "Accept-Patch": FRAGMENT,
+        },
+    )
