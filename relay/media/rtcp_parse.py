@@ -57,6 +57,7 @@ def parse(data: Buffer) -> list[Packet]:
     if size < 4:
         raise RtcpError("rtcp: shorter than a header")
     packets: list[Packet] = []
+    reported = 0
     offset = 0
     while offset < size:
         if offset + 4 > size:
@@ -76,7 +77,11 @@ def parse(data: Buffer) -> list[Packet]:
         count = first & 0x1F
         if kind == RTPFB:
             if count == FMT_TWCC:
-                packets.append(twcc.parse(data, offset, end))
+                feedback = twcc.parse(data, offset, end)
+                reported += len(feedback.arrivals)
+                if reported > twcc.MAX_REPORTED:
+                    raise RtcpError("rtcp: transport feedback about too many packets")
+                packets.append(feedback)
             elif count == FMT_NACK:
                 packets.append(_nack(data, offset, end))
         elif kind == RR:

@@ -23,8 +23,9 @@ REFERENCE_S: Final = 0.064
 # Vector chunks repeat: most are decoded once and then found again. At most this many are kept.
 _VECTORS_KEPT: Final = 2048
 _MAX_RUN: Final = 0x1FFF
-# A run of losses costs its sender two bytes and us an entry each, so a report has a limit: far
-# more than any viewer is sent between two reports, little enough to read in half a millisecond.
+# A run of losses costs its sender two bytes and us an entry each, so the reports of one datagram
+# have a limit: far more than any viewer is sent between two of them, little enough to read in half
+# a millisecond.
 MAX_REPORTED: Final = 8192
 
 # One report stays well inside a datagram of 1,200 bytes: this many arrivals cost 2 bytes each at

@@ -82,6 +82,13 @@ def test_broken_reports_are_refused(data: bytes) -> None:
         parse(data)
 
 
+def test_one_datagram_cannot_report_without_end() -> None:
+    half = packet(0, 4096, 0, 0, "1000")
+    assert len(parse(half + half)) == 2
+    with pytest.raises(RtcpError, match="too many"):
+        parse(half + half + half)
+
+
 @FUZZ
 @given(st.integers(0, 0xFFFF), st.integers(0, 300), st.binary(max_size=60))
 def test_random_tails_give_as_many_arrivals_as_counted(base: int, count: int, tail: bytes) -> None:
