@@ -32,8 +32,8 @@ class Codec:
     """RTP timestamp units per second."""
     channels: int = 1
     """Always 1 for video."""
-    fmtp: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Format parameters, keys in lower case."""
+    fmtp: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """Format parameters, keys in lower case. They count in == but not in the hash."""
 
 
 class H264Profile(StrEnum):
@@ -137,8 +137,8 @@ def compatible(a: Codec, b: Codec) -> bool:
 def can_forward(source: Codec, receiver: Codec) -> bool:
     """Whether a stream sent as `source` may go, bytes unchanged, to one who accepts `receiver`.
 
-    Wider than `compatible` for H.264: constrained baseline is a subset of every profile here
-    but extended, constrained high and main of high, and packetization mode 0 of mode 1.
+    Wider than `compatible` for H.264, where a decoder of one profile may play another that is a
+    subset of it (see _PLAYABLE), and a reader of packetization mode 1 also reads mode 0.
     """
     if source.name != "h264" or receiver.name != "h264":
         return compatible(source, receiver)

@@ -109,3 +109,8 @@ def test_each_name_has_its_reader() -> None:
     assert parsers["vp9"](b"\x08\x82", 0, 2, False).keyframe
     assert parsers["h264"](b"\x65\x88", 0, 2, False).keyframe
     assert parsers["av1"](b"\x18\x0a", 0, 2, False).keyframe
+
+
+def test_a_codec_can_be_a_key() -> None:
+    assert {h264("42e01f"): 1}[h264("42e01f")] == 1
+    assert h264("42e01f") not in {h264("64001f"): 1}
