@@ -89,6 +89,10 @@ def block(profile: int, body: bytes) -> bytes:
         # Identifier 15 ends the list, and so does identifier 0 with a length (RFC 8285 4.2).
         (block(0xBEDE, b"\x10a\xf0x\x20b"), {1: b"a"}),
         (block(0xBEDE, b"\x10a\x01xx\x20b"), {1: b"a"}),
+        # Elements that end where the block ends.
+        (block(0xBEDE, b"\x22abc"), {2: b"abc"}),
+        (block(0x1000, b"\x05\x02ab"), {5: b"ab"}),
+        (block(0x1000, b"\x05\x00\x06\x00"), {5: b"", 6: b""}),
         # An element that runs over the block is not there.
         (block(0xBEDE, b"\x10a\x2fbcd"), {1: b"a"}),
         # Two-byte form: empty data, long data, padding.
@@ -186,6 +190,7 @@ def test_rtcp_is_told_by_its_type(second: int, rtcp: bool) -> None:
     assert rtp.is_rtcp(bytes((0x80, second, 0, 0))) is rtcp
     assert not rtp.is_rtcp(bytes((0x16, second, 0, 0)))
     assert not rtp.is_rtcp(b"\x80")
+    assert rtp.is_rtcp(b"\x80\xc8")
 
 
 def test_aiortc_and_we_read_each_other() -> None:

@@ -52,6 +52,10 @@ def test_flexible_mode_has_references_and_no_tl0picidx() -> None:
     assert (info.temporal_id, info.spatial_id, info.tl0picidx) == (1, 1, None)
     # The upper spatial layers of a picture start no frame.
     assert not info.start_of_frame
+    # Without inter-picture prediction there are no references to step over.
+    data = bytes.fromhex("b8 05 20") + BODY
+    assert vp9.frame_offset(data, 0, len(data)) == 3
+    assert (parse(data).keyframe, parse(data).layer_sync) == (True, False)
     with pytest.raises(PayloadError, match="three references"):
         parse(bytes.fromhex("d8 05 03 03 03 04") + BODY)
 
@@ -72,6 +76,12 @@ def test_the_scalability_structure_is_stepped_over() -> None:
     for size in range(len(data)):
         with pytest.raises(PayloadError):
             parse(data[:size])
+
+
+def test_a_structure_without_sizes_or_pictures() -> None:
+    for head, size in (("00", 2), ("10 0140 00b4", 6), ("08 00", 3), ("e0", 2)):
+        data = bytes.fromhex("0a" + head) + BODY
+        assert vp9.frame_offset(data, 0, len(data)) == size
 
 
 def test_every_cut_is_refused() -> None:
