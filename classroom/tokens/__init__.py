@@ -4,7 +4,15 @@
 a clock, a file or the network: the caller brings `now` and the key set.
 """
 
-from classroom.tokens.claims import ANY_LESSON, DEFAULT_RIGHTS, Claims, Right, Role, require
+from classroom.tokens.claims import (
+    ANY_LESSON,
+    DEFAULT_RIGHTS,
+    Claims,
+    Right,
+    Role,
+    require,
+    require_lesson,
+)
 from classroom.tokens.keys import Signer, Verifier, generate_key
 
 __all__ = [
@@ -17,4 +25,5 @@ __all__ = [
     "Verifier",
     "generate_key",
     "require",
+    "require_lesson",
 ]

@@ -84,7 +84,13 @@ def require(claims: Claims, right: Right, lesson: str | None) -> None:
             f"This link does not allow to {_DEEDS[right]}.",
             fix="Ask whoever sent you the link for one that does.",
         )
-    if lesson is not None and not claims.covers(lesson):
+    if lesson is not None:
+        require_lesson(claims, lesson)
+
+
+def require_lesson(claims: Claims, lesson: str) -> None:
+    """Raise Refused 403 `wrong-lesson` unless the token is good for `lesson`."""
+    if not claims.covers(lesson):
         raise Refused(
             403,
             "wrong-lesson",

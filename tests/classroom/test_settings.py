@@ -1,0 +1,75 @@
+"""The settings: file and dataclass say the same, every key is explained, bounds name their key."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from classroom.errors import Misuse
+from classroom.settings import Settings
+from classroom.toml_settings import from_table, load
+
+FILE = Path(__file__).parent.parent.parent / "config" / "classroom.toml"
+
+
+def keys() -> dict[str, set[str]]:
+    settings = Settings()
+    tables = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    assert all(is_dataclass(table) for table in tables.values())
+    return {name: {field.name for field in fields(table)} for name, table in tables.items()}
+
+
+def test_the_file_lists_every_key_with_its_default() -> None:
+    table = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    assert {name: set(inner) for name, inner in table.items()} == keys()
+    assert load(Settings, FILE) == Settings()
+
+
+def test_every_key_is_explained_above_it() -> None:
+    above = ""
+    for line in FILE.read_text(encoding="utf-8").splitlines():
+        if " = " in line and not line.startswith("#"):
+            assert above, f"{line} has no words above it"
+        elif line.startswith("#"):
+            above += line
+        elif not line:
+            above = ""
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("server", "port", 65536),
+        ("server", "port", -1),
+        ("server", "public_url", "school.example"),
+        ("server", "public_url", "https://school.example/path"),
+        ("server", "tls_key", "key.pem"),
+        ("server", "log_level", "loud"),
+        ("server", "body_limit_kib", 0),
+        ("storage", "data", ""),
+        ("storage", "redis_url", "http://redis"),
+        ("lessons", "idle_end_s", 0.0),
+        ("lessons", "silent_end_s", 60.0),
+        ("lessons", "relay_lost_s", float("nan")),
+        ("links", "room_days", -1.0),
+        ("links", "nonsense", 1),
+    ],
+)
+def test_a_bad_value_names_its_key(table: str, key: str, value: object) -> None:
+    with pytest.raises(Misuse, match=key):
+        from_table(Settings, {table: {key: value}}, where="classroom.toml")
+
+
+def test_the_command_line_goes_before_the_file() -> None:
+    settings = Settings().with_arguments(
+        host="::1", port=0, data="/srv", public_url="https://school.example/"
+    )
+    assert (settings.server.host, settings.server.port) == ("::1", 0)
+    assert settings.data == Path("/srv")
+    assert settings.server.public_url == "https://school.example"
+    assert Settings().with_arguments() == Settings()
+    with pytest.raises(Misuse, match="public_url"):
+        Settings().with_arguments(public_url="nonsense")
