@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import event, insert, select, text, update
+from sqlalchemy import event, func, insert, select, text, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import (
     ArgumentError,
@@ -112,6 +112,15 @@ class Records:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).mappings().all()
         return [tables.lesson_of(row) for row in rows]
+
+    async def counts(self) -> dict[LessonState, int]:
+        """How many lessons there are in each state that has any."""
+        state = tables.lessons.c.state
+        query = select(state, func.count()).group_by(state)
+        with _answering():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(query)).all()
+        return {LessonState(name): count for name, count in rows}
 
     async def change(
         self,

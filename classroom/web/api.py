@@ -1,0 +1,214 @@
+"""The HTTP API: lessons, links, keys, relays; the document of it is `openapi`.
+
+A handler checks who asks, reads the body, asks the desk and shapes the answer; nothing else. Each
+error is a problem document (see `problems`).
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from aiohttp import web
+
+from classroom.accounts import PAGES, LinkOrder, claims_for, publish_claims, require_may_issue
+from classroom.lessons import unknown_lesson
+from classroom.library import Query, search
+from classroom.tokens import ANY_LESSON, Claims, Right, Role, require, require_lesson
+from classroom.web.bodies import (
+    LessonsQuery,
+    NewLesson,
+    NewLink,
+    claims_of,
+    json_body,
+    query_values,
+)
+from classroom.web.context import Context, context_of
+from classroom.web.views import LessonView
+from classroom.wire import is_lesson_id
+
+_SEES_LESSONS = (Right.WATCH, Right.REPLAY, Right.MANAGE, Right.PUBLISH)
+_MOST_LESSONS = 2000
+
+
+async def keys(request: web.Request) -> web.Response:
+    """GET /api/keys: the public keys that relays check tokens with."""
+    return web.json_response(context_of(request).signer.jwks())
+
+
+async def me(request: web.Request) -> web.Response:
+    """GET /api/me: what the caller's token says."""
+    _, claims = _caller(request)
+    return web.json_response(
+        {
+            "subject": claims.subject,
+            "name": claims.name,
+            "role": claims.role.value,
+            "lesson": claims.lesson,
+            "rights": sorted(right.value for right in claims.rights),
+            "expires_at": claims.expires_at,
+        }
+    )
+
+
+async def list_lessons(request: web.Request) -> web.Response:
+    """GET /api/lessons: the lessons that the caller may see, found and filtered."""
+    context, claims = _caller(request)
+    _require_sight(claims)
+    asked = query_values(request, LessonsQuery)
+    states = frozenset(filter(None, asked.state.split(","))) if asked.state else None
+    shown = {
+        view.lesson.id: view
+        for view in await context.desk.show_all()
+        if claims.covers(view.lesson.id)
+    }
+    query = Query(asked.q, asked.subject, asked.grade, states)
+    found = search((view.lesson for view in shown.values()), query)
+    limit = min(int(asked.limit), _MOST_LESSONS)
+    return web.json_response(
+        {
+            "lessons": [shown[lesson.id].as_json() for lesson in found[:limit]],
+            "total": len(found),
+        }
+    )
+
+
+async def create_lesson(request: web.Request) -> web.Response:
+    """POST /api/lessons: plan a lesson."""
+    context, claims = _caller(request)
+    require(claims, Right.MANAGE, None)
+    body = await json_body(request, NewLesson)
+    # A teacher whose link is for one lesson may plan that lesson only.
+    if claims.lesson not in (ANY_LESSON, body.id):
+        require_lesson(claims, body.id or "new")
+    shown = await context.desk.plan(
+        body.title,
+        teacher=claims.name,
+        by=claims.subject,
+        lesson_id=body.id,
+        subject=body.subject,
+        grade=body.grade,
+        planned_at=body.planned_at,
+    )
+    location = f"/api/lessons/{shown.lesson.id}"
+    return web.json_response(shown.as_json(), status=201, headers={"Location": location})
+
+
+async def get_lesson(request: web.Request) -> web.Response:
+    """GET /api/lessons/{id}."""
+    context, claims = _caller(request)
+    _require_sight(claims)
+    shown = await context.desk.show(_lesson_id(request, claims))
+    return web.json_response(shown.as_json())
+
+
+async def start_lesson(request: web.Request) -> web.Response:
+    """POST /api/lessons/{id}/start: go live; where to publish, and the token for it."""
+    context, claims = _caller(request)
+    require(claims, Right.PUBLISH, None)
+    lesson_id = _lesson_id(request, claims)
+    shown, relay = await context.desk.start(lesson_id, by=claims.subject)
+    token = context.signer.sign(
+        publish_claims(
+            claims,
+            lesson_id,
+            hours=context.settings.lessons.publish_token_h,
+            token_id=_token_id(),
+            now=context.wall(),
+        )
+    )
+    return web.json_response(
+        {
+            "lesson": shown.as_json(),
+            "whip": f"{relay.url}/whip/{lesson_id}",
+            "token": token,
+            "relay": relay.url,
+        }
+    )
+
+
+async def end_lesson(request: web.Request) -> web.Response:
+    """POST /api/lessons/{id}/end: the lesson is over; its relay finishes the archive."""
+    context, claims = _caller(request)
+    require(claims, Right.MANAGE, None)
+    lesson_id = _lesson_id(request, claims)
+    shown = await context.desk.end(lesson_id, by=claims.subject, reason="teacher-ended")
+    return web.json_response(shown.as_json())
+
+
+async def create_link(request: web.Request) -> web.Response:
+    """POST /api/lessons/{id}/links: a link for a room or a viewer."""
+    context, claims = _caller(request)
+    require(claims, Right.MANAGE, None)
+    lesson_id = _lesson_id(request, claims)
+    body = await json_body(request, NewLink)
+    require_may_issue(claims, body.role, lesson_id)
+    shown = await context.desk.show(lesson_id)
+    days = body.days if body.days is not None else context.settings.links.days_for(body.role)
+    order = LinkOrder(body.role, lesson_id, body.name, days)
+    new = claims_for(order, token_id=_token_id(), now=context.wall())
+    await context.records.add_link(new, issued_by=claims.subject)
+    token = context.signer.sign(new)
+    base = await _base_of(request, context, shown, body.role)
+    return web.json_response(
+        {
+            "url": f"{base}{PAGES[body.role]}#token={token}",
+            "token": token,
+            "expires_at": new.expires_at,
+        },
+        status=201,
+    )
+
+
+async def list_relays(request: web.Request) -> web.Response:
+    """GET /api/relays: the relays that are alive."""
+    context, claims = _caller(request)
+    if Right.RELAY not in claims.rights:
+        require(claims, Right.MANAGE, None)
+    now = context.wall()
+    return web.json_response(
+        {
+            "relays": [
+                {
+                    "name": relay.name,
+                    "url": relay.url,
+                    "version": relay.version,
+                    "viewers_max": relay.viewers_max,
+                    "connected_at": relay.since,
+                }
+                for relay in await context.live.relays(now)
+            ]
+        }
+    )
+
+
+def _caller(request: web.Request) -> tuple[Context, Claims]:
+    context = context_of(request)
+    return context, claims_of(request, context.verifier, context.wall())
+
+
+def _lesson_id(request: web.Request, claims: Claims) -> str:
+    """The lesson in the path; Refused 404 if it can be none, 403 if the token is for another."""
+    lesson_id = request.match_info["lesson"]
+    if not is_lesson_id(lesson_id):
+        raise unknown_lesson(lesson_id[:60])
+    require_lesson(claims, lesson_id)
+    return lesson_id
+
+
+def _require_sight(claims: Claims) -> None:
+    if not any(right in claims.rights for right in _SEES_LESSONS):
+        require(claims, Right.WATCH, None)
+
+
+async def _base_of(request: web.Request, context: Context, shown: LessonView, role: Role) -> str:
+    """Where a link leads: a room's to the relay that serves it, others to the control plane."""
+    if role is Role.ROOM:
+        relays = await context.live.relays(context.wall())
+        url = shown.relay_url or (relays[0].url if relays else None)
+        if url is not None:
+            return url
+    return context.settings.server.public_url or str(request.url.origin())
+
+
+def _token_id() -> str:
+    return secrets.token_urlsafe(12)

@@ -1,0 +1,296 @@
+"""The desk where lessons are moved: every request of a teacher and every word of a relay.
+
+It joins the pure rules with the store: read, decide, write, log, announce. It knows nothing of
+HTTP or WebSockets. Whoever calls has already checked the token's right and lesson.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from classroom import lessons
+from classroom.clock import Clock
+from classroom.errors import Absent, Refused
+from classroom.lessons import Lesson, RelayChoice
+from classroom.settings import Lessons as LessonSettings
+from classroom.store import LiveState, Records, RelayAlive, Report
+from classroom.store.live import RELAYS
+from classroom.web.logs import event
+from classroom.web.metrics import Metrics
+from classroom.web.views import LessonView, view
+from classroom.wire import LessonState, RelayArchive, RelayLesson
+
+_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+_OPEN: Final = (LessonState.PLANNED, LessonState.LIVE)
+# Often enough for a limit of minutes, rarely enough to cost nothing.
+_WATCH_S: Final = 15.0
+
+
+class Desk:
+    """Moves lessons. wall: dates in unix seconds."""
+
+    def __init__(
+        self,
+        records: Records,
+        live: LiveState,
+        settings: LessonSettings,
+        metrics: Metrics,
+        wall: Clock,
+    ) -> None:
+        self._records = records
+        self._live = live
+        self._settings = settings
+        self._metrics = metrics
+        self._wall = wall
+        # Before this process ran it heard nothing; silence is counted from here.
+        self._began = wall()
+
+    async def plan(
+        self,
+        title: str,
+        *,
+        teacher: str,
+        by: str,
+        lesson_id: str | None = None,
+        subject: str | None = None,
+        grade: str | None = None,
+        planned_at: float | None = None,
+    ) -> LessonView:
+        """Keep a new lesson; Refused 409 lesson-exists if `lesson_id` is taken."""
+        tail = "".join(secrets.choice(_LETTERS) for _ in range(5))
+        lesson = lessons.plan(
+            lesson_id or lessons.new_lesson_id(title, tail),
+            title,
+            teacher=teacher,
+            owner=by,
+            now=self._wall(),
+            subject=subject,
+            grade=grade,
+            planned_at=planned_at,
+        )
+        await self._records.add_lesson(lesson, by=by)
+        self._metrics.moves.labels("planned", "planned").inc()
+        event("lesson-planned", lesson=lesson.id, by=by)
+        await self._announce(lesson.id)
+        return await self._view(lesson)
+
+    async def show(self, lesson_id: str) -> LessonView:
+        """One lesson; Refused 404."""
+        return await self._view(await self._records.lesson(lesson_id))
+
+    async def show_all(self, *, only_open: bool = False) -> list[LessonView]:
+        """Every lesson, or those planned and live."""
+        known = await self._records.lessons(_OPEN if only_open else None)
+        now = self._wall()
+        relays = await self._live.relays(now)
+        reports: dict[str, list[Report]] = {}
+        for report in await self._live.reports():
+            reports.setdefault(report.lesson, []).append(report)
+        return [
+            view(
+                lesson,
+                reports.get(lesson.id, ()),
+                relays,
+                now=now,
+                fresh_s=self._settings.relay_lost_s,
+            )
+            for lesson in known
+        ]
+
+    async def ended_on(self, relay: str) -> list[Lesson]:
+        """Lessons that ended on `relay` and whose archive it has not reported yet."""
+        ended = await self._records.lessons([LessonState.ENDED])
+        return [lesson for lesson in ended if lesson.relay == relay]
+
+    async def start(self, lesson_id: str, *, by: str) -> tuple[LessonView, RelayAlive]:
+        """Go live; the lesson and the relay to publish to.
+
+        Refused 404, 409 lesson-ended, 409 lesson-already-live; Absent without a relay.
+        """
+        now = self._wall()
+        lesson = await self._records.lesson(lesson_id)
+        publishing = (await self._view(lesson)).publishing
+
+        def move(lesson: Lesson, relay: str = "", url: str = "") -> Lesson:
+            return lessons.start(
+                lesson, relay=relay, relay_url=url, by=by, publishing=publishing, now=now
+            )
+
+        # What the state refuses is said first: no relay would help.
+        move(lesson)
+        alive = await self._live.relays(now)
+        name = lessons.place(lesson, await self._choices(alive)).name
+        relay = next(relay for relay in alive if relay.name == name)
+        after = await self._change(
+            lesson_id,
+            lambda lesson: move(lesson, relay.name, relay.url),
+            by=by,
+            reason="started",
+            now=now,
+        )
+        return await self._view(after), relay
+
+    async def end(self, lesson_id: str, *, by: str, reason: str) -> LessonView:
+        """End a live lesson; one that has ended stays so. Refused 404, 409 lesson-not-live."""
+        now = self._wall()
+        after = await self._change(
+            lesson_id, lambda lesson: lessons.end(lesson, now), by=by, reason=reason, now=now
+        )
+        return await self._view(after)
+
+    async def relay_here(self, relay: RelayAlive) -> None:
+        """Note that `relay` is alive now."""
+        await self._live.keep_relay(replace(relay, seen_at=self._wall()))
+
+    async def relay_changed(self) -> None:
+        """Tell everyone that a relay came or went."""
+        await self._announce(RELAYS)
+
+    async def relay_gone(self, relay: RelayAlive) -> None:
+        """Note that the connection of `relay` is over."""
+        try:
+            await self._live.drop_relay(relay.name, relay.since)
+        except Absent as error:
+            # Its time to live runs out by itself.
+            event("drop-failed", relay=relay.name, detail=error.what)
+        await self._announce(RELAYS)
+
+    async def reported(self, relay: RelayAlive, message: RelayLesson) -> Lesson:
+        """Take a relay's word on a lesson; media of a planned one makes it live.
+
+        Gives the lesson as it is now: if it is over, the relay should be told. Refused 404.
+        """
+        now = self._wall()
+        lesson = await self._records.lesson(message.lesson)
+        if message.publishing and lesson.state is LessonState.PLANNED:
+            lesson = await self._change(
+                lesson.id,
+                lambda lesson: _start_unannounced(lesson, relay, now),
+                by=f"relay {relay.name}",
+                reason="media-arrived",
+                now=now,
+            )
+        await self._live.keep_report(
+            Report(
+                lesson=message.lesson,
+                relay=relay.name,
+                publishing=message.publishing,
+                sources=message.sources,
+                rooms=message.rooms,
+                recording=message.recording,
+                at=now,
+            )
+        )
+        await self._announce(lesson.id)
+        return lesson
+
+    async def archived(self, relay: RelayAlive, message: RelayArchive) -> None:
+        """Publish a lesson whose archive is finished. Refused 404, 409."""
+        now = self._wall()
+        archive = lessons.Archive(message.duration, message.bytes, message.renditions)
+        await self._change(
+            message.lesson,
+            lambda lesson: lessons.publish(lesson, archive, now),
+            by=f"relay {relay.name}",
+            reason="archived",
+            now=now,
+        )
+        await self._live.forget_lesson(message.lesson)
+
+    async def watch(self) -> None:
+        """End lessons that nobody teaches, for ever; run it as a task."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            try:
+                await self.end_forsaken()
+            except (Refused, Absent) as error:
+                # The store is away: nothing is ended on a guess, the next round looks again.
+                event("watch-failed", detail=str(error))
+
+    async def end_forsaken(self) -> None:
+        """Look once for live lessons that nobody teaches and end them."""
+        now = self._wall()
+        for lesson in await self._records.lessons([LessonState.LIVE]):
+            reports = [
+                report
+                for report in await self._live.reports(lesson.id)
+                if report.relay == lesson.relay
+            ]
+            since = max(self._began, lesson.started_at or 0.0)
+            if lessons.is_forsaken(
+                lesson,
+                heard_at=max([since, *(report.at for report in reports)]),
+                published_at=max([since, *(report.published_at for report in reports)]),
+                now=now,
+                idle_end_s=self._settings.idle_end_s,
+                silent_end_s=self._settings.silent_end_s,
+            ):
+                await self.end(lesson.id, by="control plane", reason="nobody-published")
+
+    async def _change(
+        self,
+        lesson_id: str,
+        move: Callable[[Lesson], Lesson],
+        *,
+        by: str,
+        reason: str,
+        now: float,
+    ) -> Lesson:
+        before, after = await self._records.change(lesson_id, move, by=by, reason=reason, now=now)
+        if after.state is not before.state:
+            self._metrics.moves.labels(after.state.value, reason).inc()
+            seconds = None
+            if after.ended_at is not None and after.started_at is not None:
+                seconds = round(after.ended_at - after.started_at, 3)
+            event(
+                f"lesson-{after.state.value}",
+                lesson=lesson_id,
+                by=by,
+                reason=reason,
+                relay=after.relay,
+                seconds=seconds,
+            )
+        if after != before:
+            await self._announce(lesson_id)
+        return after
+
+    async def _announce(self, change: str) -> None:
+        try:
+            await self._live.announce(change)
+        except Absent as error:
+            # The change itself is kept; who was not told hears of it with the next report.
+            event("announce-failed", change=change, detail=error.what)
+
+    async def _view(self, lesson: Lesson) -> LessonView:
+        now = self._wall()
+        return view(
+            lesson,
+            await self._live.reports(lesson.id),
+            await self._live.relays(now),
+            now=now,
+            fresh_s=self._settings.relay_lost_s,
+        )
+
+    async def _choices(self, alive: list[RelayAlive]) -> list[RelayChoice]:
+        live = await self._records.lessons([LessonState.LIVE])
+        return [
+            RelayChoice(
+                relay.name,
+                relay.url,
+                sum(1 for lesson in live if lesson.relay == relay.name),
+                relay.viewers_max,
+            )
+            for relay in alive
+        ]
+
+
+def _start_unannounced(lesson: Lesson, relay: RelayAlive, now: float) -> Lesson:
+    if lesson.state is not LessonState.PLANNED:
+        return lesson
+    return lessons.start(
+        lesson, relay=relay.name, relay_url=relay.url, by=None, publishing=True, now=now
+    )

@@ -1,0 +1,166 @@
+"""Tells connected pages and relays of changes, whichever process they happened in.
+
+One task listens to the live state and hands each changed lesson to whom it concerns. Pages get
+`lesson`; relays get `relay-lessons` when the list they need is another one, and `lesson-end` for
+what they still carry. What a lesson is comes from the desk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from classroom import lessons
+from classroom.errors import Absent, Refused
+from classroom.store import EVERYTHING, LiveState, RelayAlive
+from classroom.store.live import RELAYS
+from classroom.tokens import Claims
+from classroom.web.desk import Desk
+from classroom.web.logs import event
+from classroom.web.peer import Peer
+from classroom.web.views import LessonView
+from classroom.wire import LessonEnd, LessonInfo, LessonState, Recording, fit_lessons
+
+_TAKEN_OVER: Final = Refused(
+    409,
+    "relay-replaced",
+    "Another relay connected under this name.",
+    fix="Give each relay a name of its own.",
+)
+
+
+@dataclass(eq=False, slots=True)
+class PageSeat:
+    """A connected page; lesson narrows what it hears, None is all that its token covers."""
+
+    peer: Peer
+    claims: Claims
+    lesson: str | None
+
+    def hears(self, lesson_id: str) -> bool:
+        """Whether a change of this lesson concerns the page."""
+        return self.lesson in (None, lesson_id) and self.claims.covers(lesson_id)
+
+
+@dataclass(eq=False, slots=True)
+class RelaySeat:
+    """A connected relay.
+
+    told: the list it was last sent, without what changes by the second.
+    ended: lessons that it was told are over.
+    """
+
+    peer: Peer
+    relay: RelayAlive
+    told: tuple[LessonInfo, ...] | None = None
+    ended: set[str] = field(default_factory=set)
+
+
+class Hub:
+    """Who is connected to this process. Pages and relays sit down when they said hello."""
+
+    def __init__(self, desk: Desk, live: LiveState, relay_lost_s: float) -> None:
+        self._desk = desk
+        self._live = live
+        # One renewal may be late without the relay counting as gone.
+        self._renew_s = relay_lost_s / 3.0
+        self._pages: set[PageSeat] = set()
+        self._relays: dict[str, RelaySeat] = {}
+
+    def seat_page(self, seat: PageSeat) -> None:
+        """From now on `seat` hears of changes."""
+        self._pages.add(seat)
+
+    def seat_relay(self, seat: RelaySeat) -> None:
+        """As `seat_page`; an older connection of the same relay is closed."""
+        older = self._relays.get(seat.relay.name)
+        self._relays[seat.relay.name] = seat
+        if older is not None:
+            older.peer.refuse(_TAKEN_OVER)
+
+    def leave(self, seat: PageSeat | RelaySeat) -> None:
+        """`seat` is gone."""
+        if isinstance(seat, PageSeat):
+            self._pages.discard(seat)
+        elif self._relays.get(seat.relay.name) is seat:
+            del self._relays[seat.relay.name]
+
+    def stop(self) -> None:
+        """Close every connection because the server stops."""
+        seats: list[PageSeat | RelaySeat] = [*self._pages, *self._relays.values()]
+        for seat in seats:
+            seat.peer.stop()
+
+    async def run(self) -> None:
+        """Listen for changes, for ever; run it as a task."""
+        async with self._live.changes() as changes:
+            async for change in changes:
+                try:
+                    await self._changed(change)
+                except (Refused, Absent) as error:
+                    # The store is away: who missed this hears of it with the next report.
+                    event("tell-failed", change=change, detail=str(error))
+
+    async def renew(self) -> None:
+        """Note again and again that the relays connected here are alive; run it as a task."""
+        while True:
+            await asyncio.sleep(self._renew_s)
+            for seat in list(self._relays.values()):
+                try:
+                    await self._desk.relay_here(seat.relay)
+                except Absent as error:
+                    event("renew-failed", relay=seat.relay.name, detail=error.what)
+
+    async def tell_relay(self, seat: RelaySeat) -> None:
+        """Send a relay that just sat down its lessons, and what ended while it was away."""
+        for lesson in await self._desk.ended_on(seat.relay.name):
+            self.end_on(seat, lesson.id)
+        self._tell_lessons(seat, await self._desk.show_all(only_open=True))
+
+    def end_on(self, seat: RelaySeat, lesson_id: str) -> None:
+        """Tell a relay that a lesson is over."""
+        seat.ended.add(lesson_id)
+        seat.peer.push(f"end {lesson_id}", LessonEnd(lesson_id))
+
+    async def _changed(self, change: str) -> None:
+        if change == EVERYTHING:
+            for shown in await self._desk.show_all():
+                self._tell_pages(shown)
+        elif change != RELAYS:
+            shown = await self._desk.show(change)
+            self._tell_pages(shown)
+            seat = self._relays.get(shown.lesson.relay or "")
+            # Once is enough here: reports of an archive being finished are changes, too.
+            if shown.lesson.state is LessonState.ENDED and seat and change not in seat.ended:
+                self.end_on(seat, change)
+        if self._relays:
+            open_lessons = await self._desk.show_all(only_open=True)
+            for seat in self._relays.values():
+                self._tell_lessons(seat, open_lessons)
+
+    def _tell_pages(self, shown: LessonView) -> None:
+        info = shown.as_info()
+        for seat in self._pages:
+            if seat.hears(info.id):
+                seat.peer.push(info.id, info)
+
+    def _tell_lessons(self, seat: RelaySeat, shown: list[LessonView]) -> None:
+        # Live ones first, then the next planned; those without a date were planned for now.
+        ordered = sorted(
+            (view for view in shown if lessons.is_open(view.lesson)),
+            key=lambda view: (
+                view.lesson.state is not LessonState.LIVE,
+                view.lesson.planned_at or view.lesson.created_at,
+                view.lesson.id,
+            ),
+        )
+        message = fit_lessons(view.as_info() for view in ordered)
+        steady = tuple(
+            replace(info, rooms=0, recording=Recording(), sources=(), publishing=False)
+            for info in message.lessons
+        )
+        # Reports come every few seconds; a relay needs the list only when it is another one.
+        if steady != seat.told:
+            seat.told = steady
+            seat.peer.push("lessons", message)

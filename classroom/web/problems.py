@@ -1,0 +1,131 @@
+"""The HTTP boundary: errors become problem+json (RFC 9457), every answer gets its headers.
+
+Refused and Absent are shown to people; aiohttp's own refusals get the same form; anything else is
+a bug: logged with its trace, answered 500 without details.
+"""
+
+from __future__ import annotations
+
+import http
+import time
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from classroom.errors import PROBLEM_CONTENT_TYPE, Absent, Refused, problem
+from classroom.web.logs import LOG
+from classroom.web.metrics import Metrics
+
+# Relays have addresses of their own, known only when a lesson starts (and they can change while a
+# page is open), so a page may connect and play from elsewhere; code and styles come from here
+# only. hls.js runs its worker from a blob.
+_CSP: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "connect-src 'self' http: https: ws: wss:",
+        "media-src 'self' blob: http: https:",
+        "img-src 'self' data: blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _CSP,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self)",
+}
+
+_FIXES: Final = {
+    404: "Check the address.",
+    405: "Use one of the methods in the Allow header.",
+    413: "Send less in one request.",
+    426: "Open this address as a WebSocket.",
+}
+
+
+def problem_response(error: Refused | Absent) -> web.Response:
+    """The response that tells `error`."""
+    body = problem(error)
+    status = body["status"]
+    assert isinstance(status, int)
+    response = web.json_response(body, status=status, content_type=PROBLEM_CONTENT_TYPE)
+    if isinstance(error, Absent):
+        response.headers["Retry-After"] = f"{max(1, round(error.retry_after))}"
+    elif status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def code_of(error: Refused | Absent) -> str:
+    """The short name of `error`, for counters and logs."""
+    return error.code if isinstance(error, Refused) else "absent"
+
+
+def problems(metrics: Metrics) -> Middleware:
+    """The outermost middleware: counts each request and turns errors into answers."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.monotonic()
+        try:
+            response = await handler(request)
+        except (Refused, Absent) as error:
+            metrics.refusals.labels(code_of(error)).inc()
+            response = problem_response(error)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = _own_problem(error)
+        # A bug in a handler must not take the other lessons with it; it is logged in full.
+        except Exception:
+            LOG.exception("request-failed", extra={"facts": {"path": request.path}})
+            response = problem_response(
+                Refused(
+                    500,
+                    "fault",
+                    "The server made a mistake; it has been noted in its log.",
+                    fix="Try again; if it happens again, tell your technician when it happened.",
+                )
+            )
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "unknown"
+        metrics.requests.labels(_method(request), route, str(response.status)).inc()
+        if not isinstance(response, web.WebSocketResponse):
+            metrics.request_seconds.labels(route).observe(time.monotonic() - began)
+        return response
+
+    return middleware
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Security headers for every response; connect to `on_response_prepare`."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def _method(request: web.Request) -> str:
+    # A client can invent methods; each would become a new time series.
+    known = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
+    return request.method if request.method in known else "other"
+
+
+def _own_problem(error: web.HTTPException) -> web.Response:
+    status = error.status
+    phrase = http.HTTPStatus(status).phrase
+    response = problem_response(
+        Refused(
+            status,
+            phrase.lower().replace(" ", "-"),
+            f"{phrase}.",
+            fix=_FIXES.get(status, "Check the request against /api/openapi.json."),
+        )
+    )
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response

@@ -1,0 +1,380 @@
+"""The control plane's HTTP API on a real port: a lesson's way, links, bad input, pages, health.
+
+Every answer is held against the OpenAPI document by the caller in `central`. Relays here are
+connections without media.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from classroom import wire
+from classroom.settings import Settings
+from classroom.tokens import ANY_LESSON, Right, Role, Verifier
+from classroom.web.app import routes
+from classroom.web.openapi import DOCUMENT
+from tests.live.central import Central, Wall, relay, running
+
+
+@pytest.fixture
+async def central(tmp_path: Path) -> AsyncIterator[Central]:
+    dist = tmp_path / "dist"
+    (dist / "assets").mkdir(parents=True)
+    for name in ("index", "teach", "room", "library"):
+        (dist / f"{name}.html").write_text(f"<title>{name}</title>", encoding="utf-8")
+    (dist / "assets" / "app-1a2b.js").write_text("plain", encoding="utf-8")
+    (dist / "assets" / "app-1a2b.js.gz").write_bytes(gzip.compress(b"plain"))
+    (tmp_path / "secret").write_text("secret", encoding="utf-8")
+    async with running(tmp_path / "data", dist=dist) as central:
+        yield central
+
+
+@pytest.fixture
+def teacher(central: Central) -> str:
+    return central.token(Role.TEACHER)
+
+
+async def test_a_lesson_from_plan_to_library(central: Central, teacher: str) -> None:
+    async with relay(central) as root:
+        answer = await central.call(
+            "POST",
+            "/api/lessons",
+            teacher,
+            json={"title": " Định luật Ôm ", "subject": "Vật lý", "planned_at": 1.8e9},
+        )
+        lesson = answer.json["id"]
+        assert answer.headers["Location"] == f"/api/lessons/{lesson}"
+        assert lesson.startswith("dinh-luat-om-")
+        assert (answer.json["title"], answer.json["teacher"]) == ("Định luật Ôm", "Cô Hoa")
+        assert (answer.json["state"], answer.json["relay"]) == ("planned", None)
+
+        started = (await central.call("POST", f"/api/lessons/{lesson}/start", teacher)).json
+        assert started["whip"] == f"http://root.example:8081/whip/{lesson}"
+        assert started["relay"] == started["lesson"]["relay"] == "http://root.example:8081"
+        assert started["lesson"]["state"] == "live"
+        keys = (await central.call("GET", "/api/keys")).json
+        claims = Verifier(keys).verify(started["token"], started["lesson"]["started_at"])
+        assert (claims.lesson, claims.rights) == (lesson, frozenset({Right.PUBLISH, Right.WATCH}))
+
+        await root.report(lesson, publishing=True, rooms=3)
+        shown = await until(central, teacher, lesson, "publishing", True)
+        assert (shown["rooms"], shown["recording"]["seconds"]) == (3, 12.5)
+
+        ended = (await central.call("POST", f"/api/lessons/{lesson}/end", teacher)).json
+        assert (ended["state"], ended["publishing"]) == ("ended", False)
+        assert ended["ended_at"] >= ended["started_at"]
+        assert await root.heard_of(wire.LessonEnd) == wire.LessonEnd(lesson)
+
+        await root.send(wire.RelayArchive(lesson, 2700.5, 10**9, ("voice", "camera-q")))
+        shown = await until(central, teacher, lesson, "state", "published")
+        assert shown["recording"] == {"state": "finished", "detail": "", "seconds": 2700.5}
+
+
+async def until(
+    central: Central, token: str, lesson: str, key: str, value: object
+) -> dict[str, Any]:
+    """Ask until the lesson shows `value`; what a relay says arrives on another connection."""
+    while True:
+        shown: dict[str, Any] = (await central.call("GET", f"/api/lessons/{lesson}", token)).json
+        if shown[key] == value:
+            return shown
+        await asyncio.sleep(0.02)
+
+
+async def test_without_a_relay_the_teacher_is_told_and_the_lesson_stays_planned(
+    central: Central, teacher: str
+) -> None:
+    lesson = await central.plan(teacher)
+    answer = await central.call("POST", f"/api/lessons/{lesson}/start", teacher)
+    assert (answer.status, answer.json["type"]) == (503, "urn:classroom:problem:absent")
+    assert "classroom-relay" in answer.json["fix"]
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert (await central.call("GET", f"/api/lessons/{lesson}", teacher)).json["state"] == "planned"
+    # What no relay could change is said first.
+    await central.call("POST", f"/api/lessons/{lesson}/end", teacher)
+
+
+async def test_a_second_teacher_is_refused_while_the_first_is_on_air(central: Central) -> None:
+    hoa, minh = central.token(Role.TEACHER), central.token(Role.TEACHER)
+    async with relay(central) as root:
+        lesson = await central.plan(hoa)
+        await central.call("POST", f"/api/lessons/{lesson}/start", hoa)
+        await root.report(lesson, publishing=True)
+        await until(central, hoa, lesson, "publishing", True)
+        again = await central.call("POST", f"/api/lessons/{lesson}/start", hoa)
+        assert again.status == 200
+        second = await central.call("POST", f"/api/lessons/{lesson}/start", minh)
+        assert second.status == 409
+        assert second.json["type"] == "urn:classroom:problem:lesson-already-live"
+        await central.call("POST", f"/api/lessons/{lesson}/end", hoa)
+        after = await central.call("POST", f"/api/lessons/{lesson}/start", hoa)
+        assert (after.status, after.json["type"]) == (409, "urn:classroom:problem:lesson-ended")
+
+
+async def test_links(central: Central, teacher: str) -> None:
+    lesson = await central.plan(teacher)
+    path = f"/api/lessons/{lesson}/links"
+    viewer = (await central.call("POST", path, teacher, json={"role": "viewer"})).json
+    assert viewer["url"] == f"{central.url}/library#token={viewer['token']}"
+    me = (await central.call("GET", "/api/me", viewer["token"])).json
+    assert (me["role"], me["lesson"], me["rights"]) == ("viewer", lesson, ["replay", "watch"])
+    assert me["expires_at"] == viewer["expires_at"]
+
+    async with relay(central):
+        body = {"role": "room", "name": "Lớp 9A", "days": 2}
+        while True:
+            room = (await central.call("POST", path, teacher, json=body)).json
+            # A room talks to its relay only, once there is one.
+            if room["url"].startswith("http://root.example:8081/room#token="):
+                break
+            await asyncio.sleep(0.02)
+    me = (await central.call("GET", "/api/me", room["token"])).json
+    assert (me["role"], me["name"]) == ("room", "Lớp 9A")
+    for role in ("teacher", "relay"):
+        answer = await central.call("POST", path, teacher, json={"role": role})
+        assert (answer.status, answer.json["field"]) == (403, "role")
+
+
+async def test_lessons_are_found_and_only_those_of_the_token(
+    central: Central, teacher: str
+) -> None:
+    ohm = await central.plan(teacher, "Định luật Ôm", subject="Vật lý", grade="9")
+    await central.plan(teacher, "Đường thẳng", subject="Toán", grade="8")
+
+    async def found(query: str, token: str = teacher) -> list[str]:
+        answer = await central.call("GET", f"/api/lessons?{query}", token)
+        assert answer.json["total"] >= len(answer.json["lessons"])
+        return [lesson["title"] for lesson in answer.json["lessons"]]
+
+    assert set(await found("")) == {"Định luật Ôm", "Đường thẳng"}
+    assert await found("q=duong") == ["Đường thẳng"]
+    assert await found("grade=9") == ["Định luật Ôm"]
+    assert await found("subject=Toan&state=planned,live") == ["Đường thẳng"]
+    assert await found("state=published") == []
+    assert len(await found("limit=1")) == 1
+    assert await found("", central.token(Role.ROOM, ohm)) == ["Định luật Ôm"]
+
+
+async def test_relays_are_listed_while_they_are_connected(central: Central, teacher: str) -> None:
+    async def names() -> list[str]:
+        listed = (await central.call("GET", "/api/relays", teacher)).json["relays"]
+        return [relay["name"] for relay in listed]
+
+    assert await names() == []
+    async with relay(central):
+        assert await names() == ["root"]
+    while True:
+        if not await names():
+            break
+        await asyncio.sleep(0.02)
+    room = central.token(Role.ROOM)
+    assert (await central.call("GET", "/api/relays", room)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/me"),
+        ("GET", "/api/lessons"),
+        ("POST", "/api/lessons"),
+        ("GET", "/api/lessons/vat-ly-9"),
+        ("POST", "/api/lessons/vat-ly-9/start"),
+        ("POST", "/api/lessons/vat-ly-9/end"),
+        ("POST", "/api/lessons/vat-ly-9/links"),
+        ("GET", "/api/relays"),
+    ],
+)
+async def test_who_has_no_good_token_gets_nowhere(central: Central, method: str, path: str) -> None:
+    for token, code in (
+        (None, "token-missing"),
+        ("nonsense", "token-malformed"),
+        (central.token(Role.TEACHER, days=-1), "token-expired"),
+    ):
+        answer = await central.call(method, path, token)
+        assert (answer.status, answer.json["type"]) == (401, f"urn:classroom:problem:{code}")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_token_for_another_lesson_or_without_the_right(
+    central: Central, teacher: str
+) -> None:
+    lesson = await central.plan(teacher)
+    other = central.token(Role.TEACHER, "toan-8")
+    room = central.token(Role.ROOM, lesson)
+    for action in ("start", "end", "links"):
+        answer = await central.call("POST", f"/api/lessons/{lesson}/{action}", other)
+        assert (answer.status, answer.json["type"]) == (403, "urn:classroom:problem:wrong-lesson")
+        answer = await central.call("POST", f"/api/lessons/{lesson}/{action}", room)
+        assert (answer.status, answer.json["type"]) == (403, "urn:classroom:problem:right-missing")
+    assert (await central.call("GET", f"/api/lessons/{lesson}", other)).status == 403
+    assert (await central.call("POST", "/api/lessons", room, json={"title": "x"})).status == 403
+    # A link for one lesson may plan that one.
+    body = {"title": "Toán", "id": "toan-8"}
+    assert (await central.call("POST", "/api/lessons", other, json={"title": "x"})).status == 403
+    assert (await central.call("POST", "/api/lessons", other, json=body)).status == 201
+    assert (await central.call("POST", "/api/lessons", other, json=body)).status == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"\xff", "body"),
+        (b"[" * 60000, "body"),
+        (b"9" * 6000, "body"),
+        (b"[]", "body"),
+        (b"{}", "title"),
+        (b'{"title": 7}', "title"),
+        (b'{"title": "  "}', "title"),
+        (b'{"title": "a\\u0000b"}', "title"),
+        (b'{"title": "\\ud800"}', "title"),
+        (json.dumps({"title": "x" * 201}).encode(), "title"),
+        (b'{"title": "x", "planned_at": "tomorrow"}', "planned_at"),
+        (b'{"title": "x", "planned_at": NaN}', "planned_at"),
+        (b'{"title": "x", "id": "No"}', "id"),
+        (b'{"title": "x", "subjct": "y"}', "subjct"),
+    ],
+)
+async def test_a_bad_body_names_its_field(
+    central: Central, teacher: str, body: bytes, field: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await central.call("POST", "/api/lessons", teacher, data=body, headers=headers)
+    assert answer.status == 400
+    assert answer.json["field"] == field
+    assert answer.json["fix"]
+
+
+async def test_other_bad_requests(central: Central, teacher: str) -> None:
+    async def status(method: str, path: str, **options: Any) -> int:
+        return (await central.call(method, path, teacher, **options)).status
+
+    assert await status("POST", "/api/lessons", data=b"title=x") == 415
+    huge = {"title": "x" * 70_000}
+    assert await status("POST", "/api/lessons", json=huge) == 413
+    assert await status("GET", "/api/lessons/toan-8") == 404
+    assert await status("POST", "/api/lessons/toan-8/start") == 404
+    assert await status("GET", "/api/lessons/No%20Lesson") == 404
+    assert await status("GET", "/api/nothing") == 404
+    assert await status("DELETE", "/api/lessons") == 405
+    assert await status("GET", "/api/lessons?state=asleep") == 400
+    assert await status("GET", "/api/lessons?limit=many") == 400
+    assert await status("GET", "/api/events") in (400, 426)
+    lesson = await central.plan(teacher)
+    assert await status("POST", f"/api/lessons/{lesson}/end") == 409
+    for days in (0, -1, 10**6, "many"):
+        body = {"role": "room", "days": days}
+        assert await status("POST", f"/api/lessons/{lesson}/links", json=body) == 400
+
+
+async def test_every_route_is_described_and_every_description_has_its_route() -> None:
+    served = {
+        (route.method.lower(), route.path)
+        for route in routes()
+        if route.path.startswith("/api") or route.path in ("/healthz", "/metrics")
+    }
+    described = {
+        (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    assert served == described
+
+
+async def test_the_document_is_served(central: Central) -> None:
+    assert (await central.call("GET", "/api/openapi.json")).json == DOCUMENT
+
+
+async def test_health_and_metrics(central: Central, teacher: str) -> None:
+    health = (await central.call("GET", "/healthz")).json
+    assert health["status"] == "ok"
+    assert health["checks"]["relays"] == {"ok": False, "detail": "no relay is connected"}
+    await central.plan(teacher)
+    await central.call("GET", "/api/lessons/toan-8", teacher)
+    async with relay(central):
+        text = (await central.call("GET", "/metrics")).body.decode()
+    for line in (
+        'classroom_lessons{state="planned"} 1.0',
+        "classroom_relays 1.0",
+        'classroom_sockets{kind="relay"} 1.0',
+        'classroom_refusals_total{code="lesson-unknown"} 1.0',
+        'classroom_requests_total{method="POST",route="/api/lessons",status="201"} 1.0',
+    ):
+        assert line in text
+
+
+async def test_pages_and_their_files(central: Central) -> None:
+    for path, title in (("/", "index"), ("/teach", "teach"), ("/room", "room")):
+        page = await central.call("GET", path)
+        assert (page.status, page.body) == (200, f"<title>{title}</title>".encode())
+        assert page.headers["Cache-Control"] == "no-cache"
+    for encoding in ("gzip", "identity"):
+        headers = {"Accept-Encoding": encoding}
+        script = await central.call("GET", "/assets/app-1a2b.js", headers=headers)
+        assert script.body == b"plain"
+        assert script.headers.get("Content-Encoding", "identity") == encoding
+        assert "immutable" in script.headers["Cache-Control"]
+        assert "javascript" in script.headers["Content-Type"]
+
+
+@pytest.mark.parametrize(
+    "path", ["none.js", "%2e%2e/%2e%2e/secret", "..%2f..%2fsecret", "a%00b", "x" * 3000, "%2e"]
+)
+async def test_nothing_outside_the_assets_is_served(central: Central, path: str) -> None:
+    answer = await central.call("GET", f"/assets/{path}")
+    assert answer.status == 404
+    assert b"secret" not in answer.body
+
+
+async def test_security_headers_stand_on_pages_and_problems(central: Central) -> None:
+    for path in ("/teach", "/api/me", "/nothing"):
+        headers = (await central.call("GET", path)).headers
+        assert "default-src 'self'" in headers["Content-Security-Policy"]
+        assert "script-src" not in headers["Content-Security-Policy"]
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_pages_that_were_not_built_say_so(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", dist=tmp_path / "none") as central:
+        answer = await central.call("GET", "/teach")
+        assert answer.status == 503
+        assert "npm" in answer.json["fix"]
+
+
+async def test_a_lesson_that_nobody_teaches_ends_and_one_out_of_touch_does_not(
+    tmp_path: Path,
+) -> None:
+    wall = Wall()
+    async with running(tmp_path / "data", Settings(), wall=wall) as central:
+        teacher = central.token(Role.TEACHER, ANY_LESSON, days=30)
+        async with relay(central) as root:
+            idle, taught = await central.plan(teacher), await central.plan(teacher)
+            for lesson in (idle, taught):
+                await central.call("POST", f"/api/lessons/{lesson}/start", teacher)
+                await root.report(lesson, publishing=True)
+                await until(central, teacher, lesson, "publishing", True)
+            wall.ahead = 1000.0
+            await root.report(idle, publishing=False, rooms=1)
+            await root.report(taught, publishing=True, rooms=1)
+            for lesson in (idle, taught):
+                await until(central, teacher, lesson, "rooms", 1)
+        await central.desk.end_forsaken()
+        states = {
+            lesson: (await central.call("GET", f"/api/lessons/{lesson}", teacher)).json["state"]
+            for lesson in (idle, taught)
+        }
+        assert states == {idle: "ended", taught: "live"}
+        wall.ahead = 10_000.0
+        await central.desk.end_forsaken()
+        shown = (await central.call("GET", f"/api/lessons/{taught}", teacher)).json
+        assert (shown["state"], shown["publishing"]) == ("live", False)
+        wall.ahead = 16_000.0
+        await central.desk.end_forsaken()
+        await until(central, teacher, taught, "state", "ended")
