@@ -49,6 +49,8 @@ def test_elements_are_found() -> None:
     assert av1.elements(data, 0, len(data)) == [(2, 1), (4, 2), (6, 3)]
     data = bytes.fromhex("00 8101") + bytes(129)
     assert av1.elements(data, 0, len(data)) == [(3, 129)]
+    data = bytes.fromhex("00 8001") + bytes(128)
+    assert av1.elements(data, 0, len(data)) == [(3, 128)]
 
 
 @pytest.mark.parametrize(
