@@ -74,17 +74,7 @@ def elements(data: Buffer, start: int, end: int) -> list[tuple[int, int]]:
         if count and len(found) == count - 1:
             length = end - position
         else:
-            # read_leb128 inline: no tuple for each element.
-            length = shift = 0
-            while True:
-                if position >= end or shift > 28:
-                    raise PayloadError("av1: bad element length")
-                byte = data[position]
-                position += 1
-                length |= (byte & 0x7F) << shift
-                shift += 7
-                if byte < 0x80:
-                    break
+            length, position = read_leb128(data, position, end)
             if position + length > end:
                 raise PayloadError("av1: element does not fit")
         found.append((position, length))

@@ -1,13 +1,15 @@
 """What forwarding needs to know of one video packet, whatever its codec.
 
-Here: the common result of the payload readers (vp8, vp9, h264, av1), the one error they raise, and
-patching of picture numbers in place at the offsets they found (RFC 7741 4.2, RFC 9628 4.2). Not
-here: reading any codec. Offsets count from the first byte of the RTP payload.
+Here: the common result of the payload readers (vp8, vp9, h264, av1), the one error they raise, the
+picture numbers that VP8 and VP9 have alike, and patching them in place at the offsets found (RFC
+7741 4.2, RFC 9628 4.2). Not here: the rest of any codec. Offsets count from the first byte of the RTP payload.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from relay.media.rtp import Buffer
 
 
 class PayloadError(ValueError):
@@ -40,6 +42,25 @@ class PacketInfo:
     tl0picidx_offset: int = -1
     """-1 when there is none."""
     spatial_id: int = 0
+
+
+def read_picture_id(info: PacketInfo, data: Buffer, start: int, position: int, end: int) -> int:
+    """Take the picture id at `position` into `info`; gives the position behind it. VP8 and VP9
+    have it in the same form: 7 bits, or 15 when the first bit is set."""
+    if position >= end:
+        raise PayloadError("ends before the picture id")
+    info.picture_id_offset = position - start
+    value = data[position]
+    position += 1
+    if value < 0x80:
+        info.picture_id = value
+        info.picture_id_bits = 7
+        return position
+    if position >= end:
+        raise PayloadError("ends inside the picture id")
+    info.picture_id = (value & 0x7F) << 8 | data[position]
+    info.picture_id_bits = 15
+    return position + 1
 
 
 def patch_picture_id(buffer: bytearray, payload_start: int, info: PacketInfo, value: int) -> None:

@@ -6,7 +6,7 @@ to frames (relay.record), renumbering (renumber). Stateless. Raises only Payload
 
 from __future__ import annotations
 
-from relay.media.frame_info import PacketInfo, PayloadError
+from relay.media.frame_info import PacketInfo, PayloadError, read_picture_id
 from relay.media.rtp import Buffer
 
 START_CODE = b"\x9d\x01\x2a"
@@ -35,20 +35,7 @@ def _read(data: Buffer, start: int, end: int, marker: bool) -> tuple[PacketInfo,
         bits = data[position]
         position += 1
         if bits & 0x80:
-            if position >= end:
-                raise PayloadError("vp8: ends before the picture id")
-            info.picture_id_offset = position - start
-            value = data[position]
-            position += 1
-            if value & 0x80:
-                if position >= end:
-                    raise PayloadError("vp8: ends inside the picture id")
-                info.picture_id = (value & 0x7F) << 8 | data[position]
-                info.picture_id_bits = 15
-                position += 1
-            else:
-                info.picture_id = value
-                info.picture_id_bits = 7
+            position = read_picture_id(info, data, start, position, end)
         if bits & 0x40:
             if position >= end:
                 raise PayloadError("vp8: ends before TL0PICIDX")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.media.bits import BitReader
-from relay.media.frame_info import PacketInfo, PayloadError
+from relay.media.frame_info import PacketInfo, PayloadError, read_picture_id
 from relay.media.rtp import Buffer
 
 SYNC_CODE = 0x498342
@@ -36,20 +36,7 @@ def _read(data: Buffer, start: int, end: int, marker: bool) -> tuple[PacketInfo,
     position = start + 1
     info = PacketInfo(False, marker)
     if first & 0x80:
-        if position >= end:
-            raise PayloadError("vp9: ends before the picture id")
-        info.picture_id_offset = position - start
-        value = data[position]
-        position += 1
-        if value & 0x80:
-            if position >= end:
-                raise PayloadError("vp9: ends inside the picture id")
-            info.picture_id = (value & 0x7F) << 8 | data[position]
-            info.picture_id_bits = 15
-            position += 1
-        else:
-            info.picture_id = value
-            info.picture_id_bits = 7
+        position = read_picture_id(info, data, start, position, end)
     flexible = first & 0x10
     if first & 0x20:
         if position >= end:
