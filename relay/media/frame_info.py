@@ -2,7 +2,8 @@
 
 Here: the common result of the payload readers (vp8, vp9, h264, av1), the one error they raise, the
 picture numbers that VP8 and VP9 have alike, and patching them in place at the offsets found (RFC
-7741 4.2, RFC 9628 4.2). Not here: the rest of any codec. Offsets count from the first byte of the RTP payload.
+7741 4.2, RFC 9628 4.2). Not here: the rest of any codec. Offsets count from the first byte of the
+RTP payload.
 """
 
 from __future__ import annotations
