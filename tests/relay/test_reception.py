@@ -131,3 +131,40 @@ def test_the_senders_timestamp_goes_on_across_its_wrap() -> None:
     sender = SenderStats(7, 90_000)
     sender.sent(1, 0xFFFFFFFF, 10.0)
     assert sender.timestamp_at(11.0) == 89_999
+
+
+def test_jitter_by_the_formula() -> None:
+    stats = ReceptionStats(1, 8000)
+    stats.receive(1, 0, 0.0)
+    stats.receive(2, 160, 0.04)  # 160 units late
+    assert stats.jitter == pytest.approx(160 / 16)
+    stats.receive(3, 320, 0.06)  # on time again
+    assert stats.jitter == pytest.approx(10 * 15 / 16)
+
+
+@pytest.mark.parametrize(("back", "counted"), [(99, True), (100, False), (101, False)])
+def test_how_old_a_packet_may_be(back: int, counted: bool) -> None:
+    stats = ReceptionStats(1, 8000)
+    stats.receive(5000, 0, 0.0)
+    stats.receive((5000 - back) & 0xFFFF, 0, 0.0)
+    assert stats.received == 1 + counted
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(2999, 3000), (3000, 1)])
+def test_how_far_a_packet_may_jump(ahead: int, expected: int) -> None:
+    stats = ReceptionStats(1, 8000)
+    stats.receive(5000, 0, 0.0)
+    stats.receive(5000 + ahead, 0, 0.0)
+    assert stats.expected == expected
+
+
+def test_nothing_is_reported_before_anything_is_known() -> None:
+    sender = SenderStats(7, 90_000)
+    assert (sender.fraction_lost, sender.cumulative_lost, sender.jitter) == (0.0, 0, 0.0)
+    stats = ReceptionStats(1, 8000)
+    assert (stats.expected, stats.received, stats.lost, stats.jitter) == (0, 0, 0, 0.0)
+    stats.receive(65535, 0, 0.0)
+    assert stats.bytes_received == 0
+    block = stats.report(0.0)
+    assert block is not None
+    assert (block.highest_seq, block.cumulative_lost) == (65535, 0)
