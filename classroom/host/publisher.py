@@ -16,6 +16,7 @@ import contextlib
 import ipaddress
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
@@ -137,7 +138,7 @@ class Publisher:
             await peer.setLocalDescription(await peer.createOffer())
         answer, resource = await post_offer(http, place, peer.localDescription.sdp)
         try:
-            await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+            await peer.setRemoteDescription(RTCSessionDescription(spread(answer), "answer"))
         except (ValueError, KeyError, IndexError, AssertionError, InvalidStateError) as error:
             await delete_session(http, resource, place)
             raise Absent(
@@ -174,6 +175,22 @@ class Publisher:
                 return "relay-silent"
 
 
+def spread(answer: str) -> str:
+    """`answer` with the candidates of its first section in every section.
+
+    A bundled answer has them once (RFC 8843 7.1.3), but aiortc believes the last section.
+    """
+    session, *sections = re.split(r"^(?=m=)", answer, flags=re.MULTILINE)
+    if not sections:
+        return answer
+    lines = re.findall(r"^a=(?:candidate:|end-of-candidates).*\r?\n", sections[0], re.MULTILINE)
+    rest = [
+        section if "a=candidate:" in section else section + "".join(lines)
+        for section in sections[1:]
+    ]
+    return session + sections[0] + "".join(rest)
+
+
 async def _connected(peer: RTCPeerConnection, stop: asyncio.Event) -> None:
     deadline = monotonic() + CONNECT_S
     while peer.connectionState != "connected" and not stop.is_set():
@@ -205,7 +222,7 @@ async def _close(peer: RTCPeerConnection) -> None:
 
 @contextlib.contextmanager
 def _loopback_candidates(host: str) -> Iterator[None]:
-    """Let aioice offer 127.0.0.1 when the relay is on this machine.
+    """Let aioice offer 127.0.0.1 when the relay is on this machine and there is no network.
 
     It leaves loopback out, so a machine that is offline could not publish to itself.
     """
@@ -215,7 +232,9 @@ def _loopback_candidates(host: str) -> Iterator[None]:
     gather = aioice.ice.get_host_addresses
 
     def with_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return ["127.0.0.1", *gather(use_ipv4, use_ipv6)]
+        # Only in want of others: from 127.0.0.1 the kernel sends to no other address, and aioice
+        # would wait for that first pair before it tries the next.
+        return gather(use_ipv4, use_ipv6) or ["127.0.0.1"]
 
     aioice.ice.get_host_addresses = with_loopback
     try:
