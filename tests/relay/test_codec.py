@@ -34,6 +34,10 @@ def h264(level_id: str | None, mode: str | None = "1") -> Codec:
         ("64001f", H264Profile.HIGH),
         ("640c1f", H264Profile.CONSTRAINED_HIGH),
         ("420f1f", None),
+        ("42e11f", None),
+        ("4d811f", None),
+        ("58c120", None),
+        ("588120", None),
         ("64e01f", None),
         ("f4001f", None),
         ("42e0", None),
@@ -97,6 +101,11 @@ def test_what_is_forwarded() -> None:
     for known in codecs.FORWARDED:
         assert forwarded(known)
         assert known.name in codecs.PAYLOAD_PARSERS
+    for level_id in ("42e01f", "42001f", "4d001f", "64001f", "640c1f"):
+        assert forwarded(h264(level_id, "1"))
+        assert forwarded(h264(level_id, "0"))
+    assert forwarded(Codec("red", "audio", 48_000, 2, {"": "111/111"}))
+    assert forwarded(Codec("opus", "audio", 48_000, 2))
     assert not forwarded(Codec("vp9", "video", 90_000, 1, {"profile-id": "2"}))
     assert not forwarded(Codec("pcmu", "audio", 8_000))
     assert not forwarded(h264("f4001f"))
