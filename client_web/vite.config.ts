@@ -17,6 +17,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // hls.js is one large chunk, loaded only by someone who plays a recording.
+    chunkSizeWarningLimit: 700,
     rolldownOptions: {
       input: Object.fromEntries(
         ['index', 'teach', 'room', 'library'].map((page) => [

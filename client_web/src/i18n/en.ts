@@ -217,7 +217,7 @@ export const en: Messages = {
     auto: 'Automatic',
     lines: (height) => `${height} lines`,
     voiceOnly: 'Voice only',
-    layout: 'Change the layout',
+    layout: 'Layout',
     layouts: { screen: 'Large screen', camera: 'Large teacher', side: 'Side by side' },
     goLive: 'Go to live',
     atLive: 'Watching live',

@@ -211,7 +211,7 @@ export const vi = {
     auto: 'Tự động',
     lines: (height: number) => `${height} dòng`,
     voiceOnly: 'Chỉ nghe tiếng',
-    layout: 'Đổi cách bày hình',
+    layout: 'Cách bày hình',
     layouts: {
       screen: 'Màn hình lớn',
       camera: 'Thầy cô lớn',

@@ -51,7 +51,8 @@ function LibraryPage(props: { link: Link }) {
   }, [api])
   useEffect(() => {
     // Someone who came from the list, by keyboard or screen reader, begins at the new content.
-    document.getElementById('main')?.focus()
+    document.getElementById('main')?.focus({ preventScroll: true })
+    scrollTo(0, 0)
   }, [chosen])
   const refused = fault instanceof Problem && (fault.status === 401 || fault.status === 403)
   const lesson = lessons?.find((one) => one.id === chosen)

@@ -185,6 +185,9 @@ export class Player extends Observable {
         const playing = !this.main.paused
         this.#startMain(this.time)
         if (playing) this.play()
+        // Who asks for the voice alone is short of data, and slides are pictures, too.
+        if (quality === 'voice') this.#screenHls?.stopLoad()
+        else this.#screenHls?.startLoad()
       } else {
         this.#chooseLevel(hls)
       }
@@ -233,8 +236,6 @@ export class Player extends Observable {
       startLevel: 0,
       maxBufferLength: 40,
       backBufferLength: 60,
-      // A running lesson is watched from wherever one likes, not dragged to its end.
-      liveMaxLatencyDurationCount: Infinity,
       xhrSetup: (xhr) => xhr.setRequestHeader('Authorization', `Bearer ${this.options.token}`),
     }
   }
@@ -290,6 +291,7 @@ export class Player extends Observable {
   }
 
   #screenTarget(): number | null {
+    if (this.#quality === 'voice') return null
     if (this.#Hls === null) return this.screen.readyState > 0 ? this.main.currentTime : null
     const mainPieces = piecesOf(this.#mainHls)
     const screenPieces = piecesOf(this.#screenHls)

@@ -54,7 +54,7 @@ function Stage(props: { player: Player }) {
   const { player } = props
   const [layout, setLayout] = useState<Layout>('screen')
   const frame = useRef<HTMLDivElement>(null)
-  const shown = player.screenShown ? layout : 'alone'
+  const shown = player.screenShown ? (player.hasPicture ? layout : 'slides') : 'alone'
   const keys = (event: KeyboardEvent): void => {
     const target = event.target as Element
     // Lists, sliders and buttons have keys of their own.
@@ -85,9 +85,10 @@ function Stage(props: { player: Player }) {
         <p class="over" role="status">
           {player.state === 'loading' && t.player.loading}
           {player.state === 'ready' && player.waiting && t.player.waiting}
-          {player.state === 'ready' && !player.waiting && !player.hasPicture && (
-            <Icon name="sound" />
-          )}
+          {player.state === 'ready' &&
+            !player.waiting &&
+            shown === 'alone' &&
+            !player.hasPicture && <Icon name="sound" />}
         </p>
       </div>
       {player.state === 'failed' && (
@@ -230,7 +231,7 @@ function Controls(props: {
         ]}
         choose={(value) => player.setQuality(toQuality(value))}
       />
-      {player.screenShown && (
+      {player.screenShown && player.hasPicture && (
         <Choice
           label={t.player.layout}
           value={props.layout}

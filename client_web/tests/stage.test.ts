@@ -1,0 +1,57 @@
+/*
+ * What a room's screen says: every combination of facts has a stage, and the right one.
+ */
+import { describe, expect, it } from 'vitest'
+import { stageOf, type Facts, type Stage } from '../src/room/stage'
+
+const CALM: Facts = {
+  hasLink: true,
+  refused: false,
+  events: 'open',
+  media: 'live',
+  mediaStatus: null,
+  unreachable: false,
+  flowing: false,
+  hasFlowed: false,
+  lesson: { state: 'planned', publishing: false },
+}
+const LIVE = { state: 'live', publishing: true } as const
+const CUT_OFF = { state: 'live', publishing: false } as const
+
+const cases: [string, Partial<Facts>, Stage][] = [
+  ['no link', { hasLink: false }, 'no-link'],
+  ['link refused', { refused: true }, 'expired'],
+  ['first connection', { media: 'connecting', lesson: null }, 'connecting'],
+  ['planned lesson', {}, 'waiting'],
+  ['lesson unknown to the relay', { media: 'connecting', mediaStatus: 404 }, 'waiting'],
+  ['teacher begins', { lesson: LIVE }, 'starting'],
+  ['media comes', { lesson: LIVE, flowing: true, hasFlowed: true }, 'watching'],
+  ['media comes, events away', { events: 'waiting', lesson: null, flowing: true }, 'watching'],
+  ['teacher cut off', { lesson: CUT_OFF, hasFlowed: true }, 'paused'],
+  ['own link broken', { media: 'recovering', lesson: LIVE, hasFlowed: true }, 'reconnecting'],
+  ['media stands still', { lesson: LIVE, hasFlowed: true }, 'reconnecting'],
+  [
+    'relay away',
+    { media: 'recovering', events: 'waiting', unreachable: true, lesson: LIVE, hasFlowed: true },
+    'unreachable',
+  ],
+  [
+    'relay away at first',
+    { media: 'connecting', events: 'waiting', unreachable: true },
+    'unreachable',
+  ],
+  ['no place', { media: 'connecting', mediaStatus: 503 }, 'full'],
+  ['over', { lesson: { state: 'ended', publishing: false }, media: 'ended' }, 'ended'],
+  [
+    'last words after the end',
+    { lesson: { state: 'ended', publishing: false }, flowing: true },
+    'watching',
+  ],
+  ['published', { lesson: { state: 'published', publishing: false } }, 'ended'],
+]
+
+describe('the stage', () => {
+  it.each(cases)('%s', (_name, facts, stage) => {
+    expect(stageOf({ ...CALM, ...facts })).toBe(stage)
+  })
+})
