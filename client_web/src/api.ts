@@ -74,16 +74,17 @@ export class Api {
   }
 
   async #get<T>(path: string): Promise<T> {
-    return (await request(this.base + path, this.token)).json() as Promise<T>
+    const { text } = await request(this.base + path, this.token)
+    return JSON.parse(text) as T
   }
 
   async #post<T>(path: string, body: unknown): Promise<T> {
-    const response = await request(this.base + path, this.token, {
+    const { text } = await request(this.base + path, this.token, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
     })
-    return response.json() as Promise<T>
+    return JSON.parse(text) as T
   }
 }
 

@@ -25,41 +25,42 @@ export class Unreachable extends Error {}
 /** Weak links need several round trips of up to a second each before the first byte. */
 export const ANSWER_LIMIT_MS = 15_000
 
+/** A good answer, read to its end. */
+export interface Answer {
+  /** The address that answered, after redirects. */
+  url: string
+  headers: Headers
+  text: string
+}
+
 /** Ask `url` with the token; resolves for 2xx, else throws `Problem` or `Unreachable`. */
-export async function request(
-  url: string,
-  token: string,
-  init: RequestInit = {},
-): Promise<Response> {
+export async function request(url: string, token: string, init: RequestInit = {}): Promise<Answer> {
   const headers = new Headers(init.headers)
   if (token !== '') headers.set('Authorization', `Bearer ${token}`)
-  const limit = AbortSignal.timeout(ANSWER_LIMIT_MS)
-  const signal = init.signal ? anyOf(init.signal, limit) : limit
-  let response: Response
+  const limit = new AbortController()
+  const abort = (): void => limit.abort()
+  const timer = setTimeout(abort, ANSWER_LIMIT_MS)
+  if (init.signal?.aborted === true) abort()
+  init.signal?.addEventListener('abort', abort)
   try {
-    response = await fetch(url, { ...init, headers, signal, cache: 'no-store' })
+    const response = await fetch(url, { ...init, headers, signal: limit.signal, cache: 'no-store' })
+    const text = await response.text()
+    if (response.ok) return { url: response.url || url, headers: response.headers, text }
+    throw readProblem(response, text)
   } catch (cause) {
+    if (cause instanceof Problem) throw cause
     throw new Unreachable(`no answer from ${url}`, { cause })
+  } finally {
+    clearTimeout(timer)
+    init.signal?.removeEventListener('abort', abort)
   }
-  if (response.ok) return response
-  throw await readProblem(response)
 }
 
-/** `AbortSignal.any`, which older browsers lack. */
-function anyOf(first: AbortSignal, second: AbortSignal): AbortSignal {
-  const both = new AbortController()
-  for (const signal of [first, second]) {
-    if (signal.aborted) both.abort(signal.reason)
-    else signal.addEventListener('abort', () => both.abort(signal.reason), { once: true })
-  }
-  return both.signal
-}
-
-async function readProblem(response: Response): Promise<Problem> {
+function readProblem(response: Response, raw: string): Problem {
   const retryAfter = Number.parseFloat(response.headers.get('Retry-After') ?? '')
   let body: unknown = null
   try {
-    body = await response.json()
+    body = JSON.parse(raw)
   } catch {
     // A proxy's error page is no problem document; the status alone must do.
   }

@@ -47,13 +47,12 @@ export class SessionResource {
       body: offer,
       signal,
     })
-    const answer = await response.text()
     const location = response.headers.get('Location')
     return new SessionResource(
-      location === null ? '' : new URL(location, response.url || endpoint.url).href,
+      location === null ? '' : new URL(location, response.url).href,
       endpoint.token,
       iceServers(response.headers.get('Link')),
-      answer,
+      response.text,
       response.headers.get('ETag'),
     )
   }
@@ -71,7 +70,7 @@ export class SessionResource {
       body: restartFragment(offer),
       signal,
     })
-    this.answer = withFragment(this.answer, await response.text())
+    this.answer = withFragment(this.answer, response.text)
     this.#etag = response.headers.get('ETag') ?? this.#etag
     return this.answer
   }

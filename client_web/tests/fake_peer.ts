@@ -1,0 +1,176 @@
+/*
+ * A stand-in for the browser's peer connection and for the server's answers, for the tests of the
+ * session's state machine. The real ones meet in tests/live.
+ */
+import { vi } from 'vitest'
+
+export class FakeTransceiver {
+  readonly receiver: { track: { kind: string } }
+  readonly sender = {
+    transport: { state: 'connected' },
+    track: null as unknown,
+    replaceTrack: async (track: unknown): Promise<void> => {
+      this.sender.track = track
+    },
+  }
+  readonly mid: string
+  codecs: { mimeType: string }[] | null = null
+
+  constructor(
+    readonly kind: string,
+    readonly init: RTCRtpTransceiverInit,
+    at: number,
+  ) {
+    this.mid = String(at)
+    this.receiver = { track: { kind } }
+  }
+
+  setCodecPreferences(codecs: { mimeType: string }[]): void {
+    this.codecs = codecs
+  }
+}
+
+export class FakePeer {
+  static all: FakePeer[] = []
+  /** Whether new peers connect by themselves once they have an answer. */
+  static connects = true
+  readonly transceivers: FakeTransceiver[] = []
+  connectionState = 'new'
+  iceConnectionState = 'new'
+  signalingState = 'stable'
+  answers: string[] = []
+  stats = new Map<string, Record<string, unknown>>()
+  #credentials = 0
+
+  constructor() {
+    FakePeer.all.push(this)
+  }
+
+  static get last(): FakePeer {
+    const peer = FakePeer.all[FakePeer.all.length - 1]
+    if (peer === undefined) throw new Error('no peer was made')
+    return peer
+  }
+
+  addTransceiver(what: string | { kind: string }, init: RTCRtpTransceiverInit): FakeTransceiver {
+    const kind = typeof what === 'string' ? what : what.kind
+    const made = new FakeTransceiver(kind, init, this.transceivers.length)
+    this.transceivers.push(made)
+    return made
+  }
+
+  getTransceivers(): FakeTransceiver[] {
+    return this.transceivers
+  }
+
+  async createOffer(options?: { iceRestart?: boolean }): Promise<{ type: string; sdp: string }> {
+    if (this.#credentials === 0 || options?.iceRestart === true) this.#credentials += 1
+    const sections = this.transceivers.map(
+      (one) =>
+        `m=${one.kind} 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:${one.mid}\r\n` +
+        `a=ice-ufrag:page${this.#credentials}\r\na=ice-pwd:secret\r\n`,
+    )
+    return { type: 'offer', sdp: 'v=0\r\n' + sections.join('') }
+  }
+
+  async setLocalDescription(): Promise<void> {
+    this.signalingState = 'have-local-offer'
+  }
+
+  async setRemoteDescription(answer: { sdp: string }): Promise<void> {
+    this.signalingState = 'stable'
+    this.answers.push(answer.sdp)
+    if (FakePeer.connects) this.connect()
+  }
+
+  connect(): void {
+    this.connectionState = this.iceConnectionState = 'connected'
+  }
+
+  setConfiguration(): void {}
+
+  async getStats(): Promise<Map<string, Record<string, unknown>>> {
+    return this.stats
+  }
+
+  /** Let `bytes` have come in on the section `mid` so far. */
+  receive(mid: string, bytes: number, frames = 0): void {
+    const entry = { type: 'inbound-rtp', mid, bytesReceived: bytes, framesDecoded: frames }
+    this.stats.set(mid, entry)
+  }
+
+  close(): void {
+    this.signalingState = this.connectionState = 'closed'
+  }
+}
+
+export interface Asked {
+  method: string
+  url: string
+  headers: Headers
+  body: string
+}
+
+/** Answers by method; 'away' is a server that cannot be reached. */
+export type Answer = { status: number; body?: string; headers?: Record<string, string> } | 'away'
+
+export class FakeServer {
+  readonly asked: Asked[] = []
+  answers: Record<string, Answer> = {
+    POST: {
+      status: 201,
+      body: 'v=0\r\nm=audio 9 X 0\r\na=ice-ufrag:srv1\r\na=ice-pwd:p1\r\n',
+      headers: { Location: '/sessions/1', ETag: '"one"' },
+    },
+    PATCH: {
+      status: 200,
+      body: 'a=ice-ufrag:srv2\r\na=ice-pwd:p2\r\n',
+      headers: { ETag: '"two"' },
+    },
+    DELETE: { status: 200 },
+  }
+
+  install(): void {
+    vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
+      const method = init.method ?? 'GET'
+      this.asked.push({
+        method,
+        url,
+        headers: new Headers(init.headers),
+        body: String(init.body ?? ''),
+      })
+      const answer = this.answers[method]
+      if (answer === undefined || answer === 'away') throw new TypeError('Failed to fetch')
+      const response = new Response(answer.body ?? '', answer)
+      Object.defineProperty(response, 'url', { value: url })
+      return response
+    })
+  }
+
+  count(method: string): number {
+    return this.asked.filter((one) => one.method === method).length
+  }
+
+  last(method: string): Asked {
+    const found = this.asked.filter((one) => one.method === method).pop()
+    if (found === undefined) throw new Error(`no ${method} was asked`)
+    return found
+  }
+}
+
+/** Put the stand-ins in place of the browser's own. */
+export function install(server: FakeServer): void {
+  FakePeer.all = []
+  FakePeer.connects = true
+  vi.stubGlobal('RTCPeerConnection', FakePeer)
+  vi.stubGlobal('MediaStream', class {})
+  vi.stubGlobal('RTCRtpReceiver', {
+    getCapabilities: (kind: string) => ({
+      codecs: (kind === 'audio'
+        ? ['audio/opus', 'audio/red', 'audio/PCMU']
+        : ['video/VP8', 'video/rtx', 'video/VP9', 'video/H264', 'video/AV1']
+      ).map((mimeType) => ({ mimeType })),
+    }),
+  })
+  server.install()
+}

@@ -1,0 +1,304 @@
+/*
+ * The life of a WHIP or WHEP session as a story: made, lost, repaired, made anew, ended.
+ */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Backoff } from '../src/backoff'
+import { WhepViewer } from '../src/webrtc/whep'
+import { CAMERA_ENCODINGS, SCREEN_ENCODINGS, WhipPublisher } from '../src/webrtc/whip'
+import { FakePeer, FakeServer, install } from './fake_peer'
+
+const ENDPOINT = { url: 'http://relay.test/whep/om', token: 'T' }
+let server: FakeServer
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  server = new FakeServer()
+  install(server)
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
+
+async function watching(): Promise<WhepViewer> {
+  const viewer = new WhepViewer({ endpoint: () => ENDPOINT })
+  viewer.start()
+  await pass(500)
+  expect(viewer.state).toBe('live')
+  return viewer
+}
+
+describe('making a session', () => {
+  it('posts the offer with the token and applies the answer', async () => {
+    const viewer = await watching()
+    const { url, headers, body } = server.last('POST')
+    expect(url).toBe(ENDPOINT.url)
+    expect(headers.get('Authorization')).toBe('Bearer T')
+    expect(headers.get('Content-Type')).toBe('application/sdp')
+    expect(body).toContain('a=ice-ufrag:page1')
+    expect(FakePeer.last.answers[0]).toContain('srv1')
+    expect(viewer.generation).toBe(1)
+  })
+  it('tries again, at growing distances, while the server is away', async () => {
+    server.answers['POST'] = 'away'
+    const viewer = new WhepViewer({ endpoint: () => ENDPOINT })
+    viewer.start()
+    await pass(60_000)
+    expect(viewer.state).toBe('connecting')
+    expect(viewer.unreachable).toBe(true)
+    // 0.5, 1, 2, 4, 8, 8, … s, each between half of it and the whole.
+    expect(server.count('POST')).toBeGreaterThan(8)
+    expect(server.count('POST')).toBeLessThan(20)
+  })
+  it('gives up a path that never connects, and frees the place', async () => {
+    FakePeer.connects = false
+    const viewer = new WhepViewer({ endpoint: () => ENDPOINT })
+    viewer.start()
+    await pass(22_000)
+    expect(viewer.generation).toBeGreaterThan(0)
+    expect(server.count('DELETE')).toBe(1)
+    expect(server.last('DELETE').url).toBe('http://relay.test/sessions/1')
+  })
+  it('waits as long as a full relay asks', async () => {
+    server.answers['POST'] = { status: 503, headers: { 'Retry-After': '20' } }
+    const viewer = new WhepViewer({ endpoint: () => ENDPOINT })
+    viewer.start()
+    await pass(19_000)
+    expect(server.count('POST')).toBe(1)
+    await pass(3_000)
+    expect(server.count('POST')).toBe(2)
+    expect(viewer.problem?.status).toBe(503)
+  })
+})
+
+describe('a link that breaks', () => {
+  it('is repaired by an ICE restart in the same session', async () => {
+    const viewer = await watching()
+    FakePeer.last.iceConnectionState = 'disconnected'
+    await pass(1_500)
+    const { url, headers, body } = server.last('PATCH')
+    expect(url).toBe('http://relay.test/sessions/1')
+    expect(headers.get('If-Match')).toBe('*')
+    expect(headers.get('Content-Type')).toBe('application/trickle-ice-sdpfrag')
+    expect(body).toContain('a=ice-ufrag:page2')
+    expect(FakePeer.last.answers[1]).toContain('a=ice-ufrag:srv2')
+    expect(viewer.state).toBe('live')
+    expect(viewer.generation).toBe(1)
+    expect(server.count('POST')).toBe(1)
+  })
+  it.each([404, 410, 412, 500])('gets a new session after %d', async (status) => {
+    const viewer = await watching()
+    server.answers['PATCH'] = { status }
+    FakePeer.last.iceConnectionState = 'failed'
+    await pass(3_000)
+    expect(viewer.state).toBe('live')
+    expect(viewer.generation).toBe(2)
+    expect(FakePeer.all).toHaveLength(2)
+  })
+  it('keeps the session while the server is out of reach, and resumes it', async () => {
+    const viewer = await watching()
+    server.answers['PATCH'] = 'away'
+    FakePeer.last.iceConnectionState = 'disconnected'
+    await pass(40_000)
+    expect(viewer.state).toBe('recovering')
+    expect(viewer.unreachable).toBe(true)
+    expect(server.count('POST')).toBe(1)
+    server.answers['PATCH'] = { status: 200, body: 'a=ice-ufrag:srv9\r\na=ice-pwd:p\r\n' }
+    await pass(10_000)
+    expect(viewer.state).toBe('live')
+    expect(viewer.generation).toBe(1)
+  })
+  it('is tried at once when the network comes back', async () => {
+    const viewer = await watching()
+    server.answers['PATCH'] = 'away'
+    FakePeer.last.iceConnectionState = 'disconnected'
+    await pass(30_000)
+    const before = server.count('PATCH')
+    viewer.nudge() // ends the wait
+    await pass(10)
+    viewer.nudge() // ends the second between two looks
+    await pass(10)
+    expect(server.count('PATCH')).toBe(before + 1)
+  })
+  it('needs a new session when the encryption itself is over', async () => {
+    const viewer = await watching()
+    const [first] = FakePeer.last.transceivers
+    if (first !== undefined) first.sender.transport.state = 'closed'
+    await pass(2_500)
+    expect(viewer.generation).toBe(2)
+    expect(server.count('PATCH')).toBe(0)
+  })
+})
+
+describe('media that stands still', () => {
+  it('is a fault after three seconds when someone publishes', async () => {
+    const viewer = await watching()
+    viewer.expect(true)
+    for (let second = 1; second <= 10; second += 1) {
+      FakePeer.last.receive('0', second * 5000)
+      await pass(1_000)
+    }
+    expect(server.count('PATCH')).toBe(0)
+    await pass(4_500)
+    expect(server.count('PATCH')).toBe(1)
+    expect(viewer.state).toBe('recovering')
+  })
+  it('is no fault while nobody publishes', async () => {
+    const viewer = await watching()
+    await pass(60_000)
+    expect(viewer.state).toBe('live')
+    expect(server.count('PATCH')).toBe(0)
+  })
+  it('is knocked for ever more slowly when it is announced but never comes', async () => {
+    const viewer = await watching()
+    viewer.expect(true)
+    await pass(60_000)
+    const early = server.count('POST')
+    await pass(240_000)
+    const late = server.count('POST') - early
+    expect(early).toBeGreaterThanOrEqual(2)
+    expect(late / 4).toBeLessThan(early)
+    expect(late).toBeGreaterThanOrEqual(3)
+  })
+})
+
+describe('a refused token', () => {
+  it('is renewed once; then publishing fails and says why', async () => {
+    server.answers['POST'] = {
+      status: 401,
+      body: JSON.stringify({ code: 'token-expired', detail: 'Old.', fix: 'Ask.' }),
+    }
+    const asked: boolean[] = []
+    const publisher = new WhipPublisher({
+      endpoint: (fresh) => {
+        asked.push(fresh)
+        return ENDPOINT
+      },
+    })
+    publisher.start()
+    await pass(120_000)
+    expect(asked).toEqual([false, true])
+    expect(publisher.state).toBe('failed')
+    expect(publisher.problem?.code).toBe('token-expired')
+    expect(publisher.problem?.fix).toBe('Ask.')
+    server.answers['POST'] = new FakeServer().answers['POST'] ?? 'away'
+    publisher.start()
+    await pass(1_000)
+    expect(publisher.state).toBe('live')
+  })
+  it('does not stop a room, which has no hands', async () => {
+    server.answers['POST'] = { status: 403 }
+    const viewer = new WhepViewer({ endpoint: () => ENDPOINT })
+    viewer.start()
+    await pass(10_000)
+    expect(viewer.state).toBe('failed')
+    server.answers['POST'] = new FakeServer().answers['POST'] ?? 'away'
+    await pass(31_000)
+    expect(viewer.state).toBe('live')
+  })
+})
+
+describe('ending', () => {
+  it('tells the server, and does nothing more', async () => {
+    const viewer = await watching()
+    await viewer.end()
+    expect(viewer.state).toBe('ended')
+    expect(server.count('DELETE')).toBe(1)
+    const before = server.asked.length
+    await pass(60_000)
+    expect(server.asked).toHaveLength(before)
+  })
+})
+
+describe('what a room offers', () => {
+  it('holds all slots in the promised order', async () => {
+    await watching()
+    const offered = FakePeer.last.transceivers.map((one) => [one.kind, one.init.direction])
+    expect(offered).toEqual([
+      ['audio', 'recvonly'],
+      ['video', 'recvonly'],
+      ['video', 'recvonly'],
+      ['audio', 'recvonly'],
+      ['video', 'recvonly'],
+      ['audio', 'sendonly'],
+      ['video', 'sendonly'],
+    ])
+  })
+  it('reads each slot by its section', async () => {
+    const viewer = await watching()
+    FakePeer.last.receive('0', 5_000)
+    FakePeer.last.receive('2', 70_000, 12)
+    await pass(1_000)
+    expect(viewer.slots.get('voice')?.bytes).toBe(5_000)
+    expect(viewer.slots.get('screen')?.frames).toBe(12)
+    expect(viewer.slots.get('camera')?.heardAt).toBeNull()
+  })
+})
+
+describe('what a teacher offers', () => {
+  it('holds voice, camera and screen in this order, layered, with the screen still empty', async () => {
+    const publisher = new WhipPublisher({ endpoint: () => ENDPOINT })
+    publisher.start()
+    await pass(500)
+    const [voice, camera, screen, ...more] = FakePeer.last.transceivers
+    expect(more).toEqual([])
+    expect([voice, camera, screen].map((one) => one?.kind)).toEqual(['audio', 'video', 'video'])
+    expect([voice, camera, screen].map((one) => one?.init.direction)).toEqual(
+      Array(3).fill('sendonly'),
+    )
+    expect(voice?.init.streams).toEqual(camera?.init.streams)
+    expect(camera?.init.sendEncodings?.map((one) => one.rid)).toEqual(['q', 'h', 'f'])
+    expect(screen?.init.sendEncodings?.map((one) => one.rid)).toEqual(['h', 'f'])
+    expect(voice?.codecs?.map((one) => one.mimeType)).toEqual([
+      'audio/red',
+      'audio/opus',
+      'audio/PCMU',
+    ])
+    expect(camera?.codecs?.[0]?.mimeType).toBe('video/VP9')
+    expect(camera?.codecs?.at(-1)?.mimeType).toBe('video/rtx')
+  })
+  it('puts a shared screen into its place without a new offer', async () => {
+    const publisher = new WhipPublisher({ endpoint: () => ENDPOINT })
+    publisher.start()
+    await pass(500)
+    const track = { kind: 'video', contentHint: '' } as MediaStreamTrack
+    await publisher.setScreen(track)
+    expect(FakePeer.last.transceivers[2]?.sender.track).toBe(track)
+    expect(track.contentHint).toBe('text')
+    await publisher.setScreen(null)
+    expect(FakePeer.last.transceivers[2]?.sender.track).toBeNull()
+    expect(server.count('POST')).toBe(1)
+  })
+  it('falls back to plain layers where temporal ones are refused', async () => {
+    const plain = FakePeer.prototype.addTransceiver
+    vi.spyOn(FakePeer.prototype, 'addTransceiver').mockImplementation(function (
+      this: FakePeer,
+      what,
+      init,
+    ) {
+      if (init.sendEncodings?.some((one) => 'scalabilityMode' in one) === true)
+        throw new Error('OperationError')
+      return plain.call(this, what, init)
+    })
+    const publisher = new WhipPublisher({ endpoint: () => ENDPOINT })
+    publisher.start()
+    await pass(500)
+    expect(publisher.state).toBe('live')
+    expect(FakePeer.last.transceivers[1]?.init.sendEncodings).toEqual(CAMERA_ENCODINGS)
+    expect(FakePeer.last.transceivers[2]?.init.sendEncodings).toEqual(SCREEN_ENCODINGS)
+  })
+})
+
+describe('waiting times', () => {
+  it('double from half a second to eight, spread over the upper half', () => {
+    const least = new Backoff(500, 8_000, () => 0)
+    const most = new Backoff(500, 8_000, () => 1)
+    const steps = [500, 1000, 2000, 4000, 8000, 8000]
+    expect(steps.map(() => most.next())).toEqual(steps)
+    expect(steps.map(() => least.next())).toEqual(steps.map((step) => step / 2))
+    most.reset()
+    expect(most.next()).toBe(500)
+  })
+})
