@@ -1,40 +1,45 @@
-"""HLS playlists (RFC 8216, with EXT-X-GAP of RFC 8216bis) made from a manifest. PURE.
+"""HLS playlists (RFC 8216) made from a manifest. PURE.
 
 Here: master playlists for the camera and for the screen, and one media playlist per rendition, of
-a finished lesson or of one still running. Not here: files, HTTP. Every playlist covers the lesson
-from media time 0, so that camera, screen and voice share one clock: where a rendition has nothing,
-EXT-X-GAP entries, cut on the beats, hold its place. Only whole segments are listed, so a running
-lesson's playlist (EVENT) only ever grows at its end.
+a finished lesson or of one still running. Not here: files, HTTP. Every playlist begins at media
+time 0, so that camera, screen and voice share one clock. Where a rendition has nothing, fillings
+(`fill`), cut on the beats, hold its place; the title of their EXTINF tells a page what they are:
+"nothing" (hide the screen) or "away" (nobody published for long: offer to skip). EXT-X-GAP is not
+used: hls.js 1.7 in Chromium plays across one, but hangs when playing begins or seeks inside it.
+Only whole segments are listed, so a running lesson's playlist (EVENT) only grows at its end.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
-from classroom.archive.journal import Segment
 from classroom.archive.manifest import Manifest, RenditionManifest
 from classroom.archive.names import init_name, segment_name
+from relay.record.fill import fill_name, model
 
-VERSION: Final = 8  # EXT-X-GAP
-_FOLD: Final = 0.1  # s; a shorter hole is given to the segment before it, players step over it
-_EXACT: Final = 0.001  # s; at the beginning there is no segment before it
+VERSION: Final = 7  # EXT-X-MAP beside media that is no I-frame playlist needs 6
+_FOLD: Final = 0.02  # s; a shorter hole is given to the segment before it, players step over it
+_AWAY: Final = 20  # s; when camera and voice are missing for longer, nobody was there
+NOTHING: Final = "nothing"
+AWAY: Final = "away"
 _SLACK: Final = 2  # s added to the beat for EXT-X-TARGETDURATION: keyframes come a little late
-_GAP_NAME: Final = "gap.m4s"
 _VOICE_GROUP: Final = "voice"
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """start, end: seconds. segment: None for a gap."""
+    """start, end: ticks. name: of the file. init: number. title: empty for what was recorded."""
 
-    start: float
-    end: float
-    segment: Segment | None
+    start: int
+    end: int
+    name: str
+    init: int
+    title: str = ""
 
 
 def master(manifest: Manifest, source: str, token: str | None = None) -> str | None:
@@ -89,7 +94,8 @@ def media(
         return None
     prefix = "" if inside else f"{name}/"
     entries = _entries(manifest, rendition, open_end=name in growing)
-    longest = max(entry.end - entry.start for entry in entries)
+    ticks = rendition.timescale
+    longest = max(entry.end - entry.start for entry in entries) / ticks
     target = max(math.ceil(longest), math.ceil(manifest.beat_ms / 1000) + _SLACK)
     lines = [
         "#EXTM3U",
@@ -102,67 +108,101 @@ def media(
     if not manifest.finished:
         lines.append("#EXT-X-START:TIME-OFFSET=0,PRECISE=YES")
     breaks = _breaks(manifest)
-    mapped = next(entry.segment.init for entry in entries if entry.segment is not None)
-    lines.append(f'#EXT-X-MAP:URI="{_uri(prefix + init_name(mapped), token)}"')
-    dated = False
-    for entry in entries:
-        passed = [at for at in breaks if at <= entry.start + _EXACT]
+    mapped = -1
+    for number, entry in enumerate(entries):
+        start, end = entry.start / ticks, entry.end / ticks
+        passed = [at for at in breaks if at <= start + _FOLD]
         lines += ["#EXT-X-DISCONTINUITY"] * len(passed)
         del breaks[: len(passed)]
-        segment = entry.segment
-        if segment is not None and segment.init != mapped:
-            mapped = segment.init
+        if entry.init != mapped:
+            mapped = entry.init
             lines.append(f'#EXT-X-MAP:URI="{_uri(prefix + init_name(mapped), token)}"')
-        if passed or not dated:
-            lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(manifest.epoch_ms, entry.start)}")
-            dated = True
-        if segment is None:
-            lines.append("#EXT-X-GAP")
+        if passed or number == 0:
+            lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(manifest.epoch_ms, start)}")
         # Rounded ends, not rounded lengths: a player adds these up over hours.
-        lines.append(f"#EXTINF:{round(entry.end, 5) - round(entry.start, 5):.5f},")
-        file = _GAP_NAME if segment is None else segment_name(segment.beat, segment.part)
-        lines.append(_uri(prefix + file, token))
+        lines.append(f"#EXTINF:{round(end, 5) - round(start, 5):.5f},{entry.title}")
+        lines.append(_uri(prefix + entry.name, token))
     if manifest.finished:
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 
 def _entries(manifest: Manifest, rendition: RenditionManifest, *, open_end: bool) -> list[_Entry]:
-    beat = manifest.beat_ms / 1000
     ticks = rendition.timescale
+    beat = manifest.beat_ms * ticks // 1000
+    fold = round(_FOLD * ticks)
+    screen = rendition.name.startswith("screen")
+    away = [(round(a * ticks), round(b * ticks)) for a, b in _away(manifest)]
     entries: list[_Entry] = []
-    at = 0.0
+
+    def hold(start: int, end: int) -> None:
+        """Entries without recorded media from `start` to `end`."""
+        init = model(rendition, start).init
+        for begin, until, title in _split(start, end, away):
+            for first, last in _cut(begin, until, beat, fold):
+                entries.append(_Entry(first, last, fill_name(first, last), init, title))
+
+    at = 0
     for segment in rendition.segments:
-        start = segment.start / ticks
-        end = (segment.start + segment.duration) / ticks
-        if start - at > (_FOLD if entries else _EXACT):
-            entries += _gaps(at, start, beat)
+        if segment.start - at > (fold if entries else 0):
+            hold(at, segment.start)
         elif entries:
-            last = entries[-1]
-            entries[-1] = _Entry(last.start, start, last.segment)
-        else:
-            start = 0.0
-        entries.append(_Entry(start, end, segment))
-        at = end
-    until = manifest.duration_ms / 1000
-    if not manifest.finished:
-        # Up to the last beat that every living rendition has passed: a list that only grows.
-        until = 0.0 if open_end else math.floor(until / beat - 1) * beat
-    if until - at > _FOLD:
-        entries += _gaps(at, until, beat)
+            entries[-1] = replace(entries[-1], end=segment.start)
+        name = segment_name(segment.beat, segment.part)
+        at = segment.start + segment.duration
+        entries.append(_Entry(segment.start, at, name, segment.init))
+    end = manifest.duration_ms * ticks // 1000
+    if screen or open_end:
+        end = at
+    elif not manifest.finished:
+        # Only up to the last beat but one: what is listed must not have to change.
+        end = (end // beat - 1) * beat
+    if end - at > fold:
+        hold(at, end)
     return entries
 
 
-def _gaps(start: float, end: float, beat: float) -> list[_Entry]:
-    """Entries without media from `start` to `end`, cut on the beats."""
-    entries: list[_Entry] = []
-    while end - start > _EXACT / 10:
-        following = (math.floor(start / beat + 1e-9) + 1) * beat
-        if end - following < _FOLD:
+def _split(start: int, end: int, away: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+    """(start, end, title) of the parts of a hole."""
+    for begin, until in away:
+        begin, until = max(begin, start), min(until, end)
+        if begin >= until:
+            continue
+        if start < begin:
+            yield start, begin, NOTHING
+        yield begin, until, AWAY
+        start = until
+    if start < end:
+        yield start, end, NOTHING
+
+
+def _cut(start: int, end: int, beat: int, least: int) -> Iterator[tuple[int, int]]:
+    """A stretch cut on the beats, none of its pieces as short as `least`."""
+    while start < end:
+        following = (start // beat + 1) * beat
+        if following - start <= least:
+            following += beat
+        if end - following <= least:
             following = end
-        entries.append(_Entry(start, following, None))
+        yield start, following
         start = following
-    return entries
+
+
+def _away(manifest: Manifest) -> list[tuple[float, float]]:
+    """Stretches, in seconds, where neither camera nor voice has anything for long."""
+    spans = sorted(
+        (segment.start / r.timescale, (segment.start + segment.duration) / r.timescale)
+        for r in manifest.renditions
+        if not r.name.startswith("screen")
+        for segment in r.segments
+    )
+    found: list[tuple[float, float]] = []
+    at = 0.0
+    for start, end in spans:
+        if start - at > _AWAY:
+            found.append((at, start))
+        at = max(at, end)
+    return found
 
 
 def _breaks(manifest: Manifest) -> list[float]:

@@ -12,7 +12,9 @@ _SILK: Final = (480, 960, 1_920, 2_880)
 _HYBRID: Final = (480, 960)
 _CELT: Final = (120, 240, 480, 960)
 
-STEREO_20_MS: Final = 0xFC
+STEREO_BIT: Final = 0x04
+MONO_20_MS: Final = 0xF8
+STEREO_20_MS: Final = MONO_20_MS | STEREO_BIT
 """TOC of a full-band stereo frame of 20 ms; what a pause is filled with before any packet."""
 
 

@@ -16,7 +16,6 @@ from typing import Final
 
 from aiohttp import ETag, web
 
-
 from classroom.archive import manifest as manifests
 from classroom.archive.contents import Header, JournalReader
 from classroom.archive.manifest import Manifest
@@ -33,7 +32,8 @@ from classroom.archive.names import (
     segment_name,
 )
 from classroom.errors import Refused
-from relay.record import hls
+from relay.record import fill, hls
+from relay.record.fill import parse_fill
 
 Authorize = Callable[[web.Request, str], Awaitable[None]]
 
@@ -164,12 +164,29 @@ def _inner(
         if text is None:
             raise _absent("This recording has no such part, or none yet.", "name")
         return _answer(text.encode(), _PLAYLIST)
+    kind = "audio/mp4" if rendition == "voice" else "video/mp4"
+    filling = parse_fill(name)
+    if filling is not None:
+        data = _fill(manifest, path, rendition, filling)
+        if data is not None:
+            headers = {"Content-Type": kind, "Cache-Control": _FOREVER}
+            return web.Response(body=data, headers=_CORS | headers)
     digest = _digest(manifest, rendition, name)
     if digest is None or not (path / rendition / name).is_file():
         raise _absent("This recording has no such segment, or not yet.", "name")
-    kind = "audio/mp4" if rendition == "voice" else "video/mp4"
     headers = _CORS | {"Content-Type": kind, "Cache-Control": _FOREVER}
     return _File(path / rendition / name, digest, headers)
+
+
+def _fill(manifest: Manifest, path: Path, name: str, filling: tuple[int, int]) -> bytes | None:
+    """A filling where a rendition has nothing; None where it has something, or is not there."""
+    rendition = manifest.rendition(name)
+    start, end = filling
+    if rendition is None or not fill.fits(rendition, start, end):
+        return None
+    segment = fill.model(rendition, start)
+    file = path / name / segment_name(segment.beat, segment.part)
+    return fill.fill(file.read_bytes(), start, end, voice=name == "voice")
 
 
 class _File(web.FileResponse):
