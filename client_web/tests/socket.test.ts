@@ -153,6 +153,7 @@ describe('the events connection', () => {
     FakeSocket.last.open()
     FakeSocket.last.say('welcome without a lesson')
     FakeSocket.last.say('lesson planned')
+    expect(events.lesson?.id).toBe('toan-8')
     FakeSocket.last.say('lesson live')
     expect(events.lesson?.id).toBe('vat-ly-9')
     expect(events.lessons).toHaveLength(2)

@@ -24,6 +24,12 @@ const cases: [string, Partial<Facts>, Stage][] = [
   ['first connection', { media: 'connecting', lesson: null }, 'connecting'],
   ['planned lesson', {}, 'waiting'],
   ['lesson unknown to the relay', { media: 'connecting', mediaStatus: 404 }, 'waiting'],
+  ['link for all lessons, none planned', { media: 'idle', lesson: null }, 'waiting'],
+  [
+    'lesson gone from the relay',
+    { media: 'recovering', mediaStatus: 404, lesson: CUT_OFF, hasFlowed: true },
+    'ended',
+  ],
   ['teacher begins', { lesson: LIVE }, 'starting'],
   ['media comes', { lesson: LIVE, flowing: true, hasFlowed: true }, 'watching'],
   ['media comes, events away', { events: 'waiting', lesson: null, flowing: true }, 'watching'],

@@ -65,7 +65,15 @@ export class EventsSocket extends Observable {
     const { lesson } = this.options
     if (lesson !== null) return this.#lessons.get(lesson) ?? null
     const all = [...this.#lessons.values()]
-    return all.find((one) => one.publishing) ?? all.find((one) => one.state === 'live') ?? null
+    const planned = all
+      .filter((one) => one.state === 'planned')
+      .sort((one, other) => (one.planned_at ?? Infinity) - (other.planned_at ?? Infinity))
+    return (
+      all.find((one) => one.publishing) ??
+      all.find((one) => one.state === 'live') ??
+      planned[0] ??
+      null
+    )
   }
 
   /** Every lesson heard of. */

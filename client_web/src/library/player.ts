@@ -32,7 +32,11 @@ const FOLLOW_EVERY_MS = 200
 /** Beyond this the screen jumps instead of catching up. */
 const JUMP_S = 0.6
 const SAVE_EVERY_MS = 5_000
-const LIVE_EDGE_S = 25
+/** A segment of 8 s is listed when it is whole, so this far behind is as live as it gets. */
+const LIVE_SYNC_S = 12
+const LIVE_EDGE_S = 20
+/** How the recorder titles segments that only fill a time without media. */
+const FILL = 'nothing'
 
 export class Player extends Observable {
   readonly main = makeVideo()
@@ -167,7 +171,7 @@ export class Player extends Observable {
   }
 
   goLive(): void {
-    this.seek(this.#mainHls?.liveSyncPosition ?? this.length - 8)
+    this.seek(this.#mainHls?.liveSyncPosition ?? this.length - LIVE_SYNC_S)
     this.play()
   }
 
@@ -236,6 +240,9 @@ export class Player extends Observable {
       startLevel: 0,
       maxBufferLength: 40,
       backBufferLength: 60,
+      liveSyncDuration: LIVE_SYNC_S,
+      // A running lesson is watched from wherever one likes, not dragged to its end.
+      liveMaxLatencyDuration: Infinity,
       xhrSetup: (xhr) => xhr.setRequestHeader('Authorization', `Bearer ${this.options.token}`),
     }
   }
@@ -286,8 +293,8 @@ export class Player extends Observable {
     if (Math.abs(drift) > (still ? 0.04 : JUMP_S) && !screen.seeking) screen.currentTime = target
     screen.playbackRate = followRate(main.playbackRate, drift)
     if (still && !screen.paused) screen.pause()
-    // Muted pictures may always play.
-    if (!still && screen.paused) screen.play().catch(() => undefined)
+    // Muted pictures may always play; at its end play() would begin again from the start.
+    if (!still && screen.paused && !screen.ended) screen.play().catch(() => undefined)
   }
 
   #screenTarget(): number | null {
@@ -320,7 +327,12 @@ export class Player extends Observable {
 function piecesOf(hls: Hls | null): readonly Piece[] {
   if (hls === null) return []
   const details = hls.levels[hls.currentLevel]?.details ?? hls.latestLevelDetails
-  return details?.fragments ?? []
+  return (details?.fragments ?? []).map((fragment) => ({
+    start: fragment.start,
+    duration: fragment.duration,
+    programDateTime: fragment.programDateTime,
+    gap: fragment.gap === true || fragment.title === FILL,
+  }))
 }
 
 function makeVideo(): HTMLVideoElement {

@@ -51,8 +51,11 @@ export function stageOf(facts: Facts): Stage {
   const connected = facts.media === 'live'
   if (!connected) {
     if (facts.unreachable && facts.events !== 'open') return 'unreachable'
-    // The relay may not have heard of the lesson yet.
-    if (facts.mediaStatus === 404) return 'waiting'
+    // The relay knows no such lesson: not yet, or not any more.
+    if (facts.mediaStatus === 404)
+      return facts.hasFlowed && lesson?.publishing !== true ? 'ended' : 'waiting'
+    // A link for every lesson, and none is planned.
+    if (facts.media === 'idle' && facts.events === 'open') return 'waiting'
     if (facts.mediaStatus !== null && BUSY.includes(facts.mediaStatus)) return 'full'
     if (facts.media !== 'recovering') return 'connecting'
     return lesson !== null && !lesson.publishing && facts.events === 'open'
