@@ -29,6 +29,7 @@ SILENCE_S: Final = 30.0
 HELLO_S: Final = 10.0
 # Each refusal is one answer to one message; a peer that keeps on is broken or hostile.
 MAX_REFUSALS: Final = 20
+NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 CANNOT_SERVE: Final = 1011
 

@@ -114,8 +114,16 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
             group.create_task(context.desk.watch(), name="watch"),
         ]
         yield
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a library may lose a cancellation (seen with Redis)."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)
 
 
 async def _stop_connections(app: web.Application) -> None:

@@ -94,22 +94,23 @@ async def json_body(request: web.Request, cls: type[_Body]) -> _Body:
             fix="Send one JSON object in UTF-8.",
             field="body",
         ) from error
-    return _checked(body, cls)
+    return checked(body, cls)
 
 
 def query_values(request: web.Request, cls: type[_Body]) -> _Body:
     """The query string as `cls`; raises Refused 400 field-invalid. A `token` is passed over."""
-    return _checked({key: value for key, value in request.query.items() if key != "token"}, cls)
+    return checked({key: value for key, value in request.query.items() if key != "token"}, cls)
 
 
-def _checked(body: object, cls: type[_Body]) -> _Body:
+def checked(body: object, cls: type[_Body]) -> _Body:
+    """`body` as `cls`; raises Refused 400 field-invalid."""
     if not isinstance(body, Mapping):
         raise _invalid("body", "an object")
     known = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # all are dataclasses
     cleaned: dict[str, object] = {}
     for name, value in body.items():
         if name not in known:
-            raise _invalid(str(name)[:60], "left out: it is unknown here")
+            raise _invalid(str(name)[:60] or "body", "left out: it is unknown here")
         cleaned[name] = _plain(name, value)
     try:
         return cast(_Body, read(cls, cleaned))

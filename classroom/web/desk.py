@@ -76,7 +76,7 @@ class Desk:
         self._metrics.moves.labels("planned", "planned").inc()
         event("lesson-planned", lesson=lesson.id, by=by)
         await self._announce(lesson.id)
-        return await self._view(lesson)
+        return await self._view(lesson, changed=True)
 
     async def show(self, lesson_id: str) -> LessonView:
         """One lesson; Refused 404."""
@@ -99,6 +99,15 @@ class Desk:
                 fresh_s=self._settings.relay_lost_s,
             )
             for lesson in known
+        ]
+
+    async def show_recent(self) -> list[LessonView]:
+        """Lessons planned, live, or ended within the hour: those that a page may be waiting on."""
+        since = self._wall() - 3600.0
+        return [
+            shown
+            for shown in await self.show_all()
+            if lessons.is_open(shown.lesson) or (shown.lesson.ended_at or 0.0) > since
         ]
 
     async def ended_on(self, relay: str) -> list[Lesson]:
@@ -140,7 +149,7 @@ class Desk:
         after = await self._change(
             lesson_id, lambda lesson: lessons.end(lesson, now), by=by, reason=reason, now=now
         )
-        return await self._view(after)
+        return await self._view(after, changed=True)
 
     async def relay_here(self, relay: RelayAlive) -> None:
         """Note that `relay` is alive now."""
@@ -265,15 +274,17 @@ class Desk:
             # The change itself is kept; who was not told hears of it with the next report.
             event("announce-failed", change=change, detail=error.what)
 
-    async def _view(self, lesson: Lesson) -> LessonView:
+    async def _view(self, lesson: Lesson, *, changed: bool = False) -> LessonView:
+        """`lesson` as it is shown. changed: what was asked for is done, so say so in any case."""
         now = self._wall()
-        return view(
-            lesson,
-            await self._live.reports(lesson.id),
-            await self._live.relays(now),
-            now=now,
-            fresh_s=self._settings.relay_lost_s,
-        )
+        try:
+            reports = await self._live.reports(lesson.id)
+            relays = await self._live.relays(now)
+        except Absent:
+            if not changed:
+                raise
+            reports, relays = [], []
+        return view(lesson, reports, relays, now=now, fresh_s=self._settings.relay_lost_s)
 
     async def _choices(self, alive: list[RelayAlive]) -> list[RelayChoice]:
         live = await self._records.lessons([LessonState.LIVE])

@@ -94,13 +94,23 @@ class Hub:
 
     async def run(self) -> None:
         """Listen for changes, for ever; run it as a task."""
-        async with self._live.changes() as changes:
-            async for change in changes:
-                try:
-                    await self._changed(change)
-                except (Refused, Absent) as error:
-                    # The store is away: who missed this hears of it with the next report.
-                    event("tell-failed", change=change, detail=str(error))
+        while True:
+            try:
+                async with self._live.changes() as changes:
+                    # What changed before we listened is told now.
+                    await self._tell(EVERYTHING)
+                    async for change in changes:
+                        await self._tell(change)
+            except Absent as error:
+                event("listen-failed", detail=error.what)
+                await asyncio.sleep(error.retry_after)
+
+    async def _tell(self, change: str) -> None:
+        try:
+            await self._changed(change)
+        except (Refused, Absent) as error:
+            # The store is away: who missed this hears of it with the next report.
+            event("tell-failed", change=change, detail=str(error))
 
     async def renew(self) -> None:
         """Note again and again that the relays connected here are alive; run it as a task."""
@@ -125,7 +135,7 @@ class Hub:
 
     async def _changed(self, change: str) -> None:
         if change == EVERYTHING:
-            for shown in await self._desk.show_all():
+            for shown in await self._desk.show_recent():
                 self._tell_pages(shown)
         elif change != RELAYS:
             shown = await self._desk.show(change)

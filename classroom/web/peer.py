@@ -16,7 +16,7 @@ from classroom import wire
 from classroom.clock import Clock
 from classroom.errors import Absent, Refused
 from classroom.signalling import Close, Opened, Received, Send, Session
-from classroom.signalling.session import CANNOT_SERVE
+from classroom.signalling.session import CANNOT_SERVE, NORMAL
 from classroom.web.logs import LOG
 from classroom.web.metrics import Metrics
 from classroom.web.problems import code_of
@@ -70,21 +70,23 @@ class Peer:
         """Carry the conversation to its end; the response, and the reason it ended."""
         await self._socket.prepare(request)
         self._metrics.sockets.labels(self._kind).inc()
-        reason = "fault"
+        ending = Close(CANNOT_SERVE, "fault")
         try:
             async with asyncio.TaskGroup() as group:
                 reader = group.create_task(self._read())
                 try:
-                    reason = await self._work(act)
+                    ending = await self._work(act)
                 finally:
                     reader.cancel()
         # One peer's failure must not reach the others; it is a bug and is logged in full.
         except* Exception:
             LOG.exception("peer-failed", extra={"facts": {"kind": self._kind}})
-            await self._socket.close(code=CANNOT_SERVE)
         finally:
             self._metrics.sockets.labels(self._kind).dec()
-        return self._socket, reason
+        # Only now, when nobody reads: closing under a reader cuts the line before the peer's
+        # answer, and the peer could miss the code.
+        await self._socket.close(code=ending.code, message=ending.reason.encode())
+        return self._socket, ending.reason
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -95,22 +97,21 @@ class Peer:
         self._gone = True
         self._wake.set()
 
-    async def _work(self, act: Act) -> str:
+    async def _work(self, act: Act) -> Close:
         while True:
             self._wake.clear()
             self._take_in()
             for action in self.session.take_actions():
                 if isinstance(action, Close):
-                    await self._socket.close(code=action.code, message=action.reason.encode())
-                    return action.reason
+                    return action
                 if isinstance(action, Send):
                     if not await self._send(action.message):
-                        return "too slow or gone"
+                        return Close(CANNOT_SERVE, "too slow or gone")
                     continue
                 await self._act(act, action)
                 self._wake.set()
             if self._gone and not self._wake.is_set():
-                return f"closed by peer ({self._socket.close_code})"
+                return Close(NORMAL, f"closed by peer ({self._socket.close_code})")
             await self._sleep()
 
     def _take_in(self) -> None:

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from classroom.signalling import Caller, Close, Received, Send
 from classroom.store import load_or_create_key
 from classroom.tokens import Role, Signer
 from classroom.web.app import make_app
-from classroom.web.context import CONTEXT
+from classroom.web.context import CONTEXT, Context
 from classroom.web.desk import Desk
 from classroom.web.openapi import DOCUMENT
 from tests.live.openapi_check import problem_with
@@ -59,9 +59,9 @@ class Central:
     """A control plane that answers at `url`, and whoever holds its key."""
 
     def __init__(
-        self, url: str, data: Path, http: aiohttp.ClientSession, desk: Desk | None = None
+        self, url: str, data: Path, http: aiohttp.ClientSession, runner: web.AppRunner | None = None
     ) -> None:
-        self._desk = desk
+        self._runner = runner
         self.url = url
         self.data = data
         self.http = http
@@ -70,8 +70,22 @@ class Central:
     @property
     def desk(self) -> Desk:
         """The desk of a control plane in this process."""
-        assert self._desk is not None
-        return self._desk
+        return self._context.desk
+
+    @property
+    def _context(self) -> Context:
+        assert self._runner is not None
+        return self._runner.app[CONTEXT]
+
+    async def history(self, lesson: str) -> list[tuple[str, str, str]]:
+        """State, by whom and why, for each move of the lesson."""
+        lines = await self._context.records.transitions(lesson)
+        return [(line.after, line.by, line.reason) for line in lines]
+
+    async def stop(self) -> None:
+        """Stop serving, as at SIGTERM."""
+        assert self._runner is not None
+        await self._runner.shutdown()
 
     def token(self, role: Role, lesson: str = "*", name: str = "Cô Hoa", days: float = 1) -> str:
         """A link's token, as `classroom link` makes it."""
@@ -143,7 +157,7 @@ async def running(
         await site.start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         async with aiohttp.ClientSession() as http:
-            yield Central(url, data, http, app[CONTEXT].desk)
+            yield Central(url, data, http, runner)
     finally:
         await runner.cleanup()
 
@@ -221,6 +235,12 @@ class FakeRelay:
             message = await self.heard()
             if isinstance(message, kind):
                 return message
+
+    async def hear_out(self) -> None:
+        """Hear all that central still says, until it closes."""
+        with suppress(ConnectionError):
+            while True:
+                await self.heard()
 
     async def _flush(self) -> None:
         for action in self._caller.take_actions():
