@@ -118,7 +118,8 @@ def test_the_wheel_carries_the_pages_and_not_their_sources(tmp_path: Path) -> No
         for file in DIST.rglob("*")
         if file.is_file()
     }
-    assert names - built == {"client_web/__init__.py", "client_web/build_hook.py"}
+    beside = {"__init__.py", "build_hook.py", "PAGES.md"}
+    assert names - built == {f"client_web/{name}" for name in beside}
     assert built <= names
 
 

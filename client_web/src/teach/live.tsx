@@ -65,7 +65,8 @@ function Banner(props: { studio: Studio }) {
         <span class="dot" aria-hidden="true" />
         {words}
       </p>
-      <p class="fact" aria-label={t.teach.clock}>
+      <p class="fact">
+        <span class="hidden">{t.teach.clock}</span>
         <span class="figure">{duration(seconds)}</span>
       </p>
       <p class="fact" role="status">
@@ -100,7 +101,8 @@ function Troubles(props: { studio: Studio }) {
       {state === 'recovering' && problem?.status !== 409 && (
         <Notice kind="warning" title={t.teach.recovering}>
           <p>
-            {t.teach.recoveringText} {wait > 0 && <span>{t.teach.retryIn(wait)}</span>}
+            {t.teach.recoveringText}{' '}
+            {wait > 0 && <span aria-hidden="true">{t.teach.retryIn(wait)}</span>}
           </p>
         </Notice>
       )}

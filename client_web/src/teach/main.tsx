@@ -3,7 +3,6 @@
  */
 import '../ui/base.css'
 import './teach.css'
-import { useEffect } from 'preact/hooks'
 import { expose } from '../debug'
 import { savedLang, useMessages } from '../i18n'
 import { takeLink } from '../token'
@@ -18,14 +17,6 @@ function TeachPage(props: { studio: Studio | null }) {
   const t = useMessages()
   const { studio } = props
   useObservable(studio)
-  useEffect(() => {
-    // A closed tab in the middle of a lesson is nearly always a slip of the hand.
-    const ask = (event: BeforeUnloadEvent): void => {
-      if (studio?.phase === 'live' && studio.publisher?.state === 'live') event.preventDefault()
-    }
-    addEventListener('beforeunload', ask)
-    return () => removeEventListener('beforeunload', ask)
-  }, [studio])
   const links = <a href="/library">{t.library.title}</a>
   if (studio === null)
     return (
