@@ -146,7 +146,7 @@ class LessonRecorder:
                 self._end(number, "another track took its place")
         take = self._take(track, wall)
         if all(p.track.source != track.source for p in self._pipelines.values()):
-            self._event("source", {"source": track.source, "on": True})
+            self._event("source", {"source": track.source, "on": True}, self._seconds(take, wall))
         kind = _PIPELINES[track.codec]
         resume = self._resume_place(track, name)
         writer = self._writer(name)
@@ -171,7 +171,7 @@ class LessonRecorder:
         shift_ms = takes[-1].shift_ms if takes else 0
         if not takes or takes[-1].feed != self._feed:
             assert self._header is not None, "the lesson has begun"
-            now = wall - self._header.epoch_ms / 1000 + shift_ms / 1000
+            now = wall - (self._header.epoch_ms - shift_ms) / 1000
             if not self.seconds <= now <= self.seconds + MAX_AWAY:
                 shift_ms += round((self.seconds - now) * 1000)
         take = Take(len(takes), self._feed, track.epoch, shift_ms)
@@ -180,10 +180,8 @@ class LessonRecorder:
         return take
 
     def _ticks(self, take: Take, name: str) -> Callable[[float], int]:
-        assert self._header is not None, "the lesson has begun"
-        epoch = (self._header.epoch_ms - take.shift_ms) / 1000
         rate = timescale(name)
-        return lambda wall: round((wall - epoch) * rate)
+        return lambda wall: round(self._seconds(take, wall) * rate)
 
     def _writer(self, name: str) -> RenditionWriter:
         writer = self._writers.get(name)
@@ -202,9 +200,17 @@ class LessonRecorder:
         if all(other.track.source != source for other in self._pipelines.values()):
             self._event("source", {"source": source, "on": False, "reason": reason})
 
-    def _event(self, kind: str, body: dict[str, object]) -> None:
-        latest = max((w.latest / timescale(w.name) for w in self._writers.values()), default=0.0)
-        self._actions.append(LogEvent(Event(int(latest * 1000), kind, body)))
+    def _event(self, kind: str, body: dict[str, object], at: float | None = None) -> None:
+        """at: seconds of media time; None: where the newest frame is."""
+        if at is None:
+            writers = self._writers.values()
+            at = max((w.latest / timescale(w.name) for w in writers), default=0.0)
+        self._actions.append(LogEvent(Event(max(0, round(at * 1000)), kind, body)))
+
+    def _seconds(self, take: Take, wall: float) -> float:
+        """Media time of a wall time in `take`."""
+        assert self._header is not None, "the lesson has begun"
+        return wall - (self._header.epoch_ms - take.shift_ms) / 1000
 
     def note(self, text: str) -> None:
         """A line for whoever asks later."""
