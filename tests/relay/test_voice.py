@@ -1,0 +1,196 @@
+"""The voice's timeline: whole, true to the lesson's clock, and as far repaired as can be.
+
+Packets by hand, through the lesson's recorder where the clock matters; virtual time.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.record import opus
+from relay.record.actions import Action, Append
+from relay.record.cmaf import STYP
+from relay.record.cmaf_read import scan
+from relay.record.feed import Packet
+from relay.record.lesson import LessonRecorder
+from tests.fakes.rtp_media import EPOCH, Encoded, Sender, encode_voice, track
+
+VOICE = encode_voice(200)
+
+
+def recorded(actions: list[Action]) -> list[tuple[int, bytes]]:
+    """(time in samples, packet) of everything in the voice rendition."""
+    segments: dict[str, bytes] = {}
+    for action in actions:
+        if isinstance(action, Append) and action.rendition == "voice":
+            segments[action.name] = segments.get(action.name, b"") + action.data
+    return [
+        (s.start, data[s.offset : s.offset + s.size])
+        for data in segments.values()
+        for s in scan(data).samples
+    ]
+
+
+def record(sender: Sender, packets: list[Packet], *, hold: float = 2.0) -> list[tuple[int, bytes]]:
+    recorder = LessonRecorder("toan-7", beat_ms=8_000, hold=hold, stored=None)
+    recorder.receive("feed", 1, sender.track)
+    recorder.receive("feed", 2, sender.sync(0.0))
+    for sequence, packet in enumerate(packets, 3):
+        recorder.receive("feed", sequence, packet)
+    recorder.finish(EPOCH + 100)
+    return recorded(recorder.take_actions())
+
+
+def is_filler(packet: bytes) -> bool:
+    return len(packet) == 1
+
+
+def test_packets_that_change_places_or_come_twice_are_put_right() -> None:
+    sender = Sender(track(1, "voice", "opus"))
+    packets = [p for n in range(100) for p in sender.voice(VOICE[n], n)]
+    packets[10], packets[13] = packets[13], packets[10]
+    packets.insert(20, packets[18])
+    assert record(sender, packets) == [(n * 960, VOICE[n]) for n in range(100)]
+
+
+def test_a_lost_packet_is_concealed_in_its_place() -> None:
+    sender = Sender(track(1, "voice", "opus"))
+    packets = [p for n in range(200) for p in sender.voice(VOICE[n], n)]
+    del packets[50:52]
+    got = record(sender, packets)
+    assert [n for n, (_, packet) in enumerate(got) if is_filler(packet)] == [50, 51]
+    assert [time for time, _ in got] == [n * 960 for n in range(200)]
+    assert got[50][1] == opus.filler(VOICE[49][0])
+
+
+def test_a_packet_repaired_within_the_hold_is_in_its_place() -> None:
+    sender = Sender(track(1, "voice", "opus"))
+    packets = [p for n in range(200) for p in sender.voice(VOICE[n], n)]
+    late = packets.pop(50)
+    packets.insert(120, Packet(1, packets[120].arrival, late.packet))
+    assert record(sender, packets) == [(n * 960, VOICE[n]) for n in range(200)]
+
+
+def test_redundancy_restores_what_was_lost() -> None:
+    sender = Sender(track(1, "voice", "opus"))
+    packets = [sender.red(VOICE[max(0, n - 2) : n + 1], n) for n in range(200)]
+    del packets[100:103]
+    del packets[50:52]
+    got = record(sender, packets)
+    assert [n for n, (_, packet) in enumerate(got) if is_filler(packet)] == [100]
+    assert [packet for n, (_, packet) in enumerate(got) if n != 100] == [
+        data for n, data in enumerate(VOICE) if n != 100
+    ]
+
+
+def test_a_pause_of_discontinuous_transmission_is_filled() -> None:
+    sender = Sender(track(1, "voice", "opus"))
+    packets: list[Packet] = []
+    for n in range(200):
+        if not 60 <= n < 160 or n % 20 == 0:
+            packets += sender.voice(VOICE[n], n)
+        # No packet, and no number: the next one follows in sequence.
+    got = record(sender, packets)
+    assert [time for time, _ in got] == [n * 960 for n in range(200)]
+    assert sum(is_filler(packet) for _, packet in got) == 95
+
+
+def test_a_publisher_away_for_long_leaves_a_hole() -> None:
+    sender = Sender(track(1, "voice", "opus"))
+    packets = [p for n in range(50) for p in sender.voice(VOICE[n], n)]
+    packets += [p for n in range(1_000, 1_050) for p in sender.voice(VOICE[n - 1_000], n)]
+    got = record(sender, packets)
+    assert [time for time, _ in got] == [n * 960 for n in (*range(50), *range(1_000, 1_050))]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "toc", "samples", "voice_ppm", "camera_ppm", "anchor_every"),
+    [
+        (600, 0xFC, 960, 200.0, -200.0, 5.0),
+        (7_200, 0x1C, 2_880, -200.0, 200.0, 60.0),
+    ],
+)
+def test_hours_of_drift_leave_voice_and_pictures_within_40_ms(
+    seconds: int,
+    toc: int,
+    samples: int,
+    voice_ppm: float,
+    camera_ppm: float,
+    anchor_every: float,
+) -> None:
+    """Both sender clocks are wrong, in opposite ways. Every packet of voice and every picture
+    carries a number that tells the true second it was captured in."""
+    voice = Sender(track(1, "voice", "opus"), ppm=voice_ppm, offset=5)
+    camera = Sender(track(2, "camera", "vp9", rid="q"), ppm=camera_ppm, offset=4_294_960_000)
+    recorder = LessonRecorder("toan-7", beat_ms=8_000, hold=2.0, stored=None)
+    recorder.receive("feed", 1, voice.track)
+    recorder.receive("feed", 2, camera.track)
+    sequence, anchored = 3, -anchor_every
+    key = _vp9_key()
+    said: dict[bytes, float] = {}
+    spoken_at: dict[int, float] = {}
+    shown_at: dict[int, float] = {}
+    voice_number = 0
+    worst = 0.0
+    for step in range(seconds):
+        true = float(step)
+        if true - anchored >= anchor_every:
+            anchored = true
+            for sender in (voice, camera):
+                # A sender report tells the sender's time of now, exactly; its way here jitters.
+                recorder.receive("feed", sequence, sender.sync(true))
+                sequence += 1
+        for packet in camera.frame(Encoded(step, True, key + step.to_bytes(4, "big")), true):
+            recorder.receive("feed", sequence, packet)
+            sequence += 1
+        length = samples / (48_000 * (1 + voice_ppm / 1e6))
+        while voice_number * length < true + 1:
+            data = bytes((toc,)) + voice_number.to_bytes(4, "big")
+            said[data] = voice_number * length
+            for packet in voice.voice(data, voice_number, samples=samples):
+                recorder.receive("feed", sequence, packet)
+                sequence += 1
+            voice_number += 1
+        if step % 60 == 59:
+            worst = max(worst, _check(recorder.take_actions(), said, spoken_at, shown_at))
+    recorder.finish(EPOCH + seconds)
+    worst = max(worst, _check(recorder.take_actions(), said, spoken_at, shown_at))
+    assert len(shown_at) == seconds
+    assert len(spoken_at) > 0.99 * seconds * 48_000 / samples
+    assert worst < 0.040
+
+
+def _vp9_key() -> bytes:
+    """The header of a VP9 keyframe of 320×180; the rest of the frame is the test's."""
+    bits = "10000010" + f"{0x498342:024b}" + "0100" + f"{319:016b}{179:016b}"
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big") + bytes(20)
+
+
+def _check(
+    actions: list[Action],
+    said: dict[bytes, float],
+    spoken_at: dict[int, float],
+    shown_at: dict[int, float],
+) -> float:
+    """The largest difference between when something was and where it is recorded, in seconds."""
+    worst = 0.0
+    for action in actions:
+        if not isinstance(action, Append):
+            continue
+        data = action.data if action.data.startswith(STYP) else STYP + action.data
+        # A fragment alone reads as the first of a segment once its number says so.
+        at = data.index(b"mfhd") + 8
+        data = data[:at] + (1).to_bytes(4, "big") + data[at + 4 :]
+        for sample in scan(data).samples:
+            packet = data[sample.offset : sample.offset + sample.size]
+            if action.rendition == "voice":
+                if not is_filler(packet):
+                    place = sample.start / 48_000
+                    spoken_at[int.from_bytes(packet[1:], "big")] = place
+                    worst = max(worst, abs(place - said.pop(packet)))
+            else:
+                number = int.from_bytes(packet[-4:], "big")
+                shown_at[number] = sample.start / 90_000
+                worst = max(worst, abs(shown_at[number] - number))
+    return worst
