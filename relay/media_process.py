@@ -35,7 +35,7 @@ FEED_SOCKET: Final = "feed.sock"
 # Lessons' states go out on change, and again so often in case one was missed.
 STATUS_SECONDS: Final = 2.0
 # A timer that is due sooner is rounded up: the loop's own wake-ups cost more than the delay.
-_FINEST_TIMER: Final = 0.002
+_FINEST_TIMER: Final = 0.001
 
 
 def relay_clock() -> float:
@@ -119,14 +119,18 @@ class MediaProcess:
     def _after_batch(self, now: float) -> None:
         soonest = float("inf")
         for router in self._sessions.routers.values():
-            router.flush(now)
+            held = router.holds_until()
+            if held is None or held <= now:
+                router.flush(now)
+            else:
+                soonest = min(soonest, held)
             soonest = min(soonest, router.get_timer())
         self._schedule(soonest, now)
 
     def _schedule(self, due: float, now: float) -> None:
         due = max(due, now + _FINEST_TIMER)
         if self._timer is not None:
-            if due >= self._timer_at - _FINEST_TIMER:
+            if due >= self._timer_at - _FINEST_TIMER / 2:
                 return
             self._timer.cancel()
         self._timer_at = due

@@ -10,13 +10,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from relay.media import red, rtp
 from relay.media.frame_info import patch_picture_id
 from relay.media.renumber import FrameRenumberer, Renumberer
 from relay.media.seqno import Unwrapper
-from relay.sfu.leg import Leg
+from relay.sfu.members import Members
 from relay.sfu.packet import Outgoing, Received
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Group:
         self.layer = layer
         self.max_temporal = max_temporal
         self.profile = profile
-        self.legs: list[Leg[Any]] = []
+        self.legs = Members()
         self.next_sequence = 0
         self.packets = 0
         self.octets = 0

@@ -95,7 +95,7 @@ class Leg(Generic[W]):
         group = self.group
         if group is None:
             return
-        group.legs.remove(self)
+        group.legs.drop(self)
         self.group = None
         self.next_sequence = group.next_sequence + self.sequence_offset
         self.last_timestamp = (group.last_timestamp + self.timestamp_offset) & 0xFFFFFFFF
@@ -134,7 +134,7 @@ class Leg(Generic[W]):
             )
         )
         self.group = group
-        group.legs.append(self)
+        group.legs.add(self)
 
     def _continue_pictures(self, first: Outgoing) -> None:
         self.picture_offset = self.tl0_offset = 0

@@ -12,9 +12,10 @@ import errno
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from relay.sfu.leg import Leg
+from relay.sfu.members import Members
 from relay.sfu.packet import Outgoing
 from relay.transport.native import (
     SEND_BUFFER_FULL,
@@ -31,7 +32,8 @@ from relay.transport.native import (
 )
 from relay.transport.wire import SENT_MASK, Wire
 
-_BATCH: Final = 256  # destinations per system call; UIO_MAXIOV would allow 1,024
+# Destinations per system call: more would save nothing, and let the first ones wait longer.
+_BATCH: Final = 64
 _REGION: Final = 16 * 1024  # bytes per destination: a train of 12 full packets
 _TRAILER: Final = 16 + 144  # SRTP_MAX_TRAILER_LEN, room behind the last packet of a train
 _TRAIN: Final = 12
@@ -46,11 +48,51 @@ class SendCounters:
     """Counts since start. dropped: the socket's buffer was full; failed: another send error."""
 
     packets: int = 0
-    bytes: int = 0
     calls: int = 0
     dropped: int = 0
     failed: int = 0
     protect_failed: int = 0
+
+
+class _Chunk:
+    """Up to _BATCH legs laid out for sending: what does not change from packet to packet."""
+
+    __slots__ = ("plain", "rows", "sizes", "trains", "vectors")
+
+    def __init__(self, legs: Sequence[Leg[Wire]], fan_out: NativeFanOut) -> None:
+        count = len(legs)
+        self.vectors = ffi.new("struct iovec[]", count)
+        # Two sets of headers, so that a train's control message need not be put on and off.
+        self.plain = ffi.new("struct mmsghdr[]", count)
+        self.trains = ffi.new("struct mmsghdr[]", count)
+        self.sizes = -1
+        self.rows: list[tuple[Any, ...]] = []
+        for index, leg in enumerate(legs):
+            wire = leg.wire
+            start, offset, address = fan_out.regions[index]
+            self.vectors[index].iov_base = ffi.cast("void *", address)
+            for messages in (self.plain, self.trains):
+                header = messages[index].msg_hdr
+                header.msg_name = wire.address
+                header.msg_namelen = wire.address_length
+                header.msg_iov = self.vectors + index
+                header.msg_iovlen = 1
+            header.msg_control = fan_out.controls[wire.tag]
+            header.msg_controllen = _CONTROL
+            self.rows.append(
+                (
+                    wire,
+                    wire.tx,
+                    wire.tag,
+                    start,
+                    offset,
+                    leg.sequence_offset,
+                    leg.timestamp_offset,
+                    wire.sent_at,
+                    wire.sent_size,
+                    (leg.picture_offset, leg.tl0_offset) if leg.picture_offset else None,
+                )
+            )
 
 
 class NativeFanOut:
@@ -62,18 +104,17 @@ class NativeFanOut:
         self._segmentation = True
         self._memory, self._view, base = new_buffer(_BATCH * _REGION + _TRAILER)
         self._length = new_length()
-        self._iov = ffi.new("struct iovec[]", _BATCH)
-        self._messages = ffi.new("struct mmsghdr[]", _BATCH)
         # One control message per length of authentication tag, since it holds the packets' size.
-        self._controls = {tag: ffi.new("char[]", _CONTROL) for tag in (10, 16)}
-        self._regions: list[tuple[CData, CData, CData, int]] = []
-        for index in range(_BATCH):
-            header, vector = self._messages[index].msg_hdr, self._iov[index]
-            vector.iov_base = ffi.cast("void *", base + index * _REGION)
-            header.msg_iov = self._iov + index
-            header.msg_iovlen = 1
-            start = self._memory + index * _REGION
-            self._regions.append((header, vector, start, index * _REGION))
+        self.controls: dict[int, CData] = {tag: ffi.new("char[]", _CONTROL) for tag in (10, 16)}
+        self.regions: list[tuple[CData, int, int]] = [
+            (self._memory + index * _REGION, index * _REGION, base + index * _REGION)
+            for index in range(_BATCH)
+        ]
+        self._single_vector = ffi.new("struct iovec *")
+        self._single_vector.iov_base = ffi.cast("void *", base)
+        self._single = ffi.new("struct mmsghdr *")
+        self._single.msg_hdr.msg_iov = self._single_vector
+        self._single.msg_hdr.msg_iovlen = 1
 
     def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Wire]], now: float) -> None:
         """Send every packet of `run` to every leg.
@@ -85,62 +126,82 @@ class NativeFanOut:
             for packet in run:
                 self.fan_out((packet,), legs, now)
             return
-        for first in range(0, len(legs), _BATCH):
-            self._batch(run, legs[first : first + _BATCH], now)
+        if isinstance(legs, Members):
+            chunks = legs.table
+            if chunks is None:
+                chunks = legs.table = self._lay_out(legs)
+        else:
+            chunks = self._lay_out(legs)
+        for chunk in chunks:
+            self._send_chunk(run, chunk, now)
 
-    def _batch(self, run: Sequence[Outgoing], legs: Sequence[Leg[Wire]], now: float) -> None:
+    def _lay_out(self, legs: Sequence[Leg[Wire]]) -> list[_Chunk]:
+        return [_Chunk(legs[first : first + _BATCH], self) for first in range(0, len(legs), _BATCH)]
+
+    def _send_chunk(self, run: Sequence[Outgoing], chunk: _Chunk, now: float) -> None:
         view, length, size = self._view, self._length, len(run[0].data)
-        twcc_offset = run[0].twcc_offset
-        train = len(run) > 1
-        if train:
-            for tag, control in self._controls.items():
-                ffi.buffer(control)[0:18] = _segment_control(18, SOL_UDP, UDP_SEGMENT, size + tag)
+        count, twcc_offset = len(run), run[0].twcc_offset
+        sizes = size * 16 + count
+        if sizes != chunk.sizes:
+            chunk.sizes = sizes
+            for index, row in enumerate(chunk.rows):
+                chunk.vectors[index].iov_len = (size + row[2]) * count
         failed = 0
-        for leg, (header, vector, start, offset) in zip(legs, self._regions, strict=False):
-            wire = leg.wire
-            tx = wire.tx
-            stride = size + wire.tag
-            base, lift = leg.sequence_offset, leg.timestamp_offset
-            number, sent_at, sent_size = wire.transport_sequence, wire.sent_at, wire.sent_size
-            for packet in run:
-                view[offset : offset + size] = packet.data
-                _sequence_timestamp(
-                    view,
-                    offset + 2,
-                    (packet.sequence + base) & 0xFFFF,
-                    (packet.timestamp + lift) & 0xFFFFFFFF,
-                )
-                if twcc_offset:
-                    _unsigned16(view, offset + twcc_offset, number & 0xFFFF)
-                    sent_at[number & SENT_MASK] = now
-                    sent_size[number & SENT_MASK] = stride
-                    number += 1
-                if leg.picture_offset and packet.picture_offset:
-                    _patch_picture(view, offset, packet, leg.picture_offset, leg.tl0_offset)
-                length[0] = size
-                if protect(tx, start, length):
-                    failed += 1
-                offset += stride
-                start += stride
+        packet = run[0]
+        data, sequence, timestamp = packet.data, packet.sequence, packet.timestamp
+        for wire, tx, tag, start, offset, base, lift, sent_at, sent_size, pictures in chunk.rows:
+            number = wire.transport_sequence
+            view[offset : offset + size] = data
+            _sequence_timestamp(
+                view, offset + 2, sequence + base & 0xFFFF, timestamp + lift & 0xFFFFFFFF
+            )
+            if twcc_offset:
+                _unsigned16(view, offset + twcc_offset, number & 0xFFFF)
+                sent_at[number & SENT_MASK] = now
+                sent_size[number & SENT_MASK] = size + tag
+                number += 1
+            if pictures is not None and packet.picture_offset:
+                _patch_picture(view, offset, packet, *pictures)
+            length[0] = size
+            if protect(tx, start, length):
+                failed += 1
+            if count > 1:
+                stride = size + tag
+                for following in run[1:]:
+                    offset += stride
+                    start += stride
+                    view[offset : offset + size] = following.data
+                    _sequence_timestamp(
+                        view,
+                        offset + 2,
+                        following.sequence + base & 0xFFFF,
+                        following.timestamp + lift & 0xFFFFFFFF,
+                    )
+                    if twcc_offset:
+                        _unsigned16(view, offset + twcc_offset, number & 0xFFFF)
+                        sent_at[number & SENT_MASK] = now
+                        sent_size[number & SENT_MASK] = stride
+                        number += 1
+                    if pictures is not None and following.picture_offset:
+                        _patch_picture(view, offset, following, *pictures)
+                    length[0] = size
+                    if protect(tx, start, length):
+                        failed += 1
             wire.transport_sequence = number
-            wire.sent_bytes += stride * len(run)
-            header.msg_name = wire.address
-            header.msg_namelen = wire.address_length
-            vector.iov_len = stride * len(run)
-            if train:
-                header.msg_control = self._controls[wire.tag]
-                header.msg_controllen = _CONTROL
-            else:
-                header.msg_control = ffi.NULL
-                header.msg_controllen = 0
-        self.counters.protect_failed += failed
-        self._send(len(legs), len(run))
+        if failed:
+            self.counters.protect_failed += failed
+        if count == 1:
+            self._send(chunk.plain, len(chunk.rows), 1)
+            return
+        for tag, control in self.controls.items():
+            ffi.buffer(control)[0:18] = _segment_control(18, SOL_UDP, UDP_SEGMENT, size + tag)
+        self._send(chunk.trains, len(chunk.rows), count)
 
-    def _send(self, destinations: int, packets: int) -> None:
+    def _send(self, messages: CData, destinations: int, packets: int) -> None:
         counters = self.counters
         sent = 0
         while sent < destinations:
-            done = libc.sendmmsg(self._fd, self._messages + sent, destinations - sent, 0)
+            done = libc.sendmmsg(self._fd, messages + sent, destinations - sent, 0)
             counters.calls += 1
             if done > 0:
                 sent += done
@@ -177,20 +238,17 @@ class NativeFanOut:
         self._send_protected(wire, packet, protect_rtcp)
 
     def _send_protected(self, wire: Wire, packet: bytes | bytearray, protector: CData) -> None:
-        header, vector, start, offset = self._regions[0]
         size = len(packet)
-        self._view[offset : offset + size] = packet
+        self._view[:size] = packet
         self._length[0] = size
-        if protector(wire.tx, start, self._length):
+        if protector(wire.tx, self._memory, self._length):
             self.counters.protect_failed += 1
             return
+        header = self._single.msg_hdr
         header.msg_name = wire.address
         header.msg_namelen = wire.address_length
-        header.msg_control = ffi.NULL
-        header.msg_controllen = 0
-        vector.iov_len = self._length[0]
-        wire.sent_bytes += vector.iov_len
-        self._send(1, 1)
+        self._single_vector.iov_len = self._length[0]
+        self._send(self._single, 1, 1)
 
 
 def _patch_picture(

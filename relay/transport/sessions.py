@@ -256,7 +256,7 @@ class Sessions:
                 "lesson": peer.lesson,
                 "reason": peer.reason or "shutdown",
                 "duration_s": round(now - peer.created_at, 1),
-                "bytes_sent": peer.wire.sent_bytes if peer.wire is not None else 0,
+                "packets_sent": peer.wire.transport_sequence if peer.wire is not None else 0,
                 "moves": peer.moves,
             },
         )

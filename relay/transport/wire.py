@@ -30,7 +30,6 @@ class Wire:
         "address_length",
         "rx",
         "sent_at",
-        "sent_bytes",
         "sent_size",
         "tag",
         "transport_sequence",
@@ -49,7 +48,6 @@ class Wire:
         self.transport_sequence = 0
         self.sent_at = array("d", bytes(8 * SENT_RING))
         self.sent_size = array("H", bytes(2 * SENT_RING))
-        self.sent_bytes = 0
 
     def set_address(self, sockaddr: bytes) -> None:
         """Send to this raw socket address from now on."""

@@ -43,6 +43,8 @@ class LightLesson:
         self.frames_sent = 0
         self.voice_sent = 0
         self.keyframes_sent = 0
+        self.paused = False
+        """While True nothing is sent and the lesson's own time stands still."""
 
     async def run(self, seconds: float) -> None:
         """Send for `seconds`; a keyframe request restarts the picture's loop."""
@@ -50,6 +52,11 @@ class LightLesson:
         position = 0
         answered = self._publisher.keyframe_requests
         while (elapsed := monotonic() - began) < seconds:
+            if self.paused:
+                stopped = monotonic()
+                await asyncio.sleep(0.01)
+                began += monotonic() - stopped
+                continue
             while self.voice_sent / VOICE_RATE <= elapsed:
                 payload = self._voice[self.voice_sent % len(self._voice)]
                 self._publisher.send(0, payload, self.voice_sent * 960, marker=False)

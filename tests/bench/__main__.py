@@ -1,0 +1,33 @@
+"""`python -m tests.bench NAME`: the benchmarks behind every figure of the README.
+
+Each is a module with `add_arguments(parser)` and `run(args) -> int`. Figures are ratios within one
+run, or counts; machines are noisy, so quote medians of several runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import Final
+
+BENCHMARKS: Final = {
+    "fanout": "what forwarding costs per packet, against the floor",
+}
+
+
+def main() -> int:
+    """Run one benchmark; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    commands = parser.add_subparsers(dest="name", required=True)
+    for name, text in BENCHMARKS.items():
+        subparser = commands.add_parser(name, help=text)
+        if sys.argv[1:2] == [name]:
+            importlib.import_module(f"tests.bench.{name}").add_arguments(subparser)
+    args = parser.parse_args()
+    code: int = importlib.import_module(f"tests.bench.{args.name}").run(args)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""`python -m tests.bench fanout`: what forwarding costs, against its floor, in one run.
+
+A whole relay (both processes, recorder running) carries one lesson of 60 video packets/s of 1,000
+bytes in bursts of four and 50 voice packets/s to N DTLS-SRTP viewers on loopback, first without
+and then with transport feedback, as a browser sends it. The floor is sampled in between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from classroom.clock import wall
+from tests.bench.floor import Floor
+from tests.bench.processes import cpu_seconds, find, resident_mib
+from tests.bench.stamped import StampedViewer
+from tests.fakes.light_lesson import PACKETS_PER_FRAME, LightLesson
+from tests.fakes.peer import LightPublisher
+from tests.live.rig import Demo, start_demo
+
+# Joining is another benchmark's business; here viewers come in groups that do not disturb.
+_AT_ONCE: Final = 20
+_SETTLE_SECONDS: Final = 2.0
+# The relay and its floor take turns of this length, so that both meet the same hour.
+_TURN_SECONDS: Final = 1.0
+# Between turns: what is under way arrives, and the lesson is in its rhythm again.
+_BREATH_SECONDS: Final = 0.2
+_EXTENSION_BYTES: Final = 8  # transport-wide number as one-byte extension, with its head
+_SRTP_BYTES: Final = 12 + _EXTENSION_BYTES + 16
+_VIDEO_BYTES: Final = 1_000 + _SRTP_BYTES
+_VOICE_BYTES: Final = 60 + _SRTP_BYTES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `fanout`."""
+    parser.add_argument("--viewers", default="200", help="how many; several: 50,200,800")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    results = [asyncio.run(measure(int(count), args.seconds)) for count in args.viewers.split(",")]
+    if args.json:
+        print(json.dumps(results[0] if len(results) == 1 else results))
+        return 0
+    for result in results:
+        _print(result)
+    return 0
+
+
+async def measure(viewers: int, seconds: float) -> dict[str, Any]:
+    """One relay, `viewers` viewers, both phases."""
+    with tempfile.TemporaryDirectory() as folder:
+        demo = await start_demo(Path(folder) / "data")
+        try:
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+                return await _measure(demo, http, viewers, seconds)
+        finally:
+            await demo.stop()
+
+
+class _StampedPublisher(LightPublisher):
+    """Notes when each timestamp was sent."""
+
+    def send(self, index: int, payload: bytes, timestamp: int, *, marker: bool) -> None:
+        table = StampedViewer.send_times["voice" if index == 0 else "camera"]
+        if timestamp not in table:
+            table[timestamp] = wall()
+            if len(table) > 2_000:
+                del table[next(iter(table))]
+        super().send(index, payload, timestamp, marker=marker)
+
+
+async def _measure(
+    demo: Demo, http: aiohttp.ClientSession, count: int, seconds: float
+) -> dict[str, Any]:
+    processes = demo.processes()
+    media = find(processes, "relay", "media")
+    relay = [media, find(processes, "relay", "service"), find(processes, "relay", "serve")]
+    publisher = _StampedPublisher(http, demo.whip, demo.tokens["teacher"])
+    await publisher.connect()
+    lesson = LightLesson(publisher)
+    publishing = asyncio.ensure_future(lesson.run(3_600))
+    await asyncio.sleep(_SETTLE_SECONDS)
+    base = resident_mib(media)
+    viewers = [StampedViewer(http, demo.whep, demo.tokens["room"]) for _ in range(count)]
+    try:
+        for first in range(0, count, _AT_ONCE):
+            await asyncio.gather(*(one.connect() for one in viewers[first : first + _AT_ONCE]))
+        for viewer in viewers:
+            viewer.pause_feedback()
+        await asyncio.sleep(_SETTLE_SECONDS)
+        phases = {"without_feedback": await _phase(relay, lesson, viewers, seconds)}
+        for viewer in viewers:
+            viewer.resume_feedback()
+        await asyncio.sleep(_SETTLE_SECONDS)
+        phases["with_feedback"] = await _phase(relay, lesson, viewers, seconds)
+        grown = resident_mib(media) - base
+        return {
+            "viewers": count,
+            "seconds": seconds,
+            "media_base_mib": base,
+            "mib_per_viewer": grown / count,
+            "lost": sum(viewer.missing() for viewer in viewers),
+            **phases,
+        }
+    finally:
+        publishing.cancel()
+        await asyncio.gather(*(viewer.vanish() for viewer in viewers))
+        await publisher.vanish()
+
+
+async def _phase(
+    relay: list[int], lesson: LightLesson, viewers: list[StampedViewer], seconds: float
+) -> dict[str, Any]:
+    """`seconds` of the relay and as many of the floor, in turns."""
+    del StampedViewer.delays[:]
+    floor = Floor(len(viewers))
+    await floor.start(_VIDEO_BYTES, _VOICE_BYTES, PACKETS_PER_FRAME)
+    missing = sum(viewer.missing() for viewer in viewers)
+    forwarded, spent = 0, [0.0] * len(relay)
+    for _ in range(max(1, round(seconds / _TURN_SECONDS))):
+        StampedViewer.measuring = True
+        packets = sum(viewer.received() for viewer in viewers)
+        cpu = [cpu_seconds(pid) for pid in relay]
+        await asyncio.sleep(_TURN_SECONDS)
+        for index, pid in enumerate(relay):
+            spent[index] += cpu_seconds(pid) - cpu[index]
+        forwarded += sum(viewer.received() for viewer in viewers) - packets
+        StampedViewer.measuring = False
+        lesson.paused = True
+        await asyncio.sleep(_BREATH_SECONDS)
+        await floor.turn(_TURN_SECONDS)
+        lesson.paused = False
+        await asyncio.sleep(_BREATH_SECONDS)
+    floor_us = floor.microseconds
+    await floor.close()
+    delays = sorted(StampedViewer.delays)
+    return {
+        "forwarded": forwarded,
+        "lost": sum(viewer.missing() for viewer in viewers) - missing,
+        "floor_us_per_packet": floor_us,
+        "media_us_per_packet": 1e6 * spent[0] / forwarded,
+        "relay_us_per_packet": 1e6 * sum(spent) / forwarded,
+        "ratio": 1e6 * spent[0] / forwarded / floor_us,
+        "delay_p50_ms": 1e3 * statistics.median(delays),
+        "delay_p99_ms": 1e3 * delays[int(len(delays) * 0.99)],
+    }
+
+
+def _print(result: dict[str, Any]) -> None:
+    print(
+        f"{result['viewers']} viewers: base {result['media_base_mib']:.0f} MiB, "
+        f"{result['mib_per_viewer']:.3f} MiB per viewer, {result['lost']} packets lost"
+    )
+    for name in ("without_feedback", "with_feedback"):
+        phase = result[name]
+        print(
+            f"  {name.replace('_', ' ')}: floor {phase['floor_us_per_packet']:.2f} µs, "
+            f"media {phase['media_us_per_packet']:.2f} µs ({phase['ratio']:.2f} × floor), relay {phase['relay_us_per_packet']:.2f} µs, "
+            f"delay p50 {phase['delay_p50_ms']:.2f} ms, p99 {phase['delay_p99_ms']:.2f} ms, "
+            f"lost {phase['lost']} of {phase['forwarded']}"
+        )

@@ -1,0 +1,29 @@
+"""CPU time and memory of other processes, from /proc, to the nanosecond and the kilobyte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def cpu_seconds(pid: int) -> float:
+    """Seconds on a processor of all threads that `pid` has now (proc_pid_schedstat)."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def resident_mib(pid: int) -> float:
+    """Resident set in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(pid)
+
+
+def find(processes: dict[int, str], *words: str) -> int:
+    """The one process whose command line has all `words`."""
+    found = [pid for pid, line in processes.items() if all(word in line.split() for word in words)]
+    if len(found) != 1:
+        raise ProcessLookupError(f"{words}: {found}")
+    return found[0]
