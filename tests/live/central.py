@@ -198,6 +198,7 @@ class FakeRelay:
         self._socket = socket
         self._caller = caller
         self.close_code: int | None = None
+        self.all_heard: list[wire.Message] = []
         # The list that it was told first.
         self.lessons = wire.RelayLessons(())
 
@@ -227,6 +228,7 @@ class FakeRelay:
             self._caller.receive_message(frame.data, time.monotonic())
             for action in self._caller.take_actions():
                 assert isinstance(action, Received), action
+                self.all_heard.append(action.message)
                 return action.message
 
     async def heard_of(self, kind: type[_Kind]) -> _Kind:

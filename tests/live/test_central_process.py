@@ -72,6 +72,7 @@ async def test_a_live_lesson_outlives_kill_9(data: Path) -> None:
         # The relay comes back, hears what ended, and says what is on air.
         async with relay(central) as root, page(central, teacher, live) as socket:
             assert [lesson.id for lesson in root.lessons.lessons] == [live, planned]
+            assert root.all_heard[0] == wire.LessonEnd(ended)
             await root.report(live, publishing=True, rooms=4)
             while True:
                 message = wire.decode((await socket.receive()).data)
