@@ -215,7 +215,7 @@ class MediaProcess:
 
     async def _report(self) -> None:
         loop = asyncio.get_running_loop()
-        known: dict[str, dict[str, Any]] = {}
+        known: dict[str, tuple[bool, list[str]]] = {}
         full_at = loop.time()
         while True:
             await asyncio.sleep(0.1)
@@ -224,12 +224,15 @@ class MediaProcess:
             if loop.time() >= full_at:
                 full_at = loop.time() + STATUS_SECONDS
                 names.update(self._sessions.routers)
-                known.clear()
-            for name in set(self._sessions.routers) | names:
+            now = relay_clock()
+            for name, router in self._sessions.routers.items():
+                # Cheap to ask, and the only things that change without anybody's doing.
+                seen = (router.is_publishing(now), router.sources(now))
+                if known.get(name) != seen:
+                    known[name] = seen
+                    names.add(name)
+            for name in names:
                 status = self._sessions.status(name)
-                if known.get(name) == status and name not in names:
-                    continue
-                known[name] = status
                 for writer in self._listeners:
                     ipc.write_frame(writer, [2, "lesson", status])
 

@@ -17,8 +17,8 @@ from relay.sfu.leg import Leg
 from relay.sfu.negotiated import CAMERA, PROGRAMME, SCREEN, VOICE
 from relay.sfu.viewer import Viewer, W
 
-# Often enough to follow a link, seldom enough to cost nothing with 200 viewers.
-ALLOCATION_INTERVAL: Final = 0.5
+# Often enough to follow a link, seldom enough to cost little with 200 viewers.
+ALLOCATION_INTERVAL: Final = 1.0
 # How long the options (rates of layers) may be used without looking again.
 _OPTIONS_AGE: Final = 0.25
 # A first picture may take this long of the link; a larger one waits for a keyframe instead.

@@ -31,6 +31,8 @@ ffi.cdef(
     };
     struct mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; };
     int sendmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags);
+    long sendto(int fd, const char *data, size_t size, int flags,
+                const char *address, unsigned int address_size);
     int recvmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags, void *timeout);
     """
 )

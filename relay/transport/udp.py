@@ -133,11 +133,8 @@ class UdpPort:
 
     def send_plain(self, data: bytes, address: bytes) -> None:
         """Send bytes that need no SRTP (STUN, DTLS); a full buffer or dead route drops them."""
-        try:
-            self.socket.sendto(data, readable_address(address))
-        except OSError:
-            # Both protocols repeat themselves; a route that is gone now may come back.
-            return
+        # Both protocols repeat themselves; a route that is gone now may come back.
+        libc.sendto(self.fd, data, len(data), 0, address, len(address))
 
     def _readable(self) -> None:
         now = self._clock()
