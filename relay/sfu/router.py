@@ -388,4 +388,5 @@ class Router(Generic[W]):
                 if report:
                     self._fan_out.send_rtcp(viewer.wire, report)
                 viewer.climber.handle_timer(now)
-                self._selection.allocate(viewer, self._layers(), now)
+                if now >= viewer.next_allocation:
+                    self._selection.allocate(viewer, self._layers(), now)
