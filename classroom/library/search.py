@@ -2,11 +2,12 @@
 
 A lesson matches when each word of the query begins some word of its title, teacher, subject,
 grade or id. Matches in the title come first, then the newest. This is a linear scan: at 15,000
-lessons it folds about a megabyte of text for each query. Pure.
+lessons about a megabyte of text, whose folding is remembered from query to query. Pure.
 """
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -82,15 +83,18 @@ def search(entries: Iterable[AnyEntry], query: Query) -> list[AnyEntry]:
 
 def _passes(entry: Entry, query: Query) -> bool:
     return (
-        (query.subject is None or fold(query.subject) == fold(entry.subject or ""))
-        and (query.grade is None or fold(query.grade) == fold(entry.grade or ""))
-        and (query.states is None or entry.state in query.states)
+        (query.states is None or entry.state in query.states)
+        and (query.subject is None or _words(query.subject) == _words(entry.subject or ""))
+        and (query.grade is None or _words(query.grade) == _words(entry.grade or ""))
     )
 
 
-def _words(text: str) -> list[str]:
-    return "".join(character if character.isalnum() else " " for character in fold(text)).split()
+# Twice the texts of a library of 15,000 lessons (a title and a line of the rest each), about 15 MB.
+@functools.lru_cache(maxsize=60_000)
+def _words(text: str) -> tuple[str, ...]:
+    spaced = "".join(character if character.isalnum() else " " for character in fold(text))
+    return tuple(spaced.split())
 
 
-def _begins(word: str, words: list[str]) -> bool:
+def _begins(word: str, words: tuple[str, ...]) -> bool:
     return any(candidate.startswith(word) for candidate in words)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from classroom.accounts import PAGES, LinkOrder, claims_for, publish_claims, require_may_issue
 from classroom.lessons import unknown_lesson
-from classroom.library import Query, search
+from classroom.library import Query
 from classroom.tokens import ANY_LESSON, Claims, Right, Role, require, require_lesson
 from classroom.web.bodies import (
     LessonsQuery,
@@ -56,20 +56,10 @@ async def list_lessons(request: web.Request) -> web.Response:
     _require_sight(claims)
     asked = query_values(request, LessonsQuery)
     states = frozenset(filter(None, asked.state.split(","))) if asked.state else None
-    shown = {
-        view.lesson.id: view
-        for view in await context.desk.show_all()
-        if claims.covers(view.lesson.id)
-    }
     query = Query(asked.q, asked.subject, asked.grade, states)
-    found = search((view.lesson for view in shown.values()), query)
     limit = min(int(asked.limit), _MOST_LESSONS)
-    return web.json_response(
-        {
-            "lessons": [shown[lesson.id].as_json() for lesson in found[:limit]],
-            "total": len(found),
-        }
-    )
+    found, total = await context.desk.find(query, claims.covers, limit)
+    return web.json_response({"lessons": [shown.as_json() for shown in found], "total": total})
 
 
 async def create_lesson(request: web.Request) -> web.Response:

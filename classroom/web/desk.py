@@ -16,6 +16,7 @@ from classroom import lessons
 from classroom.clock import Clock
 from classroom.errors import Absent, Refused
 from classroom.lessons import Lesson, RelayChoice
+from classroom.library import Query, search
 from classroom.settings import Lessons as LessonSettings
 from classroom.store import LiveState, Records, RelayAlive, Report
 from classroom.store.live import RELAYS
@@ -82,33 +83,32 @@ class Desk:
         """One lesson; Refused 404."""
         return await self._view(await self._records.lesson(lesson_id))
 
-    async def show_all(self, *, only_open: bool = False) -> list[LessonView]:
-        """Every lesson, or those planned and live."""
-        known = await self._records.lessons(_OPEN if only_open else None)
-        now = self._wall()
-        relays = await self._live.relays(now)
-        reports: dict[str, list[Report]] = {}
-        for report in await self._live.reports():
-            reports.setdefault(report.lesson, []).append(report)
-        return [
-            view(
-                lesson,
-                reports.get(lesson.id, ()),
-                relays,
-                now=now,
-                fresh_s=self._settings.relay_lost_s,
-            )
-            for lesson in known
-        ]
+    async def find(
+        self, query: Query, covers: Callable[[str], bool], limit: int
+    ) -> tuple[list[LessonView], int]:
+        """The first `limit` lessons that match and that `covers` lets through; how many do."""
+        known = await self._records.lessons()
+        # In a library of thousands this takes a while; pages and relays are served meanwhile.
+        found = await asyncio.to_thread(
+            search, (lesson for lesson in known if covers(lesson.id)), query
+        )
+        return await self._views(found[:limit]), len(found)
+
+    async def show_open(self) -> list[LessonView]:
+        """Every lesson planned or live."""
+        return await self._views(await self._records.lessons(_OPEN))
 
     async def show_recent(self) -> list[LessonView]:
         """Lessons planned, live, or ended within the hour: those that a page may be waiting on."""
         since = self._wall() - 3600.0
-        return [
-            shown
-            for shown in await self.show_all()
-            if lessons.is_open(shown.lesson) or (shown.lesson.ended_at or 0.0) > since
-        ]
+        known = await self._records.lessons()
+        return await self._views(
+            [
+                lesson
+                for lesson in known
+                if lessons.is_open(lesson) or (lesson.ended_at or 0.0) > since
+            ]
+        )
 
     async def ended_on(self, relay: str) -> list[Lesson]:
         """Lessons that ended on `relay` and whose archive it has not reported yet."""
@@ -285,6 +285,18 @@ class Desk:
                 raise
             reports, relays = [], []
         return view(lesson, reports, relays, now=now, fresh_s=self._settings.relay_lost_s)
+
+    async def _views(self, known: list[Lesson]) -> list[LessonView]:
+        now = self._wall()
+        relays = await self._live.relays(now)
+        reports: dict[str, list[Report]] = {}
+        for report in await self._live.reports():
+            reports.setdefault(report.lesson, []).append(report)
+        fresh_s = self._settings.relay_lost_s
+        return [
+            view(lesson, reports.get(lesson.id, ()), relays, now=now, fresh_s=fresh_s)
+            for lesson in known
+        ]
 
     async def _choices(self, alive: list[RelayAlive]) -> list[RelayChoice]:
         live = await self._records.lessons([LessonState.LIVE])

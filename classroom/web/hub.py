@@ -126,7 +126,7 @@ class Hub:
         """Send a relay that just sat down its lessons, and what ended while it was away."""
         for lesson in await self._desk.ended_on(seat.relay.name):
             self.end_on(seat, lesson.id)
-        self._tell_lessons(seat, await self._desk.show_all(only_open=True))
+        self._tell_lessons(seat, await self._desk.show_open())
 
     def end_on(self, seat: RelaySeat, lesson_id: str) -> None:
         """Tell a relay that a lesson is over."""
@@ -145,7 +145,7 @@ class Hub:
             if shown.lesson.state is LessonState.ENDED and seat and change not in seat.ended:
                 self.end_on(seat, change)
         if self._relays:
-            open_lessons = await self._desk.show_all(only_open=True)
+            open_lessons = await self._desk.show_open()
             for seat in self._relays.values():
                 self._tell_lessons(seat, open_lessons)
 

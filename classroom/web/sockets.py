@@ -76,7 +76,7 @@ async def _welcome(context: Context, seat: PageSeat) -> None:
         )
     )
     if seat.lesson is None:
-        for view in await context.desk.show_all(only_open=True):
+        for view in await context.desk.show_open():
             seat.peer.push(view.lesson.id, view.as_info())
 
 
