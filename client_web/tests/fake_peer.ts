@@ -105,6 +105,8 @@ export class FakePeer {
 }
 
 export interface Asked {
+  /** Date.now() of the (faked) clock. */
+  at: number
   method: string
   url: string
   headers: Headers
@@ -134,6 +136,7 @@ export class FakeServer {
     vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
       const method = init.method ?? 'GET'
       this.asked.push({
+        at: Date.now(),
         method,
         url,
         headers: new Headers(init.headers),

@@ -122,17 +122,19 @@ export class RoomModel extends Observable {
     const known = this.events?.lesson ?? null
     const wanted = this.link?.lesson ?? known?.id ?? this.#watched
     if (known !== null) this.#lastLesson = known
-    if (wanted !== null && wanted !== this.#watched) this.#watch(wanted)
+    const left = this.#viewer?.state === 'ended' && known?.publishing === true
+    if (wanted !== null && (wanted !== this.#watched || left)) this.#watch(wanted)
     this.#leaveWhenOver()
     this.#viewer?.expect(known?.publishing === true)
     this.changed()
   }
 
-  /** An ended lesson is watched to its last packet, then the place at the relay is freed. */
+  /**
+   * An ended lesson is watched to its last packet, then the place at the relay is freed; should
+   * someone publish it again after all, `#follow` comes back.
+   */
   #leaveWhenOver(): void {
-    const state = this.lesson?.state
-    const over = state === 'ended' || state === 'published'
-    if (over && !this.flowing) void this.#viewer?.end()
+    if (this.stage === 'ended' && this.#viewer?.state !== 'ended') void this.#viewer?.end()
   }
 
   #watch(lesson: string): void {

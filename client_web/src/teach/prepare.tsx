@@ -41,7 +41,7 @@ export function Prepare(props: { studio: Studio }) {
       <p class="lead">{t.teach.readyLead}</p>
       <form class="studio" onSubmit={press}>
         <section class="card look" aria-label={t.teach.picture}>
-          <Preview studio={studio} />
+          {ready && <Preview studio={studio} />}
           <DeviceHelp studio={studio} />
           {ready && (
             <>
