@@ -13,6 +13,7 @@ from typing import Final
 
 BENCHMARKS: Final = {
     "fanout": "what forwarding costs per packet, against the floor",
+    "join": "how long a viewer waits for a picture, and a crowd that comes back",
 }
 
 

@@ -163,9 +163,12 @@ def _print(result: dict[str, Any]) -> None:
     )
     for name in ("without_feedback", "with_feedback"):
         phase = result[name]
-        print(
-            f"  {name.replace('_', ' ')}: floor {phase['floor_us_per_packet']:.2f} µs, "
-            f"media {phase['media_us_per_packet']:.2f} µs ({phase['ratio']:.2f} × floor), relay {phase['relay_us_per_packet']:.2f} µs, "
-            f"delay p50 {phase['delay_p50_ms']:.2f} ms, p99 {phase['delay_p99_ms']:.2f} ms, "
-            f"lost {phase['lost']} of {phase['forwarded']}"
+        figures = (
+            f"floor {phase['floor_us_per_packet']:.2f} µs",
+            f"media {phase['media_us_per_packet']:.2f} µs ({phase['ratio']:.2f} × floor)",
+            f"relay {phase['relay_us_per_packet']:.2f} µs",
+            f"delay p50 {phase['delay_p50_ms']:.2f} ms",
+            f"p99 {phase['delay_p99_ms']:.2f} ms",
+            f"lost {phase['lost']} of {phase['forwarded']}",
         )
+        print(f"  {name.replace('_', ' ')}: {', '.join(figures)}")
