@@ -118,6 +118,13 @@ class Peer:
         if self.wire is not None:
             self.wire.set_address(address)
 
+    def address_taken(self, address: bytes, now: float) -> None:
+        """Somebody else is at this address now; a viewer is paused until its next check."""
+        self.ice.addresses.pop(address, None)
+        if self.ice.selected == address:
+            self.ice.selected = None
+            self.router.pause_viewer(self.identity, now)
+
     def checked(self, now: float) -> None:
         """Consent is fresh: a viewer that was paused gets its picture back at once."""
         self._reachable.set()

@@ -71,6 +71,9 @@ class PeerPort(Protocol):
     def address_moved(self, address: bytes, now: float) -> None:
         """ICE selected another address."""
 
+    def address_taken(self, address: bytes, now: float) -> None:
+        """Another peer authenticated from this address: it is not this one's any more."""
+
     def checked(self, now: float) -> None:
         """An authenticated check arrived: consent is fresh."""
 
@@ -207,6 +210,11 @@ class UdpPort:
         if check.session is None:
             return
         peer = self._peers[check.session]
+        before = self._by_address.get(address)
+        if before is not None and before is not peer:
+            # Somebody else proved to be there now: what we send to the former one is rubbish to
+            # them, and a router that gives ports out again is common.
+            before.address_taken(address, now)
         self._by_address[address] = peer
         if check.forgotten is not None and self._by_address.get(check.forgotten) is peer:
             del self._by_address[check.forgotten]

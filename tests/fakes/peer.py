@@ -10,12 +10,14 @@ leaves the header and its extensions in clear (RFC 3711 3.1); it decrypts only w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
+import pylibsrtp
 
 from classroom.clock import monotonic, wall
 from relay.media import ntp, rtcp_parse, rtp
@@ -122,7 +124,9 @@ class LightViewer(LightLink):
             if number is not None:
                 self._arrivals.receive(number, now)
         if self._on_packet is not None:
-            self._on_packet(self.unprotect(data), now)
+            # A port that the system gives out again may still get a former owner's packets.
+            with contextlib.suppress(pylibsrtp.Error):
+                self._on_packet(self.unprotect(data), now)
 
     def receive_rtcp(self, data: bytes, now: float) -> None:
         for packet in _packets(data):
