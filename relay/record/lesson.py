@@ -21,14 +21,9 @@ from classroom.archive.journal import Anchor, Mark, Note, Place, Take
 from classroom.archive.names import rendition_name, timescale
 from relay.record.actions import Action, Append, Finish, Log, LogEvent, WriteHeader
 from relay.record.feed import End, Packet, Sync, Track
-from relay.record.pipeline import (
-    Job,
-    Pipeline,
-    TranscodedPipeline,
-    VideoPipeline,
-    VoicePipeline,
-)
+from relay.record.pipeline import Pipeline, VideoPipeline, VoicePipeline
 from relay.record.rendition import RenditionWriter
+from relay.record.transcoded import Job, TranscodedPipeline
 
 MAX_AWAY: Final = 6 * 3600.0
 """s. A lesson that goes on after a longer pause goes on without it: the clock was wrong."""
@@ -72,6 +67,7 @@ class LessonRecorder:
         """Tracks of this feed that a mark may name."""
         self._introduced: dict[int, Track] = {}
         self._pipelines: dict[int, Pipeline] = {}
+        self._draining: list[TranscodedPipeline] = []
         self._now = 0.0
         self._begun = False
         """A track began since the last time the lesson was finished."""
@@ -144,6 +140,7 @@ class LessonRecorder:
         for number, other in list(self._pipelines.items()):
             if other.writer.name == name:
                 self._end(number, "another track took its place")
+        self._drop_draining(name)
         take = self._take(track, wall)
         if all(p.track.source != track.source for p in self._pipelines.values()):
             self._event("source", {"source": track.source, "on": True}, self._seconds(take, wall))
@@ -196,6 +193,8 @@ class LessonRecorder:
         if pipeline is None:
             return
         pipeline.finish()
+        if isinstance(pipeline, TranscodedPipeline) and pipeline.outstanding:
+            self._draining.append(pipeline)
         source = pipeline.track.source
         if all(other.track.source != source for other in self._pipelines.values()):
             self._event("source", {"source": source, "on": False, "reason": reason})
@@ -222,6 +221,19 @@ class LessonRecorder:
         for pipeline in self._pipelines.values():
             pipeline.advance(self._now)
 
+    @property
+    def draining(self) -> bool:
+        """Frames of ended tracks are still with the transcoder."""
+        self._draining = [pipeline for pipeline in self._draining if pipeline.outstanding]
+        return bool(self._draining)
+
+    def _drop_draining(self, name: str | None = None) -> None:
+        """Wait no longer for the frames of ended tracks, of one rendition or of all."""
+        for pipeline in self._draining:
+            if name in (None, pipeline.writer.name) and pipeline.outstanding:
+                pipeline.lose("the transcoder was too late for the end of a track")
+        self._draining = [pipeline for pipeline in self._draining if pipeline.outstanding]
+
     def suspend(self, reason: str) -> None:
         """Nothing more comes of any track: hand out and close what is held."""
         for number in list(self._pipelines):
@@ -230,6 +242,7 @@ class LessonRecorder:
     def finish(self, at: float) -> None:
         """The lesson has ended; at: Unix seconds. A new track afterwards goes on with it."""
         self.suspend("the lesson ended")
+        self._drop_draining()
         for writer in self._writers.values():
             writer.finish()
         if self._header is not None:
@@ -254,14 +267,15 @@ class LessonRecorder:
     def first_feed(self) -> int | None:
         """The lowest feed sequence that is still needed, were this process to restart now. None:
         everything received is in the actions taken so far."""
-        needed = (pipeline.first_feed() for pipeline in self._pipelines.values())
+        pipelines = (*self._pipelines.values(), *self._draining)
+        needed = (pipeline.first_feed() for pipeline in pipelines)
         return min((feed for feed in needed if feed is not None), default=None)
 
     def take_jobs(self) -> list[tuple[TranscodedPipeline, Job]]:
         """VP8 frames to transcode, in order."""
         return [
             (pipeline, job)
-            for pipeline in self._pipelines.values()
+            for pipeline in (*self._pipelines.values(), *self._draining)
             if isinstance(pipeline, TranscodedPipeline)
             for job in pipeline.take_jobs()
         ]

@@ -1,33 +1,25 @@
 """One track from RTP packets to its rendition's writer. PURE.
 
-Here: the order reorder → frames → media time → writer, for voice, for video that is copied, and
-for VP8, whose frames take a detour through a transcoder. Not here: which tracks there are, and
-what a lesson's time base is (`lesson`). Every pipeline can say which feed record it still needs.
+Here: the order reorder → frames → media time → writer, for voice and for video that is copied.
+Not here: VP8, which takes a detour (`transcoded`); which tracks there are, and what a lesson's
+time base is (`lesson`). Every pipeline can say which feed record it still needs.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Protocol
 
-from classroom.archive.journal import Note, Place
+from classroom.archive.journal import Place
 from relay.media import rtp
-from relay.media.frame_info import PayloadError
 from relay.media.seqno import Unwrapper
-from relay.record.actions import Log
 from relay.record.assemble import Frame, VideoAssembler
 from relay.record.feed import Packet, Track
-from relay.record.join import H264Joiner, Joined
+from relay.record.join import Joined
 from relay.record.rendition import AWAY, IDLE_SECONDS, LOSS, Piece, RenditionWriter
 from relay.record.reorder import Item, Lost, Reorder
 from relay.record.sample_entries import opus_entry
 from relay.record.voice import VoiceAssembler, VoicePacket, VoiceTimeline
-
-GROUP_HOLD: Final = 20.0
-"""s. A transcoded group of pictures is kept in the feed from its keyframe on, so that a restarted
-decoder can begin there; a longer group is let go, for the media process keeps 30 s."""
 
 
 class TrackClock:
@@ -78,7 +70,7 @@ class _Base:
         self.track = track
         self.writer = writer
         self.clock = TrackClock(track.clock_rate)
-        self._take = take
+        self._take_number = take
         self._ticks = ticks
         self._reorder = Reorder(hold, None if resume is None else resume.sequence)
         # Fragments may have become durable after the last mark: their frames come once more.
@@ -140,7 +132,7 @@ class VoicePipeline(_Base):
         self._entry = opus_entry(2 if (track.channels or 2) > 1 else 1)
 
     def first_feed(self) -> int | None:
-        return _lowest(self._reorder.first_feed(), self.writer.first_feed())
+        return lowest(self._reorder.first_feed(), self.writer.first_feed())
 
     def _receive(self, items: Iterator[Item | Lost]) -> None:
         for packet in self._assembler.receive(items):
@@ -152,7 +144,7 @@ class VoicePipeline(_Base):
                 continue
             following = (packet.timestamp + packet.samples) & 0xFFFFFFFF
             place = (self.track.track, packet.sequence, following)
-            entry, take, feed = self._entry, self._take, packet.first_feed
+            entry, take, feed = self._entry, self._take_number, packet.first_feed
             self.writer.add(Piece(time, samples, True, data, entry, take, feed, place))
             self.writer.last_toc = packet.data[0]
 
@@ -171,7 +163,7 @@ class VideoPipeline(_Base):
         self._assembler = VideoAssembler(track, resumed=resume is not None)
 
     def first_feed(self) -> int | None:
-        return _lowest(
+        return lowest(
             self._reorder.first_feed(), self._assembler.first_feed(), self.writer.first_feed()
         )
 
@@ -192,7 +184,7 @@ class VideoPipeline(_Base):
                 joined.key,
                 joined.data,
                 joined.entry,
-                self._take,
+                self._take_number,
                 frame.first_feed,
                 place,
                 reason,
@@ -200,102 +192,5 @@ class VideoPipeline(_Base):
         )
 
 
-@dataclass(slots=True)
-class Job:
-    """A VP8 frame for the transcoder. encode: False where only the decoder needs it.
-
-    stream: names the decoder and encoder that it belongs to. lost: its answer is not wanted.
-    """
-
-    stream: str
-    data: bytes
-    key: bool
-    encode: bool
-    frame: Frame
-    time: int
-    lost: bool = False
-
-
-class TranscodedPipeline(VideoPipeline):
-    """VP8 in, H.264 out. The shell takes `jobs` and answers each with `receive`, in order."""
-
-    def __init__(
-        self,
-        track: Track,
-        writer: RenditionWriter,
-        take: int,
-        ticks: Callable[[float], int],
-        hold: float,
-        resume: Place | None,
-    ) -> None:
-        # The decoder begins anew at a keyframe, whatever was durable before.
-        super().__init__(track, writer, take, ticks, hold, None)
-        self.jobs: deque[Job] = deque()
-        self._limit = writer.end if writer.restored_take == take else 0
-        self._stream = f"{writer.name}/{track.track}/{take}"
-        self._joiner = H264Joiner()
-        self._waiting_key = True
-        self._group: tuple[int, float] | None = None
-        self._asked: deque[Job] = deque()
-
-    def first_feed(self) -> int | None:
-        group = self._group[0] if self._group is not None else None
-        asked = min((job.frame.first_feed for job in (*self.jobs, *self._asked)), default=None)
-        return _lowest(super().first_feed(), group, asked)
-
-    def advance(self, now: float) -> None:
-        super().advance(now)
-        if self._group is not None and now - self._group[1] > GROUP_HOLD:
-            self._group = None
-
-    def take_jobs(self) -> list[Job]:
-        """Frames to transcode, in order; each is answered by `receive` or by `lose`."""
-        jobs = list(self.jobs)
-        self.jobs.clear()
-        self._asked.extend(jobs)
-        return jobs
-
-    def _add(self, frame: Frame, joined: Joined, time: int) -> None:
-        self._queue(frame, time)
-
-    def _is_repeated(self, time: int) -> bool:
-        return False
-
-    def _queue(self, frame: Frame, time: int) -> None:
-        if frame.joined.key:
-            self._waiting_key = False
-            self._group = (frame.first_feed, frame.arrival)
-        if self._waiting_key:
-            return
-        encode = time >= self._limit
-        job = Job(self._stream, frame.joined.data, frame.joined.key, encode, frame, time)
-        self.jobs.append(job)
-
-    def receive(self, job: Job, byte_stream: bytes) -> None:
-        """The transcoder's answer: an access unit in annex B form, empty if there is none."""
-        if job.lost:
-            return
-        self._asked.popleft()
-        if not byte_stream or not job.encode:
-            return
-        try:
-            joined = self._joiner.join_stream(byte_stream)
-        except PayloadError:
-            return
-        if joined.entry is not None:
-            joined = replace(joined, entry=replace(joined.entry, source=self.track.codec))
-        super()._add(job.frame, joined, job.time)
-
-    def lose(self, reason: str) -> None:
-        """The transcoder died or is too slow: go on at the next keyframe."""
-        self.writer.out.append(Log(Note(int(self._last_arrival * 1000), reason)))
-        for job in (*self.jobs, *self._asked):
-            job.lost = True
-        self.jobs.clear()
-        self._asked.clear()
-        self._waiting_key = True
-        self._assembler.left_out += 1
-
-
-def _lowest(*values: int | None) -> int | None:
+def lowest(*values: int | None) -> int | None:
     return min((value for value in values if value is not None), default=None)

@@ -54,7 +54,8 @@ class Recorder:
         self._tell = on_state
         self._states: dict[str, RecordingState] = {}
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="recorder")
-        self._transcoder = Transcoder()
+        self.transcoder = Transcoder()
+        """For VP8; public so that its process can be watched."""
         self._sessions: dict[str, LessonSession] = {}
         self._lesson_of: dict[int, str] = {}
         self._committing = asyncio.Lock()
@@ -82,7 +83,7 @@ class Recorder:
         try:
             async with asyncio.TaskGroup() as group:
                 commits = group.create_task(self._serve_commits(writer, connection))
-                transcodes = group.create_task(self._transcoder.run())
+                transcodes = group.create_task(self.transcoder.run())
                 try:
                     await self._read(reader, connection)
                 except Refused as error:
@@ -161,7 +162,7 @@ class Recorder:
                 self._directory,
                 self._settings,
                 self._executor,
-                self._transcoder,
+                self.transcoder,
                 self._on_state,
             )
         return session

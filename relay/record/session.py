@@ -30,6 +30,7 @@ State = Literal["none", "recording", "failing", "finished"]
 LessonRecord = Track | Packet | Sync | End | LessonEnd
 
 _SILENT: Final = 1.0  # s without a packet, from when on our own clock moves the lesson's time
+_TRANSCODER_PATIENCE: Final = 10.0  # s that the end of a lesson waits for its last pictures
 _RECORD_OVERHEAD: Final = 200  # bytes of Python objects around a packet, about
 
 
@@ -93,6 +94,7 @@ class LessonSession:
         self._now = self._received_at = 0.0
         self._monotonic = monotonic
         self._ending: float | None = None
+        self._patience = 0.0
         self._detail = ""
         self._dropped = 0
         self._valid = is_lesson(lesson)
@@ -153,15 +155,18 @@ class LessonSession:
         if self._recorder is None:
             return
         if isinstance(record, LessonEnd):
-            self._recorder.finish(self._now)
-            return
-        self._recorder.receive(self._feed, sequence, record)
+            self._recorder.suspend("the lesson ended")
+            self._ending = self._now
+            self._patience = self._monotonic() + _TRANSCODER_PATIENCE
+        else:
+            self._recorder.receive(self._feed, sequence, record)
         for pipeline, job in self._recorder.take_jobs():
             self._transcoder.submit(pipeline, job)
 
     def request_finish(self, at: float) -> None:
         """Finish the archive although the feed says nothing. at: Unix seconds."""
         self._ending = at
+        self._patience = 0.0
 
     def advance(self) -> None:
         """In a feed gone silent, time passes all the same: let what is held go to disk."""
@@ -180,7 +185,9 @@ class LessonSession:
             recorder, store = self._recorder, self._store
             assert recorder is not None, "opened just now"
             assert store is not None, "opened just now"
-            if self._ending is not None:
+            if self._ending is not None and (
+                not recorder.draining or self._monotonic() > self._patience
+            ):
                 recorder.finish(self._ending)
             actions = recorder.take_actions()
             needed = recorder.first_feed()
@@ -190,7 +197,8 @@ class LessonSession:
         except OSError as error:
             self._fail(error)
             return
-        self._ending = None
+        if any(isinstance(action, asked.Finish) for action in actions):
+            self._ending = None
         self._forget(last if needed is None else min(last, needed - 1))
         self._settle(recorder, actions)
 

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgpack
 
-from relay.record.pipeline import Job, TranscodedPipeline
 from relay.record.transcode_worker import LENGTH
+from relay.record.transcoded import Job, TranscodedPipeline
 
 MAX_QUEUE: Final = 600  # frames under way: 20 s of one source; three layers share it
 RESTART_AFTER: Final = 1.0  # s, so that a worker that dies at once does not take the processor
@@ -53,6 +53,7 @@ class Transcoder:
                 await self._stop()
                 await asyncio.sleep(RESTART_AFTER)
         finally:
+            self._lose_all("the recorder stopped: pictures wait for a keyframe")
             await self._stop()
 
     async def _serve(self) -> None:
