@@ -193,6 +193,8 @@ async def test_a_recorder_killed_with_9_continues_where_it_was(tmp_path: Path) -
             "-m",
             "tests.live.recorder_process",
             str(archives),
+            "1000000",
+            stdout=asyncio.subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             env={**os.environ, "FEED_FD": str(theirs.fileno())},
         )
