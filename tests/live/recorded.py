@@ -54,14 +54,21 @@ def pictures(archive: Path, rendition: str) -> list[Picture]:
 
 
 def speech(archive: Path) -> tuple[float, media.Samples]:
-    """The voice decoded to 48 kHz mono, and the time in the recording at which it starts."""
-    start: float | None = None
-    blocks = []
+    """The voice decoded to 48 kHz mono, silence where it has gaps, and the time of its start."""
+    start = 0.0
+    blocks: list[media.Samples] = []
+    have = 0
     with av.open(io.BytesIO(joined(archive, "voice")), "r") as container:
         resampler = av.AudioResampler("fltp", "mono", media.VOICE_RATE)
         for frame in container.decode(audio=0):
-            if start is None:
+            assert frame.time is not None
+            if not blocks:
                 start = frame.time
+            gap = round((frame.time - start) * media.VOICE_RATE) - have
+            if gap > media.VOICE_RATE // 100:
+                blocks.append(np.zeros(gap, np.float32))
+                have += gap
             for even in resampler.resample(frame):
-                blocks.append(even.to_ndarray()[0])
-    return start or 0.0, np.concatenate(blocks).astype(np.float32)
+                blocks.append(even.to_ndarray()[0].astype(np.float32))
+                have += even.samples
+    return start, np.concatenate(blocks)

@@ -92,11 +92,11 @@ class Demo:
                 code = await self._process.wait()
         except TimeoutError:
             left = self.processes()
-            await self._end_all()
+            await self.end_all()
             raise DemoFailed(f"did not stop: {left}\n{self.tail()}") from None
         left = self.processes()
         if left:
-            await self._end_all()
+            await self.end_all()
             raise DemoFailed(f"left processes behind: {left}\n{self.tail()}")
         if code != 0:
             raise DemoFailed(f"ended with {code}\n{self.tail()}")
@@ -105,7 +105,8 @@ class Demo:
         """The end of the log."""
         return self.log.read_text(errors="replace")[-4000:]
 
-    async def _end_all(self) -> None:
+    async def end_all(self) -> None:
+        """kill -9 everything that is left of this demo, as a power cut would."""
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -214,6 +215,23 @@ async def state(page: Page) -> dict[str, Any]:
     """The named states that a page shows to tests, e.g. {"session": "live"}."""
     found: dict[str, Any] = await page.evaluate("() => ({...window.classroom?.state})")
     return found
+
+
+async def until(page: Page, patience: float = 30.0, **wanted: Any) -> None:
+    """Wait until the page's named states are as `wanted`; `patience` in seconds.
+
+    Asked from outside, because the pages' content policy forbids Playwright's own way of waiting.
+    """
+    seen: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(patience):
+            while True:
+                seen = await state(page)
+                if all(seen.get(name) == value for name, value in wanted.items()):
+                    return
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"{page.url} never came to {wanted}; it is at {seen}") from None
 
 
 @dataclass(frozen=True, slots=True)

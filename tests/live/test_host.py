@@ -30,13 +30,6 @@ from tests import media
 from tests.fakes.recordings import write_recording
 from tests.fakes.whip_server import Arrived, WhipServer
 
-COMMAND = """
-import argparse, sys
-from classroom.host import cli
-parser = argparse.ArgumentParser()
-cli.add_arguments(parser)
-sys.exit(cli.run(parser.parse_args()))
-"""
 SMALL = Options(size=(320, 180), rate=15, video_bit_rate=300_000)
 
 
@@ -235,7 +228,7 @@ async def test_the_command_ends_cleanly_on_ctrl_c_and_answers_errors_in_a_senten
 async def _start(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-c", COMMAND, *arguments, "--lesson", "physics-9"),
+        *("-m", "classroom", "host", *arguments, "--lesson", "physics-9"),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"CLASSROOM_TOKEN": "secret"},
