@@ -2,17 +2,16 @@
 
 A session is found by the local half of USERNAME, then by address. The relay never sends a check:
 it answers them, learns from them where a peer is, follows it when it moves, and counts the last
-authenticated one as consent. No sockets and no clock here; aioice parses and signs STUN.
+authenticated one as consent. No sockets and no clock here; bytes are `stun`'s.
 """
 
 from __future__ import annotations
 
 import secrets
-import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from aioice import stun
+from relay.transport import stun
 
 # RFC 7675 §5.1: consent lapses 30 s after the last authenticated check; sending stops then.
 CONSENT_SECONDS: Final = 30.0
@@ -110,27 +109,16 @@ class IceTable:
             if credentials is not None:
                 self._by_ufrag.pop(credentials.ufrag, None)
 
-    def receive(self, data: bytes, source: bytes, host: tuple[str, int], now: float) -> Check:
-        """Take one datagram of STUN from `source` (raw sockaddr; `host` is the same readable).
+    def receive(self, data: bytes, source: bytes, now: float) -> Check:
+        """Take one datagram of STUN from `source` (a raw sockaddr).
 
         Whatever cannot be authenticated yields an empty Check: silence, as RFC 8489 §6.3 allows,
         so that the port tells strangers nothing. Never raises.
         """
-        if len(data) > MAX_STUN_BYTES:
+        request = stun.read_request(data) if len(data) <= MAX_STUN_BYTES else None
+        if request is None:
             return Check()
-        try:
-            message = stun.parse_message(data)
-        except (ValueError, struct.error):
-            # aioice raises ValueError for what it finds malformed, and lets struct.error out
-            # when an attribute of fixed size has another one.
-            return Check()
-        if (
-            message.message_method != stun.Method.BINDING
-            or message.message_class != stun.Class.REQUEST
-        ):
-            return Check()
-        username = message.attributes.get("USERNAME", "")
-        ufrag, _, remote_ufrag = username.partition(":")
+        ufrag, _, remote_ufrag = request.username.partition(":")
         session = self._by_ufrag.get(ufrag)
         if session is None:
             return Check()
@@ -142,16 +130,17 @@ class IceTable:
         elif remote_ufrag != session.remote.ufrag:
             return Check()
         key = credentials.password.encode()
-        if not message.check_message_integrity(key):
+        if not request.is_authentic(key):
             return Check()
-        if "ICE-CONTROLLED" in message.attributes:
-            return Check(response=_role_conflict(message, key))
-        check = Check(response=_success(message, key, host), session=session)
+        if request.controlled:
+            # A lite agent is always controlled, so a peer that says so too must switch.
+            return Check(response=stun.write_role_conflict(request, key))
+        check = Check(response=stun.write_success(request, key, source), session=session)
         session.last_check = now
         if credentials is session.local and session.former is not None:
             self._by_ufrag.pop(session.former.ufrag, None)
             session.former = None
-        _learn(session, source, "USE-CANDIDATE" in message.attributes, now, check)
+        _learn(session, source, request.nominated, now, check)
         return check
 
 
@@ -172,26 +161,3 @@ def _learn(session: IceSession, source: bytes, nominated: bool, now: float, chec
         )
         del session.addresses[oldest]
         check.forgotten = oldest
-
-
-def _success(request: stun.Message, key: bytes, host: tuple[str, int]) -> bytes:
-    response = stun.Message(
-        message_method=stun.Method.BINDING,
-        message_class=stun.Class.RESPONSE,
-        transaction_id=request.transaction_id,
-    )
-    response.attributes["XOR-MAPPED-ADDRESS"] = host
-    response.add_message_integrity(key)
-    return bytes(response)
-
-
-def _role_conflict(request: stun.Message, key: bytes) -> bytes:
-    # RFC 8445 §7.3.1.1: a lite agent is always controlled, so a peer that says so too must switch.
-    response = stun.Message(
-        message_method=stun.Method.BINDING,
-        message_class=stun.Class.ERROR,
-        transaction_id=request.transaction_id,
-    )
-    response.attributes["ERROR-CODE"] = (487, "Role Conflict")
-    response.add_message_integrity(key)
-    return bytes(response)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -106,6 +105,8 @@ class UdpPort:
             header.msg_iov = self._iov + index
             header.msg_iovlen = 1
             header.msg_name = self._names + index * SOCKADDR_BYTES
+            # In and out, but the same for every datagram of one socket: set once.
+            header.msg_namelen = SOCKADDR_BYTES
 
     @property
     def port(self) -> int:
@@ -142,8 +143,6 @@ class UdpPort:
     def _readable(self) -> None:
         now = self._clock()
         for _ in range(_ROUNDS):
-            for index in range(_BATCH):
-                self._messages[index].msg_hdr.msg_namelen = SOCKADDR_BYTES
             count = libc.recvmmsg(self.fd, self._messages, _BATCH, 0, ffi.NULL)
             if count <= 0:
                 break
@@ -202,7 +201,7 @@ class UdpPort:
             counters.unknown_kind += 1
 
     def _stun(self, data: bytes, address: bytes, now: float) -> None:
-        check = self.ice.receive(data, address, readable_address(address)[:2], now)
+        check = self.ice.receive(data, address, now)
         if check.response is None:
             self.counters.stun_refused += 1
             return
@@ -221,12 +220,3 @@ class UdpPort:
         if check.moved:
             peer.address_moved(address, now)
         peer.checked(now)
-
-
-def readable_address(address: bytes) -> tuple[str, int] | tuple[str, int, int, int]:
-    """A raw sockaddr_in or sockaddr_in6 as Python's socket functions take it."""
-    port: int = struct.unpack_from("!H", address, 2)[0]
-    if len(address) == 16:
-        return socket.inet_ntop(socket.AF_INET, address[4:8]), port
-    flow, scope = struct.unpack_from("!I", address, 4)[0], struct.unpack_from("=I", address, 24)[0]
-    return socket.inet_ntop(socket.AF_INET6, address[8:24]), port, flow, scope
