@@ -126,7 +126,7 @@ async def test_a_lesson_is_taught_seen_heard_and_replayed(
     await teacher.click("button.danger.big")
     await teacher.click("button.danger.solid")
     await until(teacher, phase="ended")
-    await until(again, flowing=False)
+    await until(again, stage="ended")
 
     await _assert_recorded(demo)
     await _assert_replayed(rooms, demo)
