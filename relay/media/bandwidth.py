@@ -30,6 +30,7 @@ HEADROOM: Final = 1.5
 HEADROOM_FLOOR: Final = 150_000.0
 _BASE_WINDOW: Final = 10.0
 _RATE_WINDOW: Final = 0.5
+_RATE_STALE: Final = 2.0
 # A fall needs time to show: no second one before the queue could have drained.
 _FALL_INTERVAL: Final = 0.3
 
@@ -130,7 +131,11 @@ class BandwidthEstimate:
 
     def _judge(self, rtt: float, now: float) -> None:
         span = now - self._rate_since
-        if span >= _RATE_WINDOW:
+        if span > _RATE_STALE:
+            # Nothing was sent or reported for a while: an average over it would say nothing.
+            self._rate_bytes = 0
+            self._rate_since = now
+        elif span >= _RATE_WINDOW:
             self.acknowledged = self._rate_bytes * 8 / span
             self._rate_bytes = 0
             self._rate_since = now

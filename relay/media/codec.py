@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
 
-from relay.media import av1, h264, vp8, vp9
+from relay.media import av1, h264, red, vp8, vp9
 from relay.media.frame_info import PacketInfo
 from relay.media.rtp import Buffer
 
@@ -186,10 +186,16 @@ def _parse_voice(data: Buffer, start: int, end: int, marker: bool) -> PacketInfo
     return PacketInfo(True, True, True)
 
 
+def _parse_red(data: Buffer, start: int, end: int, marker: bool) -> PacketInfo:
+    """RED around voice; its primary block must be found when a viewer takes no RED."""
+    red.primary(data, start, end)
+    return PacketInfo(True, True, True)
+
+
 PAYLOAD_PARSERS: Final[Mapping[str, PayloadParser]] = MappingProxyType(
     {
         "opus": _parse_voice,
-        "red": _parse_voice,
+        "red": _parse_red,
         "vp8": vp8.parse,
         "vp9": vp9.parse,
         "h264": h264.parse,

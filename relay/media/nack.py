@@ -45,6 +45,7 @@ class NackTracker:
         "abandoned",
         "max_missing",
         "max_tries",
+        "newest_abandoned",
         "recovered",
         "reorder_wait",
         "requested",
@@ -67,6 +68,8 @@ class NackTracker:
         """Packets that came after they were asked for."""
         self.abandoned = 0
         """Packets given up: too old, too often asked for, too many, or behind a keyframe."""
+        self.newest_abandoned = -1
+        """Extended number of the newest one of those; -1 before the first."""
         self._seqs = Unwrapper(16)
         self._missing: dict[int, _Hole] = {}
         self._seen = [-1] * _SEEN
@@ -103,7 +106,7 @@ class NackTracker:
         missing = self._missing
         if after - first > self.max_missing:
             # An outage: the older part would be too late by the time it came.
-            self.abandoned += after - first - self.max_missing
+            self._abandon(after - first - self.max_missing, after - self.max_missing - 1)
             first = after - self.max_missing
         for extended in range(first, after):
             missing[extended] = _Hole(now)
@@ -111,7 +114,7 @@ class NackTracker:
         if excess > 0:
             for extended in list(missing)[:excess]:
                 del missing[extended]
-            self.abandoned += excess
+                self._abandon(1, extended)
         due = now + self.reorder_wait
         if self._due is None or due < self._due:
             self._due = due
@@ -144,7 +147,7 @@ class NackTracker:
                 due = following
         for extended in given_up:
             del missing[extended]
-        self.abandoned += len(given_up)
+            self._abandon(1, extended)
         self.requested += len(asked)
         self._due = due
         return asked
@@ -159,6 +162,11 @@ class NackTracker:
         old = [extended for extended in self._missing if extended < limit]
         for extended in old:
             del self._missing[extended]
-        self.abandoned += len(old)
+            self._abandon(1, extended)
         if not self._missing:
             self._due = None
+
+    def _abandon(self, count: int, newest: int) -> None:
+        self.abandoned += count
+        if newest > self.newest_abandoned:
+            self.newest_abandoned = newest

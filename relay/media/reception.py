@@ -1,8 +1,8 @@
-"""What RTCP reports of streams, received and sent (RFC 3550 6.4, A.1, A.3, A.8).
+"""What RTCP reports say of a received stream (RFC 3550 6.4, A.1, A.3, A.8).
 
-Here: counting one received stream to make report blocks, counting one sent stream to make sender
-reports and to read the blocks that come back. Not here: RTCP bytes (rtcp, rtcp_build), when to
-report. `now` is any steady clock in seconds; NTP times are the caller's.
+Here: counting one received stream to make its report blocks. Not here: RTCP bytes (rtcp,
+rtcp_build), when to report, sent streams (a relay counts those once per group of viewers).
+`now` is any steady clock in seconds; NTP times are the caller's.
 """
 
 from __future__ import annotations
@@ -122,67 +122,3 @@ class ReceptionStats:
             self._last_sr,
             ntp.short(now - self._last_sr_at) if self._last_sr else 0,
         )
-
-
-class SenderStats:
-    """One sent stream (one SSRC), and what its receiver reports of it."""
-
-    __slots__ = (
-        "_sent_at",
-        "_timestamp",
-        "clock_rate",
-        "cumulative_lost",
-        "fraction_lost",
-        "jitter",
-        "octets",
-        "packets",
-        "round_trip",
-        "ssrc",
-    )
-
-    def __init__(self, ssrc: int, clock_rate: int) -> None:
-        self.ssrc = ssrc
-        self.clock_rate = clock_rate
-        self.packets = 0
-        self.octets = 0
-        """Payload bytes, without headers and padding."""
-        self.fraction_lost = 0.0
-        self.cumulative_lost = 0
-        self.jitter = 0.0
-        """Seconds."""
-        self.round_trip: float | None = None
-        """Seconds, from the last block that echoed a report; None before that."""
-        self._timestamp = 0
-        self._sent_at = 0.0
-
-    def sent(self, payload_size: int, timestamp: int, now: float) -> None:
-        """Count one packet; `timestamp` is its RTP timestamp, sampled about `now`."""
-        self.packets += 1
-        self.octets += payload_size
-        self._timestamp = timestamp
-        self._sent_at = now
-
-    def timestamp_at(self, now: float) -> int:
-        """The RTP timestamp that belongs to `now`, carried on from the last packet, 32 bits."""
-        return self._timestamp + round((now - self._sent_at) * self.clock_rate) & 0xFFFFFFFF
-
-    def report(self, now: float, ntp_raw: int) -> SenderReport | None:
-        """The sender report of `now`, whose 64-bit NTP time is `ntp_raw`; None before a packet."""
-        if not self.packets:
-            return None
-        return SenderReport(
-            self.ssrc,
-            ntp_raw,
-            self.timestamp_at(now),
-            self.packets & 0xFFFFFFFF,
-            self.octets & 0xFFFFFFFF,
-        )
-
-    def receive_report(self, block: ReportBlock, ntp_raw: int) -> None:
-        """Take in a block about this stream that arrived at 64-bit NTP time `ntp_raw`."""
-        self.fraction_lost = block.fraction_lost
-        self.cumulative_lost = block.cumulative_lost
-        self.jitter = block.jitter / self.clock_rate
-        trip = ntp.round_trip(ntp.middle(ntp_raw), block.lsr, block.dlsr)
-        if trip is not None:
-            self.round_trip = trip

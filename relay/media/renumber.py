@@ -151,6 +151,11 @@ class Renumberer(_Segments):
         number = super().origin(out)
         return None if number in self._holes else number
 
+    def hole(self, out: int) -> int | None:
+        """The number in of the dropped packet whose place `out` is; None when it is no hole."""
+        number = super().origin(out)
+        return number if number in self._holes else None
+
     def _presume(self, gap: range) -> None:
         """Numbers that were stepped over may still come; of a huge gap only the newest."""
         self._open.update(dict.fromkeys(gap[-MAX_OPEN:]))

@@ -1,9 +1,10 @@
 """When was an RTP timestamp captured? One clock for all of a publisher's tracks.
 
 Sender reports tie a track's RTP timestamps to the publisher's own clock (RFC 3550 §6.4.1). The
-difference between that clock and the relay's is measured once per publisher and then kept, so
-that voice, camera and screen line up exactly however the network jitters. Until a track's first
-report its packets' arrival serves. Pure; times are seconds on the relay's clock (Unix time).
+difference between that clock and the relay's is measured once per publisher and then only nudged,
+so that voice, camera and screen line up exactly however the network jitters, and hours of two
+clocks' drift do not pile up. Until a track's first report its packets' arrival serves. Pure; times
+are seconds on the relay's clock (Unix time).
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ from relay.media.seqno import delta32
 TOLERANCE: Final = 0.005
 # The publisher's clock was set meanwhile: measure the difference again.
 CLOCK_STEP: Final = 1.0
+# What one report may move the difference of the clocks: enough for clocks that drift apart by
+# 100 ppm at one report a second, too little for a late report to be noticed.
+NUDGE_SHARE: Final = 0.01
+NUDGE_MAX: Final = 0.0002
+# An anchor is announced anew before its timestamps could wrap (half a cycle: 6.6 h at 90 kHz).
+ANCHOR_AGE: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +46,67 @@ class PublisherClock:
     def to_wall(self, ntp: float, now: float) -> float:
         """Our time for the publisher's Unix time `ntp`, read from a report arriving `now`.
 
-        The first report's transit time stays in the result for good: it delays all tracks
-        alike.
+        A report's transit time stays in the result: it delays all tracks alike.
         """
-        if self._offset is None or abs(now - ntp - self._offset) > CLOCK_STEP:
-            self._offset = now - ntp
+        measured = now - ntp
+        if self._offset is None or abs(measured - self._offset) > CLOCK_STEP:
+            self._offset = measured
+        else:
+            nudge = NUDGE_SHARE * (measured - self._offset)
+            self._offset += min(NUDGE_MAX, max(-NUDGE_MAX, nudge))
         return ntp + self._offset
 
 
 class TrackTimeline:
-    """One track's map from RTP timestamps to capture time."""
+    """One track's map from RTP timestamps to capture time.
 
-    __slots__ = ("_exact", "anchor", "rate")
+    anchor: the last one announced, by which the recording is timed; None before the first packet.
+    latest: the newest tie between timestamp and time, at most TOLERANCE from `anchor`'s.
+    """
+
+    __slots__ = ("_announced_at", "_exact", "anchor", "latest", "rate")
 
     def __init__(self, clock_rate: int) -> None:
         self.rate = clock_rate
         self._exact = False
+        self._announced_at = 0.0
         self.anchor: Anchor | None = None
+        self.latest: Anchor | None = None
 
     def receive_packet(self, rtp_timestamp: int, now: float) -> Anchor | None:
         """The first packet anchors provisionally; returns the anchor if it is new."""
-        if self.anchor is not None:
-            return None
-        self.anchor = Anchor(rtp_timestamp, now)
-        return self.anchor
+        if self.anchor is None:
+            return self._announce(Anchor(rtp_timestamp, now), now)
+        if now - self._announced_at > ANCHOR_AGE:
+            return self._announce(Anchor(rtp_timestamp, self.wall(rtp_timestamp)), now)
+        return None
 
     def receive_report(
         self, rtp_timestamp: int, ntp: float, clock: PublisherClock, now: float
     ) -> Anchor | None:
         """A sender report; returns the new anchor if it moves capture times noticeably."""
-        anchor = Anchor(rtp_timestamp, clock.to_wall(ntp, now))
+        exact, self._exact = self._exact, True
+        self.latest = Anchor(rtp_timestamp, clock.to_wall(ntp, now))
+        anchor = self.anchor
         if (
-            self._exact
-            and self.anchor is not None
-            and abs(self.wall(rtp_timestamp) - anchor.wall) <= TOLERANCE
+            exact
+            and anchor is not None
+            and abs(self._wall(anchor, rtp_timestamp) - self.latest.wall) <= TOLERANCE
         ):
             return None
-        self._exact = True
-        self.anchor = anchor
+        return self._announce(self.latest, now)
+
+    def _announce(self, anchor: Anchor, now: float) -> Anchor:
+        self.anchor = self.latest = anchor
+        self._announced_at = now
         return anchor
 
     def wall(self, rtp_timestamp: int) -> float:
-        """Capture time of a timestamp within half a cycle (13 hours at 90 kHz) of the anchor."""
-        anchor = self.anchor
-        assert anchor is not None, "no packet yet"
+        """Capture time of a timestamp near the newest ones (half a cycle is 6.6 h at 90 kHz)."""
+        assert self.latest is not None, "no packet yet"
+        return self._wall(self.latest, rtp_timestamp)
+
+    def _wall(self, anchor: Anchor, rtp_timestamp: int) -> float:
         return anchor.wall + delta32(rtp_timestamp, anchor.rtp_timestamp) / self.rate
 
     def slot_offset(self) -> int:

@@ -2,7 +2,8 @@
 
 A group is one layer, one highest temporal id and one profile (payload type, SSRC and header
 extensions as negotiated). The packet is rebuilt once per group: extensions of the viewer's
-numbering, sequence gaps of dropped temporal layers closed, timestamp on the slot's timeline. Pure.
+numbering, sequence gaps of dropped temporal layers closed, timestamp on the slot's timeline. A
+group lives while it has legs; whoever still wants a repair from it holds it by its span. Pure.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ def passed_extensions(
 
 
 class Group:
-    """legs: members, in no order. next_sequence: what the next packet in order will carry."""
+    """legs: members, in no order. next_sequence: what the next packet in order will carry.
+
+    last_timestamp, last_picture, last_tl0: of the newest packet that was forwarded.
+    """
 
     def __init__(self, layer: Layer, max_temporal: int, profile: Profile) -> None:
         self.layer = layer
@@ -74,10 +78,16 @@ class Group:
         self.last_tl0: int | None = None
         self._renumber = Renumberer()
         self._head = rtp.build_extension_block([(profile.twcc, b"\0\0")] if profile.twcc else [])
+        self._head_size = 1 if self._head[:2] == b"\xbe\xde" else 2
         # Only VP8's receivers take a gap in picture ids for a loss (RFC 7741 §4.2); VP9's and the
         # dependency descriptor's follow the references, and would take a closed gap for one.
+        self._closes = layer.codec_name == "vp8"
         self._pictures: FrameRenumberer | None = None
         self._picture_numbers = Unwrapper(15)
+
+    def closes_gaps(self, out: Outgoing) -> bool:
+        """Whether the picture ids that viewers of `out` see must rise by one each frame."""
+        return self._closes and out.picture_bits != 16
 
     def forward(self, packet: Received) -> Outgoing | None:
         """The packet for this group's legs, or None when it is not for them.
@@ -87,45 +97,68 @@ class Group:
         """
         info = packet.info
         if info.temporal_id > self.max_temporal:
-            if self.layer.codec_name == "vp8" and info.picture_id is not None:
+            if self._closes and info.picture_id is not None:
                 if self._pictures is None:
                     self._pictures = FrameRenumberer()
                     self._picture_numbers = Unwrapper(info.picture_id_bits)
                 self._pictures.drop(self._picture_numbers.unwrap(info.picture_id))
             hole = self._renumber.drop(packet.sequence)
-            return None if hole is None else self._padding(packet, hole)
+            return None if hole is None else self.padding(packet, hole)
         number = self._renumber.forward(packet.sequence)
         if number is None:
             return None
+        closed: int | None = None
+        if self._pictures is not None and info.picture_id is not None:
+            closed = self._pictures.forward(self._picture_numbers.unwrap(info.picture_id))
+        out = self.build(packet, number, closed)
         if number >= self.next_sequence:
             self.next_sequence = number + 1
-        out = self.build(packet, number)
-        self.last_timestamp = out.timestamp
-        if out.picture_offset:
-            self.last_picture = out.picture
-        if out.tl0_offset:
-            self.last_tl0 = out.tl0
+            self.last_timestamp = out.timestamp
+            if out.picture_offset:
+                self.last_picture = out.picture
+            if out.tl0_offset:
+                self.last_tl0 = out.tl0
         self.packets += 1
-        self.octets += packet.payload_end - packet.payload_offset
+        self.octets += out.payload_size
         return out
 
-    def find(self, number: int) -> Received | None:
-        """The cached packet behind one of this group's unwrapped numbers."""
-        origin = self._renumber.origin(number)
-        return None if origin is None else self.layer.cached(origin)
+    def find(self, number: int) -> tuple[Received, bool] | None:
+        """The cached packet behind one of this group's unwrapped numbers.
 
-    def build(self, packet: Received, number: int) -> Outgoing:
-        """The packet as this group's viewers see it, numbered `number`; counts nothing."""
-        profile = self.profile
-        data, info = packet.data, packet.info
-        payload = data[self.payload_start(packet) : packet.payload_end]
+        Also whether it was left out: then its number went to a padding packet.
+        """
+        origin, left_out = self._renumber.origin(number), False
+        if origin is None:
+            origin, left_out = self._renumber.hole(number), True
+        if origin is None:
+            return None
+        packet = self.layer.cached(origin)
+        return None if packet is None else (packet, left_out)
+
+    def rebuild(self, packet: Received, number: int) -> Outgoing:
+        """The packet as `forward` made it, for sending it again."""
+        closed: int | None = None
+        if self._pictures is not None and packet.info.picture_id is not None:
+            closed = self._pictures.find(self._picture_numbers.peek(packet.info.picture_id))
+        return self.build(packet, number, closed)
+
+    def build(self, packet: Received, number: int, closed: int | None = None) -> Outgoing:
+        """The packet as this group's viewers see it, numbered `number`; counts nothing.
+
+        closed: what its picture id becomes once the gaps of dropped frames are closed, None for
+        what it is.
+        """
+        profile, info = self.profile, packet.info
+        payload = packet.data[packet.payload_offset : packet.payload_end]
         payload_type = profile.payload_type
-        if profile.red is not None and packet.payload_type in self.layer.track.red:
-            payload_type = profile.red
-        block, head, descriptor_at = self._head, 1, 0
+        if packet.payload_type in self.layer.track.red:
+            if profile.red is not None:
+                payload_type = profile.red
+            elif payload:
+                payload = payload[red.primary(payload, 0, len(payload))[1] :]
+        block, head, descriptor_at = self._head, self._head_size, 0
         if profile.passed and packet.extension_offset:
             block, head, descriptor_at = self._extension_block(packet)
-        timestamp = (packet.timestamp + self.layer.slot_offset) & 0xFFFFFFFF
         out = Outgoing(
             _FIXED.pack(
                 0x90 if block else 0x80,
@@ -137,24 +170,27 @@ class Group:
             + block
             + payload,
             number,
-            timestamp,
+            (packet.timestamp + self.layer.slot_offset) & 0xFFFFFFFF,
             rtp.HEADER_SIZE + 4 + head if profile.twcc else 0,
+            payload_size=len(payload),
         )
-        start = rtp.HEADER_SIZE + len(block)
         if descriptor_at:
             out.picture_offset = descriptor_at + 1
             out.picture = int.from_bytes(out.data[descriptor_at + 1 : descriptor_at + 3], "big")
             out.picture_bits = 16
-        elif info.picture_id is not None and info.picture_id_offset >= 0:
-            self._place_picture(packet, out, start)
+        elif info.picture_id is not None:
+            self._place_picture(packet, out, rtp.HEADER_SIZE + len(block), closed)
         return out
 
-    def payload_start(self, packet: Received) -> int:
-        """Where in `packet.data` begins what this group sends as payload."""
-        start = packet.payload_offset
-        if self.profile.red is None and packet.payload_type in self.layer.track.red:
-            start = red.primary(packet.data, start, packet.payload_end)[1]
-        return start
+    def padding(self, packet: Received, number: int) -> Outgoing:
+        """An empty packet in the place of `packet`, which these viewers do not receive."""
+        block = self._head
+        head = _FIXED.pack(
+            0xB0 if block else 0xA0, self.profile.payload_type, 0, 0, self.profile.ssrc
+        )
+        timestamp = (packet.timestamp + self.layer.slot_offset) & 0xFFFFFFFF
+        twcc_offset = rtp.HEADER_SIZE + 4 + self._head_size if self.profile.twcc else 0
+        return Outgoing(head + block + b"\x01", number, timestamp, twcc_offset)
 
     def _extension_block(self, packet: Received) -> tuple[bytes, int, int]:
         """The block, the size of an element's head in it, and where the descriptor stands or 0."""
@@ -165,7 +201,7 @@ class Group:
         for theirs, ours, is_descriptor in profile.passed:
             found = rtp.find_extension(data, header, theirs)
             if found is not None:
-                if is_descriptor:
+                if is_descriptor and found[1] >= 3:
                     descriptor = len(items)
                 items.append((ours, bytes(data[found[0] : found[0] + found[1]])))
         block = rtp.build_extension_block(items)
@@ -175,31 +211,24 @@ class Group:
         before = sum(head + len(value) for _, value in items[:descriptor])
         return block, head, rtp.HEADER_SIZE + 4 + before + head
 
-    def _place_picture(self, packet: Received, out: Outgoing, start: int) -> None:
+    def _place_picture(
+        self, packet: Received, out: Outgoing, start: int, closed: int | None
+    ) -> None:
         info = packet.info
         picture = info.picture_id
         assert picture is not None
         out.picture_offset = start + info.picture_id_offset
         out.picture_bits = info.picture_id_bits
         out.picture = picture
-        if info.tl0picidx_offset >= 0 and info.tl0picidx is not None:
+        if info.tl0picidx is not None:
             out.tl0_offset = start + info.tl0picidx_offset
             out.tl0 = info.tl0picidx
-        if self._pictures is None:
+        if closed is None:
             return
-        closed = self._pictures.forward(self._picture_numbers.unwrap(picture))
-        if closed is None or closed & ((1 << info.picture_id_bits) - 1) == picture:
+        closed &= (1 << info.picture_id_bits) - 1
+        if closed == picture:
             return
         patched = bytearray(out.data)
         patch_picture_id(patched, start, info, closed)
         out.data = bytes(patched)
-        out.picture = closed & ((1 << info.picture_id_bits) - 1)
-
-    def _padding(self, packet: Received, number: int) -> Outgoing:
-        block = self._head
-        head = _FIXED.pack(
-            0xB0 if block else 0xA0, self.profile.payload_type, 0, 0, self.profile.ssrc
-        )
-        timestamp = (packet.timestamp + self.layer.slot_offset) & 0xFFFFFFFF
-        twcc_offset = rtp.HEADER_SIZE + 5 if self.profile.twcc else 0
-        return Outgoing(head + block + b"\x01", number, timestamp, twcc_offset)
+        out.picture = closed

@@ -39,8 +39,14 @@ class KeyframeSchedule:
             return []
         assert self._epoch is not None
         passed = int((now - self._epoch) / self._beat)
-        self._next = self._epoch + (passed + 1) * self._beat
-        asked = [layer for layer in layers if layer.rid and layer.rate.is_active(now)]
+        following = self._epoch + (passed + 1) * self._beat
+        # The division may have ended a hair below the whole number.
+        self._next = following if following > now else following + self._beat
+        asked = [
+            layer
+            for layer in layers
+            if layer.rid and layer.is_video and layer.track.pli and layer.rate.is_active(now)
+        ]
         if asked:
             self.beats += 1
         for layer in asked:
@@ -56,7 +62,7 @@ class KeyframeSchedule:
         allowed = [
             layer
             for layer in layers
-            if layer.track.pli and now - layer.keyframe_asked_at >= MIN_INTERVAL
+            if layer.is_video and layer.track.pli and now - layer.keyframe_asked_at >= MIN_INTERVAL
         ]
         for layer in allowed:
             layer.keyframe_asked_at = now

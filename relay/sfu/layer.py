@@ -7,14 +7,14 @@ of pictures, loss tracking towards the publisher, rates. Who receives it is the 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Final
 
 from relay.media import rtp
 from relay.media.layers import LayerRate
 from relay.media.nack import NackTracker
+from relay.media.packet_cache import PacketCache
 from relay.media.reception import ReceptionStats
-from relay.media.seqno import Unwrapper
+from relay.media.seqno import Unwrapper, delta16
 from relay.media.timeline import TrackTimeline
 from relay.sfu.group import Group, Profile
 from relay.sfu.leg import Leg
@@ -26,6 +26,13 @@ from relay.sfu.pictures import GroupOfPictures
 # the layer's own rate. The group of pictures refers to the same objects.
 CACHE_SECONDS: Final = 4.0
 CACHE_PACKETS: Final = 4096
+# 4 s of 16 Mbit/s: nothing that a room could receive is ever thrown away for its size.
+CACHE_BYTES: Final = 8 << 20
+# Without repairs, a gap that stays open so long is a loss: longer than packets swap places.
+REORDER_SECONDS: Final = 0.1
+# A step of more numbers is no gap: nobody asks for so many again (RFC 3550 §A.1 has 3,000 ahead;
+# repairs are recognised in the last 2,048).
+FAR: Final = 2048
 
 
 class Layer:
@@ -45,32 +52,44 @@ class Layer:
         self.slot_offset = 0
         self.slot_offset_exact = False
         self.unwrapper = Unwrapper(16)
-        self.nack = NackTracker()
+        self.nack = NackTracker(reorder_wait=0.0 if track.nack else REORDER_SECONDS)
         self.reception = ReceptionStats(ssrc, codec.clock_rate)
         self.rate = LayerRate()
         self.pictures = GroupOfPictures()
         self.groups: dict[tuple[int, Profile], Group] = {}
         self.joiners: list[Leg[Any]] = []
-        self.abandoned = 0
+        self.damaged = False
+        """Something since the last keyframe is lost for good: the picture stays broken."""
         self.keyframe_asked_at = -1e9
         self.keyframes = 0
-        self.last_frame_timestamp: int | None = None
         self.highest = -1
-        self._cache: dict[int, Received] = {}
-        self._order: deque[Received] = deque()
+        self.last_frame: Received | None = None
+        """First packet of the newest frame."""
+        self.last_keyframe_timestamp: int | None = None
+        self.stray: int | None = None
+        """16-bit number that would follow one from far away: see `is_new_start`."""
+        self._abandoned = 0
+        self._cache: PacketCache[Received] = PacketCache(CACHE_PACKETS, CACHE_BYTES, CACHE_SECONDS)
 
     def store(self, packet: Received) -> None:
         """Keep the packet for repairs and for newcomers."""
-        self._cache[packet.sequence] = packet
-        self._order.append(packet)
-        oldest_allowed = packet.arrived - CACHE_SECONDS
-        order = self._order
-        while order and (order[0].arrived < oldest_allowed or len(order) > CACHE_PACKETS):
-            self._cache.pop(order.popleft().sequence, None)
+        self._cache.put(packet.sequence, packet, len(packet.data), packet.arrived)
 
     def cached(self, sequence: int) -> Received | None:
         """The packet with this unwrapped number, if it is still kept."""
         return self._cache.get(sequence)
+
+    def is_far(self, sequence16: int) -> bool:
+        """Whether a number is too far from the newest to be a gap or a late packet."""
+        return self.highest >= 0 and not -FAR < delta16(sequence16, self.highest & 0xFFFF) < FAR
+
+    def is_new_start(self, sequence16: int) -> bool:
+        """Take note of a number that `is_far`; whether the sender counts from elsewhere now.
+
+        Two in a row say so (RFC 3550 §A.1): an outage of minutes, or a sender that began again.
+        """
+        expected, self.stray = self.stray, (sequence16 + 1) & 0xFFFF
+        return sequence16 == expected
 
     def header_of(self, packet: Received) -> rtp.RtpHeader:
         """The packet's parsed header again (only extensions need it after the first look)."""
@@ -84,7 +103,16 @@ class Layer:
             found = self.groups[key] = Group(self, max_temporal, profile)
         return found
 
+    def forget(self, group: Group) -> None:
+        """The group has no legs any more."""
+        key = (group.max_temporal, group.profile)
+        if self.groups.get(key) is group:
+            del self.groups[key]
+
     def lost_for_good(self) -> bool:
-        """Whether repairs were given up since the last call."""
-        before, self.abandoned = self.abandoned, self.nack.abandoned
-        return self.abandoned > before
+        """Whether something of the current pictures was given up since the last call."""
+        before, self._abandoned = self._abandoned, self.nack.abandoned
+        if self._abandoned == before:
+            return False
+        first = self.pictures.first
+        return first is None or self.nack.newest_abandoned > first.sequence

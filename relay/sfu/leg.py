@@ -33,8 +33,9 @@ FIRST_SEQUENCE: Final = 1 << 16
 class Span:
     """Leg numbers from `first` on came from `group`, with the offsets that were in force then.
 
-    burst: packets sent from the cached group of pictures, one number each, with the timestamp
-    each was given; None when the packets came live.
+    timestamp_offset: from the publisher's timestamps to the leg's, the layer's own included.
+    burst: what was sent from the cached group of pictures, one number each; None when the
+    packets came live.
     """
 
     first: int
@@ -43,17 +44,25 @@ class Span:
     timestamp_offset: int
     picture_offset: int
     tl0_offset: int
-    burst: list[tuple[Received, int]] | None = None
+    burst: list[Sent] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A packet that went to a leg: what it was, its number and timestamp there, and its span."""
+    """A packet as it went to a leg: its number, timestamp and what its picture ids are moved by.
+
+    burst: it came from the cached group of pictures. left_out: these viewers do not receive the
+    packet; an empty one had its number.
+    """
 
     packet: Received
+    group: Group
     sequence: int
     timestamp: int
-    span: Span
+    picture_offset: int
+    tl0_offset: int
+    burst: bool = False
+    left_out: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +83,10 @@ class Leg(Generic[W]):
     # The layer and highest temporal id wanted; None when the slot is to be silent.
     target: Layer | None = None
     target_temporal: int = 7
+    # The layer to receive only the lowest temporal layer of, until the target begins.
+    shedding: Layer | None = None
+    # Whether the cached pictures are light enough for the leg's link.
+    may_burst: bool = True
     # A burst from the cache went out up to this sequence of `burst_layer`; live comes next.
     burst_layer: Layer | None = None
     burst_until: int = 0
@@ -96,6 +109,8 @@ class Leg(Generic[W]):
         if group is None:
             return
         group.legs.drop(self)
+        if not group.legs:
+            group.layer.forget(group)
         self.group = None
         self.next_sequence = group.next_sequence + self.sequence_offset
         self.last_timestamp = (group.last_timestamp + self.timestamp_offset) & 0xFFFFFFFF
@@ -110,25 +125,28 @@ class Leg(Generic[W]):
         """Into `group`, beginning with `first`, which the group has counted already.
 
         continues: the same layer went on without a break (a temporal step, or a burst before),
-        so timestamps and picture ids need no new offset.
+        so timestamps and picture ids need no new offset (but VP8's, whose gaps each group closes
+        in its own way).
         """
         self.sequence_offset = self.next_sequence - first.sequence
         if not continues:
             self.timestamp_offset = 0
             self._continue_pictures(first)
+        elif first.picture_offset and self.last_picture is not None and group.closes_gaps(first):
+            self.picture_offset = self.last_picture + 1 - first.picture
         if self.last_timestamp is not None:
             ahead = delta32(first.timestamp + self.timestamp_offset, self.last_timestamp)
             if ahead <= 0:
                 self.timestamp_offset += 1 - ahead
         self.joined_at = self.next_sequence
         self._packets_before = group.packets - 1
-        self._octets_before = group.octets
+        self._octets_before = group.octets - first.payload_size
         self.spans.append(
             Span(
                 self.next_sequence,
                 group,
                 self.sequence_offset,
-                self.timestamp_offset,
+                group.layer.slot_offset + self.timestamp_offset,
                 self.picture_offset,
                 self.tl0_offset,
             )
@@ -143,23 +161,43 @@ class Leg(Generic[W]):
         if first.tl0_offset and self.last_tl0 is not None:
             self.tl0_offset = self.last_tl0 + 1 - first.tl0
 
-    def begin_burst(self, group: Group, first: Outgoing) -> Span:
+    def begin_burst(self, group: Group, first: Outgoing) -> None:
         """Packets of the cache follow, each through `add_burst`; `first` is the first of them."""
+        self.timestamp_offset = 0
         self._continue_pictures(first)
-        span = Span(self.next_sequence, group, 0, 0, self.picture_offset, self.tl0_offset, burst=[])
-        self.spans.append(span)
-        return span
+        self.spans.append(
+            Span(self.next_sequence, group, 0, 0, self.picture_offset, self.tl0_offset, burst=[])
+        )
 
-    def add_burst(self, span: Span, packet: Received, timestamp: int) -> int:
-        """Give one packet of a burst its number, which is returned."""
+    def add_burst(
+        self, packet: Received, out: Outgoing, timestamp: int, *, starts_frame: bool
+    ) -> Sent:
+        """Give one packet of the burst that began last its numbers.
+
+        out: the packet as the burst's group builds it. Frames are sent whole and in order, those
+        of higher temporal layers left out.
+        """
+        span = self.spans[-1]
         assert span.burst is not None
-        span.burst.append((packet, timestamp))
-        number = self.next_sequence
+        pictures = span.picture_offset
+        if out.picture_offset:
+            if not span.group.closes_gaps(out) or self.last_picture is None:
+                self.last_picture = out.picture + pictures
+            elif starts_frame:
+                self.last_picture += 1
+            pictures = self.last_picture - out.picture
+        if out.tl0_offset:
+            self.last_tl0 = out.tl0 + span.tl0_offset
+        sent = Sent(
+            packet, span.group, self.next_sequence, timestamp, pictures, span.tl0_offset, burst=True
+        )
+        span.burst.append(sent)
         self.next_sequence += 1
         self.last_timestamp = timestamp
+        self.picture_offset = pictures
         self.packets += 1
-        self.octets += packet.payload_end - packet.payload_offset
-        return number
+        self.octets += out.payload_size
+        return sent
 
     def counts(self) -> tuple[int, int]:
         """Packets and payload bytes sent so far, for sender reports."""
@@ -183,13 +221,18 @@ class Leg(Generic[W]):
                 continue
             if span.burst is not None:
                 index = number - span.first
-                if index >= len(span.burst):
-                    return None
-                packet, timestamp = span.burst[index]
-                return Sent(packet, number, timestamp, span)
+                return span.burst[index] if index < len(span.burst) else None
             found = span.group.find(number - span.sequence_offset)
             if found is None:
                 return None
-            timestamp = found.timestamp + span.group.layer.slot_offset + span.timestamp_offset
-            return Sent(found, number, timestamp & 0xFFFFFFFF, span)
+            packet, left_out = found
+            return Sent(
+                packet,
+                span.group,
+                number,
+                (packet.timestamp + span.timestamp_offset) & 0xFFFFFFFF,
+                span.picture_offset,
+                span.tl0_offset,
+                left_out=left_out,
+            )
         return None

@@ -8,7 +8,7 @@ reference, in order of their sequence. Pure.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left
 from typing import Final
 
 from relay.sfu.packet import Received
@@ -20,19 +20,24 @@ MAX_BYTES: Final = 2_500_000
 class GroupOfPictures:
     """Add every packet of the layer; ask for the frames that a newcomer must decode."""
 
-    __slots__ = ("_bytes", "_packets", "started_at")
+    __slots__ = ("_bytes", "_frames", "_packets")
 
     def __init__(self) -> None:
         self._packets: list[Received] = []
         self._bytes = 0
-        self.started_at: float | None = None
-        """Arrival of the keyframe's first packet, seconds; None while there is no group."""
+        self._frames: list[list[Received]] | None = None
+
+    @property
+    def first(self) -> Received | None:
+        """The keyframe's first packet; None while there is no group."""
+        return self._packets[0] if self._packets else None
 
     def begin(self, packet: Received) -> None:
-        """`packet` is the first one of a keyframe: forget what came before."""
-        self._packets = [packet]
-        self._bytes = len(packet.data)
-        self.started_at = packet.arrived
+        """`packet` is the first one of a keyframe: forget what came before it."""
+        kept = [one for one in self._packets if one.sequence > packet.sequence]
+        self._packets = [packet, *kept]
+        self._bytes = sum(len(one.data) for one in self._packets)
+        self._frames = None
 
     def add(self, packet: Received) -> None:
         """One later packet of the layer; out of order is fine."""
@@ -42,7 +47,11 @@ class GroupOfPictures:
         if packet.sequence > packets[-1].sequence:
             packets.append(packet)
         else:
-            insort(packets, packet, key=_sequence)
+            index = bisect_left(packets, packet.sequence, key=_sequence)
+            if packets[index].sequence == packet.sequence:
+                return
+            packets.insert(index, packet)
+        self._frames = None
         self._bytes += len(packet.data)
         if self._bytes > MAX_BYTES:
             self.clear()
@@ -51,14 +60,19 @@ class GroupOfPictures:
         """There is no decodable group now."""
         self._packets = []
         self._bytes = 0
-        self.started_at = None
+        self._frames = None
 
-    def base_frames(self, after: int = -1) -> list[list[Received]]:
+    def base_frames(self) -> list[list[Received]]:
         """Complete frames of the lowest temporal layer, from the keyframe on, oldest first.
 
-        after: leave out packets up to this sequence. Ends before the first lost or unfinished
-        base frame. An empty list means that there is nothing to decode.
+        Ends before the first lost or unfinished base frame. An empty list means that there is
+        nothing to decode. Worked out once for all who join before the next packet: do not change.
         """
+        if self._frames is None:
+            self._frames = self._find_frames()
+        return self._frames
+
+    def _find_frames(self) -> list[list[Received]]:
         frames: list[list[Received]] = []
         frame: list[Received] = []
         expected = -1
@@ -67,11 +81,13 @@ class GroupOfPictures:
                 # What was lost may belong to the base layer: nothing after it is safe.
                 break
             expected = packet.sequence + 1
+            if packet.payload_end == packet.payload_offset:
+                continue  # the publisher's padding
             if frame and packet.timestamp != frame[0].timestamp:
                 frame = []
             frame.append(packet)
             if packet.marker:
-                if frame[0].info.temporal_id == 0 and frame[0].sequence > after:
+                if frame[0].info.temporal_id == 0:
                     frames.append(frame)
                 frame = []
         return frames

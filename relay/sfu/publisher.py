@@ -36,14 +36,18 @@ _u16: Final = struct.Struct("!H").unpack_from
 
 
 class Publisher:
-    """tracks: what was negotiated. new_layer is called once for each encoding that shows up."""
+    """tracks: what was negotiated.
+
+    new_layer(track, rid, ssrc, old) is called for each encoding that shows up; `old` is the layer
+    that it replaces, which gets no packets any more.
+    """
 
     def __init__(
         self,
         identity: str,
         subject: str,
         tracks: Sequence[TrackSpec],
-        new_layer: Callable[[TrackSpec, str, int], Layer],
+        new_layer: Callable[[TrackSpec, str, int, Layer | None], Layer],
         now: float,
     ) -> None:
         self.identity = identity
@@ -60,6 +64,7 @@ class Publisher:
         self._by_ssrc: dict[int, Layer] = {}
         self._repairs: dict[int, Layer] = {}
         self._readers: dict[Layer, Reader] = {}
+        self._replaced: dict[int, None] = {}
         self._arrivals = ArrivalLog()
         self._next_feedback = now + FEEDBACK_INTERVAL
         self._next_report = now + REPORT_INTERVAL
@@ -126,15 +131,18 @@ class Publisher:
         if codec is None and header.payload_type not in layer.track.red:
             self.malformed += 1
             return None
+        if layer.is_far(header.sequence_number):
+            if repair or not layer.is_new_start(header.sequence_number):
+                return None
+            layer = self._begin_layer(layer.track, layer.rid, layer.ssrc)
         if not repair:
             layer.reception.receive(header.sequence_number, header.timestamp, now)
-        layer.nack.receive(header.sequence_number, now)
+        if not layer.nack.receive(header.sequence_number, now):
+            return None  # it came before
         sequence = layer.unwrapper.unwrap(header.sequence_number)
-        if layer.cached(sequence) is not None or header.payload_end == header.payload_offset:
-            # Repeated, or padding only. Padding keeps its number: the hole it leaves in what is
-            # forwarded would be asked for, so it travels on as an empty packet.
-            if layer.cached(sequence) is not None:
-                return None
+        if header.payload_end == header.payload_offset:
+            # Padding keeps its number: the hole it leaves in what is forwarded would be asked
+            # for, so it travels on as an empty packet.
             info = PacketInfo(temporal_id=0)
         else:
             read = self._describe(data, header, layer, codec.name if codec else "red")
@@ -186,8 +194,9 @@ class Publisher:
 
         for track in self.tracks:
             if ssrc in track.repairs:
-                media = self._layer_for(track, "", track.repairs[ssrc])
-                self._repairs[ssrc] = media
+                media = self._by_ssrc.get(track.repairs[ssrc])
+                if media is not None:
+                    self._repairs[ssrc] = media
                 return None, media
         candidates = [
             track
@@ -215,17 +224,36 @@ class Publisher:
             return None, None
         return self._layer_for(track, rid if track.rids else "", ssrc), None
 
-    def _layer_for(self, track: TrackSpec, rid: str, ssrc: int) -> Layer:
+    def _layer_for(self, track: TrackSpec, rid: str, ssrc: int) -> Layer | None:
+        """The layer of a media SSRC; None for one that was replaced by another before."""
         layer = self._by_ssrc.get(ssrc)
         if layer is not None:
             return layer
-        for layer in self.layers:
-            if layer.track is track and layer.rid == rid:
-                # The same encoding under a new SSRC: the sender replaced its stream.
-                self._by_ssrc = {key: one for key, one in self._by_ssrc.items() if one is not layer}
-                self.layers.remove(layer)
+        if ssrc in self._replaced:
+            # Taking it back would let two streams of one encoding replace each other for ever.
+            return None
+        return self._begin_layer(track, rid, ssrc)
+
+    def _begin_layer(self, track: TrackSpec, rid: str, ssrc: int) -> Layer:
+        """A new layer, in the place of the one that this encoding had."""
+        for old in self.layers:
+            if old.track is track and old.rid == rid:
+                if old.ssrc != ssrc:
+                    if len(self._replaced) >= MAX_SSRCS:
+                        del self._replaced[next(iter(self._replaced))]
+                    self._replaced[old.ssrc] = None
+                    self._repairs = {k: one for k, one in self._repairs.items() if one is not old}
+                self._by_ssrc.pop(old.ssrc, None)
+                self._readers.pop(old, None)
+                self.layers.remove(old)
                 break
-        layer = self._new_layer(track, rid, ssrc)
+        else:
+            old = None
+        layer = self._new_layer(track, rid, ssrc, old)
+        if old is not None and old.ssrc == ssrc:
+            self._repairs = {
+                key: layer if one is old else one for key, one in self._repairs.items()
+            }
         self.layers.append(layer)
         self._by_ssrc[ssrc] = layer
         self._readers[layer] = Reader()
@@ -244,7 +272,8 @@ class Publisher:
         for packet in packets:
             if isinstance(packet, rtcp.SenderReport):
                 layer = self._by_ssrc.get(packet.ssrc)
-                if layer is not None:
+                # A sender without a clock reports time 0 (RFC 3550 §6.4.1): it ties nothing.
+                if layer is not None and packet.ntp_raw:
                     layer.reception.receive_sender_report(packet, now)
                     reports.append((layer, packet))
             elif isinstance(packet, rtcp.ReferenceReply):
@@ -266,11 +295,13 @@ class Publisher:
         """Make due feedback; returns layers that lost packets for good since the last call."""
         broken: list[Layer] = []
         for layer in self.layers:
-            if not layer.track.nack:
-                continue
             wanted = layer.nack.handle_timer(now, self.rtt)
-            if wanted:
-                self._pending.append(rtcp_build.build_nack(OWN_SSRC, layer.ssrc, wanted))
+            if layer.track.nack:
+                if wanted:
+                    self._pending.append(rtcp_build.build_nack(OWN_SSRC, layer.ssrc, wanted))
+            elif wanted:
+                # Nobody answers: what is missing is lost.
+                layer.nack.reset_before((wanted[-1] + 1) & 0xFFFF)
             if layer.lost_for_good():
                 broken.append(layer)
         if now >= self._next_feedback:

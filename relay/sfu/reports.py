@@ -12,15 +12,20 @@ from relay.media import ntp, rtcp_build
 from relay.sfu.viewer import Viewer
 
 
-def sender_reports(viewer: Viewer[Any], now: float) -> bytes:
-    """One compound packet with a report for each leg that is receiving; b"" when none is."""
+def sender_reports(viewer: Viewer[Any], name: str, now: float) -> bytes:
+    """One compound packet with a report for each leg that is receiving; b"" when none is.
+
+    name: the CNAME that voice and pictures share; receivers that are no browsers line up only
+    streams of one name (RFC 3550 §6.5.1).
+    """
     parts: list[bytes] = []
+    names: list[tuple[int, str]] = []
     for leg in viewer.legs.values():
         group = leg.group
         if group is None:
             continue
         layer = group.layer
-        anchor = layer.timeline.anchor
+        anchor = layer.timeline.latest
         if anchor is None:
             continue
         rate = layer.timeline.rate
@@ -36,4 +41,7 @@ def sender_reports(viewer: Viewer[Any], now: float) -> bytes:
                 octets & 0xFFFFFFFF,
             )
         )
-    return b"".join(parts)
+        names.append((leg.spec.ssrc, name))
+    if not parts:
+        return b""
+    return b"".join((*parts, rtcp_build.build_sdes(names)))

@@ -15,20 +15,24 @@ from relay.media import rtcp, rtcp_parse
 from relay.media.rtcp_error import RtcpError
 from relay.media.twcc import TransportFeedback
 from relay.sfu.group import Group
-from relay.sfu.joining import Joining
+from relay.sfu.joining import Joining, starves
 from relay.sfu.keyframes import KeyframeSchedule
 from relay.sfu.layer import Layer
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SCREEN, SlotSpec, TrackSpec
 from relay.sfu.packet import Outgoing, Received
 from relay.sfu.publisher import Publisher
+from relay.sfu.repairs import repair
 from relay.sfu.reports import sender_reports
 from relay.sfu.selection import Selection
 from relay.sfu.sink import FanOut, Feed
 from relay.sfu.viewer import Viewer, W
 
-# Packets in one datagram train; 12 × 1,232 bytes stay below what one send may carry.
+# Packets in one datagram train, and bytes: the fan-out has 16 KiB for one, with room behind each
+# packet for its authentication tag.
 _TRAIN: Final = 12
+_TRAIN_BYTES: Final = 16 * 1024
+_TAG: Final = 16
 _REPORT_SLICES: Final = 10
 # How long the packets of an unfinished frame may wait for each other; no link that we are made
 # for notices a millisecond.
@@ -53,6 +57,8 @@ class Router(Generic[W]):
         self._feed = feed
         self._next_track = 1
         self._outbox: list[tuple[Group, Outgoing, Sequence[Leg[W]]]] = []
+        self.touched = False
+        """Whether media came since the last look: packets may wait, timers may have moved."""
         self._outbox_since = now
         self._unfinished: set[Layer] = set()
         self._joining = Joining(self.flush, fan_out)
@@ -108,15 +114,14 @@ class Router(Generic[W]):
         }
         return [name for name in ("voice", "camera", SCREEN) if name in active]
 
-    def _new_layer(self, track: TrackSpec, rid: str, ssrc: int) -> Layer:
+    def _new_layer(self, track: TrackSpec, rid: str, ssrc: int, old: Layer | None) -> Layer:
         index = track.rids.index(rid) if rid in track.rids else 0
-        publisher = self.publisher
-        assert publisher is not None
-        for old in publisher.layers:
-            if old.track is track and old.rid == rid:
-                self._end_layer(old, "restarted")
         layer = Layer(track, rid, index, ssrc, self._next_track)
         self._next_track += 1
+        if old is not None:
+            self.flush(self._now)
+            self._end_layer(old, "restarted")
+            layer.keyframe_asked_at = old.keyframe_asked_at
         self._selection.changed = True
         return layer
 
@@ -133,59 +138,109 @@ class Router(Generic[W]):
         if publisher is None:
             return
         self._now = now
+        self.touched = True
         found = publisher.receive_rtp(data, now)
         if found is None:
             return
         layer, packet = found
-        self._prepare(layer, packet, now)
+        in_order = packet.sequence > layer.highest
+        if not self._prepare(layer, packet, in_order, now):
+            return
         layer.store(packet)
         layer.rate.receive(len(data), packet.info.temporal_id, now)
         if self._feed is not None:
             self._feed.packet(layer, packet)
-        in_order = packet.sequence > layer.highest
-        starts_frame = False
         if in_order:
+            follows = packet.sequence == layer.highest + 1
             layer.highest = packet.sequence
-            starts_frame = (
-                not layer.is_video or packet.info.start_of_frame
-            ) and packet.timestamp != layer.last_frame_timestamp
-        if layer.is_video:
-            if starts_frame and packet.info.keyframe:
-                layer.keyframes += 1
-                layer.pictures.begin(packet)
-            else:
-                layer.pictures.add(packet)
-        if starts_frame:
-            if layer.joiners:
-                self._joining.at_frame_start(layer, packet, now)
-            layer.last_frame_timestamp = packet.timestamp
+            if not layer.is_video:
+                if layer.joiners:
+                    self._joining.at_frame_start(layer, packet, follows, now)
+            elif self._add_picture(layer, packet) and layer.joiners:
+                self._joining.at_frame_start(layer, packet, follows, now)
+        elif layer.is_video:
+            self._add_late_picture(layer, packet)
         self._forward(layer, packet, in_order)
 
-    def _prepare(self, layer: Layer, packet: Received, now: float) -> None:
-        """First packet of a layer, or of a codec in it: timeline and recording begin."""
-        anchor = layer.timeline.receive_packet(packet.timestamp, now)
-        if anchor is not None:
-            layer.slot_offset = layer.timeline.slot_offset()
+    def _add_picture(self, layer: Layer, packet: Received) -> bool:
+        """Keep a packet in order for newcomers; whether one may begin with it."""
+        info, frame = packet.info, layer.last_frame
+        starts = info.start_of_frame and (frame is None or packet.timestamp != frame.timestamp)
+        if starts:
+            layer.last_frame = frame = packet
+        if info.keyframe and packet.timestamp != layer.last_keyframe_timestamp:
+            # H.264 may open a keyframe with a delimiter: only the parameter sets behind it say
+            # what kind of frame it is (RFC 6184 §5.6), and decoding may begin with them as well.
+            layer.last_keyframe_timestamp = packet.timestamp
+            layer.keyframes += 1
+            layer.damaged = False
+            layer.pictures.begin(packet)
+            return True
+        layer.pictures.add(packet)
+        return starts
+
+    def _add_late_picture(self, layer: Layer, packet: Received) -> None:
+        """Keep a packet that others overtook; it may be the one that a keyframe begins with."""
+        pictures, info = layer.pictures, packet.info
+        first = pictures.first
+        newer = first is None or packet.sequence > first.sequence
+        if not (info.keyframe and newer and packet.timestamp != layer.last_keyframe_timestamp):
+            pictures.add(packet)
+            return
+        layer.last_keyframe_timestamp = packet.timestamp
+        layer.keyframes += 1
+        layer.damaged = False
+        pictures.begin(packet)
+        for sequence in range(packet.sequence + 1, layer.highest + 1):
+            later = layer.cached(sequence)
+            if later is not None:
+                pictures.add(later)
+
+    def _prepare(self, layer: Layer, packet: Received, in_order: bool, now: float) -> bool:
+        """What the first packet of a layer, or of a codec in it, brings about.
+
+        False for a late packet of a codec that the layer had before: nobody expects it any more.
+        """
         if packet.payload_type != layer.payload_type:
-            is_red = packet.payload_type in layer.track.red
-            known = layer.payload_type >= 0
-            if known and is_red != (layer.payload_type in layer.track.red) and not layer.is_video:
-                # Voice may go back and forth between RED and plain Opus: one codec.
-                layer.payload_type = packet.payload_type
+            red = layer.track.red
+            # Voice may go back and forth between RED and the Opus inside it: one codec.
+            codec = red.get(packet.payload_type, packet.payload_type)
+            if codec == red.get(layer.payload_type, layer.payload_type):
+                if in_order:
+                    layer.payload_type = packet.payload_type
+            elif layer.payload_type >= 0 and not in_order:
+                return False
             else:
-                if known and self._feed is not None:
-                    self._feed.end_track(layer, "codec changed")
-                    layer.feed_track = self._next_track
-                    self._next_track += 1
-                layer.payload_type = packet.payload_type
-                codec = layer.track.codecs.get(packet.payload_type)
-                if codec is not None:
-                    layer.codec_name = codec.name
-                if self._feed is not None:
-                    assert layer.timeline.anchor is not None
-                    self._feed.begin_track(self.lesson, layer, self.epoch)
-                    self._feed.anchor(layer, layer.timeline.anchor)
-                self._selection.changed = True
+                self._begin_codec(layer, packet, now)
+        elif layer.timeline.receive_packet(packet.timestamp, now) is not None:
+            assert layer.timeline.anchor is not None
+            if self._feed is not None:
+                self._feed.anchor(layer, layer.timeline.anchor)
+        return True
+
+    def _begin_codec(self, layer: Layer, packet: Received, now: float) -> None:
+        """Timeline and recording begin; who received the codec before has to join again."""
+        self.flush(now)
+        if layer.timeline.receive_packet(packet.timestamp, now) is not None:
+            layer.slot_offset = layer.timeline.slot_offset()
+        if layer.payload_type >= 0:
+            self._joining.abandon(layer)
+            layer.pictures.clear()
+            layer.last_frame = None
+            layer.last_keyframe_timestamp = None
+            if self._feed is not None:
+                self._feed.end_track(layer, "codec changed")
+            layer.feed_track = self._next_track
+            self._next_track += 1
+        layer.payload_type = packet.payload_type
+        codec = layer.track.codecs.get(packet.payload_type)
+        if codec is not None:
+            layer.codec_name = codec.name
+        if self._feed is not None:
+            assert layer.timeline.anchor is not None
+            self._feed.begin_track(self.lesson, layer, self.epoch)
+            self._feed.anchor(layer, layer.timeline.anchor)
+        self._selection.changed = True
         self.keyframes.start(now)
 
     def _forward(self, layer: Layer, packet: Received, in_order: bool) -> None:
@@ -240,6 +295,7 @@ class Router(Generic[W]):
                     entry[1] is legs
                     and len(run) < _TRAIN
                     and len(run[0].data) == len(out.data)
+                    and (len(run) + 1) * (len(out.data) + _TAG) <= _TRAIN_BYTES
                     and run[0].twcc_offset == out.twcc_offset
                 ):
                     run.append(out)
@@ -309,6 +365,8 @@ class Router(Generic[W]):
         for packet in packets:
             if isinstance(packet, TransportFeedback):
                 viewer.receive_transport_feedback(packet, now)
+                if viewer.bandwidth.congested_at == now and viewer.running:
+                    self._selection.allocate(viewer, self._layers(), now)
             elif isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
                 for block in packet.reports:
                     if block.ssrc in viewer.by_ssrc:
@@ -316,7 +374,8 @@ class Router(Generic[W]):
             elif isinstance(packet, rtcp.Nack):
                 leg = viewer.by_ssrc.get(packet.media_ssrc)
                 if leg is not None and viewer.running:
-                    self._joining.repair(leg, packet.seqs, viewer.rtt, now)
+                    self.flush(now)
+                    repair(self._fan_out, leg, packet.seqs, viewer.rtt, now)
             elif isinstance(packet, rtcp.Pli | rtcp.Fir):
                 self._lost_picture(viewer, packet, now)
             elif isinstance(packet, rtcp.Remb) and not viewer.has_transport_feedback:
@@ -334,6 +393,8 @@ class Router(Generic[W]):
             leg = viewer.by_ssrc.get(ssrc)
             if leg is None or leg.target is None or not viewer.running:
                 continue
+            if not leg.target.is_video:
+                continue
             if not self._joining.recover(leg, viewer.rtt, now):
                 self._ask([leg.target], now)
 
@@ -347,9 +408,12 @@ class Router(Generic[W]):
         self._now = now
         publisher = self.publisher
         if publisher is not None:
-            broken = publisher.handle_timer(now)
-            if broken:
-                self._ask([layer for layer in broken if layer.is_video], now)
+            for layer in publisher.handle_timer(now):
+                layer.damaged = layer.is_video
+            # A request or its keyframe may be lost: as long as it is wanted, ask again.
+            wanted = [layer for layer in publisher.layers if layer.damaged or starves(layer)]
+            if wanted:
+                self._ask([layer for layer in wanted if layer.rate.is_active(now)], now)
             due = self.keyframes.handle_timer(publisher.layers, now)
             if due:
                 publisher.request_keyframe(due)
@@ -384,7 +448,7 @@ class Router(Generic[W]):
         self._report_slice = (self._report_slice + 1) % _REPORT_SLICES
         for viewer in list(self.viewers.values())[self._report_slice :: _REPORT_SLICES]:
             if viewer.running:
-                report = sender_reports(viewer, now)
+                report = sender_reports(viewer, self.lesson, now)
                 if report:
                     self._fan_out.send_rtcp(viewer.wire, report)
                 viewer.climber.handle_timer(now)

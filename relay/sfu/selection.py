@@ -62,11 +62,9 @@ class Selection(Generic[W]):
         budget = estimate.bitrate
         voice = options.get(VOICE)
         voice_leg = viewer.legs.get(VOICE)
-        if voice_leg is not None:
-            layer = voice[-1][1] if voice else None
-            self._joining.want(voice_leg, layer, ALL_TEMPORAL, now)
-            if voice:
-                budget -= voice[-1][0].bitrate
+        if voice_leg is not None and voice:
+            self._joining.want(voice_leg, voice[-1][1], ALL_TEMPORAL, now)
+            budget -= voice[-1][0].bitrate
         may_try = viewer.climber.may_try(now - estimate.congested_at, now)
         for slot in (SCREEN, PROGRAMME, CAMERA):
             leg = viewer.legs.get(slot)
@@ -76,42 +74,53 @@ class Selection(Generic[W]):
             if slot == PROGRAMME:
                 source = SCREEN if SCREEN in options else CAMERA
             found = options.get(source, [])
+            if not found:
+                # Silent sources may come back: their legs go on then as if nothing had been.
+                continue
             option = choose([one for one, _ in found], budget)
             current = self._current_option(leg, found)
             if current is not None and (option is None or _order(option) < _order(current)):
                 # Nothing pushed back: what flows may stay, whatever the estimate's guess.
                 if estimate.is_clean(1.0, now):
                     option = current
-            elif may_try and current is not None and option == current:
+            elif may_try and option == current:
                 step = next_step([one for one, _ in found], current)
                 if step is not None:
                     option = step
                     viewer.climber.stepped_up(now)
                     may_try = False
+            self._move(leg, option, found, budget, viewer, now)
             budget -= option.bitrate if option is not None else 0.0
-            self._move(leg, option, found, viewer, now)
 
     def _move(
         self,
         leg: Leg[W],
         option: Option | None,
         found: Sequence[tuple[Option, Layer]],
+        budget: float,
         viewer: Viewer[W],
         now: float,
     ) -> None:
         if option is None:
             self._joining.want(leg, None, 0, now)
             return
-        layer = next(layer for one, layer in found if one is option or one == option)
+        layer = next(layer for one, layer in found if one == option)
         temporal = option.temporal
-        if leg.group is None and leg.burst_layer is None:
+        may_burst, at_once = True, False
+        if leg.group is None or leg.group.layer.track is not layer.track:
+            if leg.burst_layer is not None and any(each is leg.target for _, each in found):
+                # The first picture is under way; the next thought comes when it is live.
+                return
             layer, temporal = self._first_picture(layer, temporal, found, viewer)
-        elif leg.burst_layer is not None and leg.group is None and leg.target is not None:
-            # The first picture is under way; the next thought comes when it is live.
-            return
+        elif layer.index < leg.group.layer.index:
+            # Down: until the beat the lowest temporal layer of what flows now, if that fits.
+            now_flows = leg.group.layer
+            least = min((one.bitrate for one, each in found if each is now_flows), default=0.0)
+            at_once = least > budget
+            may_burst = self._weight(layer) <= max(budget, 0.0) * _FIRST_PICTURE_SECONDS / 8
         if temporal == max(one.temporal for one, each in found if each is layer):
             temporal = ALL_TEMPORAL
-        self._joining.want(leg, layer, temporal, now)
+        self._joining.want(leg, layer, temporal, now, at_once=at_once, may_burst=may_burst)
 
     def _first_picture(
         self,
@@ -122,14 +131,17 @@ class Selection(Generic[W]):
     ) -> tuple[Layer, int]:
         """`layer`, or the smallest one when the cached pictures of `layer` are too heavy."""
         allowed = viewer.bandwidth.bitrate * _FIRST_PICTURE_SECONDS / 8
-        frames = layer.pictures.base_frames()
-        size = sum(len(packet.data) for frame in frames for packet in frame)
-        if frames and size <= allowed:
+        if 0 < self._weight(layer) <= allowed:
             return layer, temporal
         smallest = found[0][1]
         if smallest.pictures.base_frames():
             return smallest, max(one.temporal for one, each in found if each is smallest)
         return layer, temporal
+
+    def _weight(self, layer: Layer) -> int:
+        """Bytes of a burst from the layer's cache."""
+        frames = layer.pictures.base_frames()
+        return sum(len(packet.data) for frame in frames for packet in frame)
 
     def _current_option(self, leg: Leg[W], found: Sequence[tuple[Option, Layer]]) -> Option | None:
         if leg.target is None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from relay.sfu.leg import Leg
 from relay.sfu.members import Members
-from relay.sfu.packet import Outgoing
+from relay.sfu.packet import Outgoing, patch_picture
 from relay.transport.native import (
     SEND_BUFFER_FULL,
     SOL_UDP,
@@ -90,7 +90,9 @@ class _Chunk:
                     leg.timestamp_offset,
                     wire.sent_at,
                     wire.sent_size,
-                    (leg.picture_offset, leg.tl0_offset) if leg.picture_offset else None,
+                    (leg.picture_offset, leg.tl0_offset)
+                    if leg.picture_offset or leg.tl0_offset
+                    else None,
                 )
             )
 
@@ -161,7 +163,7 @@ class NativeFanOut:
                 sent_size[number & SENT_MASK] = size + tag
                 number += 1
             if pictures is not None and packet.picture_offset:
-                _patch_picture(view, offset, packet, *pictures)
+                patch_picture(view, offset, packet, *pictures)
             length[0] = size
             if protect(tx, start, length):
                 failed += 1
@@ -183,7 +185,7 @@ class NativeFanOut:
                         sent_size[number & SENT_MASK] = stride
                         number += 1
                     if pictures is not None and following.picture_offset:
-                        _patch_picture(view, offset, following, *pictures)
+                        patch_picture(view, offset, following, *pictures)
                     length[0] = size
                     if protect(tx, start, length):
                         failed += 1
@@ -249,18 +251,3 @@ class NativeFanOut:
         header.msg_namelen = wire.address_length
         self._single_vector.iov_len = self._length[0]
         self._send(self._single, 1, 1)
-
-
-def _patch_picture(
-    view: memoryview, start: int, packet: Outgoing, pictures: int, tl0_pictures: int
-) -> None:
-    at = start + packet.picture_offset
-    value = packet.picture + pictures
-    if packet.picture_bits == 7:
-        view[at] = value & 0x7F
-    elif packet.picture_bits == 15:
-        _unsigned16(view, at, 0x8000 | (value & 0x7FFF))
-    else:
-        _unsigned16(view, at, value & 0xFFFF)
-    if packet.tl0_offset:
-        view[start + packet.tl0_offset] = (packet.tl0 + tl0_pictures) & 0xFF
