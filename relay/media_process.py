@@ -119,13 +119,18 @@ class MediaProcess:
     def _after_batch(self, now: float) -> None:
         soonest = float("inf")
         for router in self._sessions.routers.values():
+            # Feedback of viewers, most of what arrives, queues nothing and moves no timer.
+            if not router.touched:
+                continue
             held = router.holds_until()
             if held is None or held <= now:
                 router.flush(now)
+                router.touched = False
             else:
                 soonest = min(soonest, held)
             soonest = min(soonest, router.get_timer())
-        self._schedule(soonest, now)
+        if soonest < float("inf"):
+            self._schedule(soonest, now)
 
     def _schedule(self, due: float, now: float) -> None:
         due = max(due, now + _FINEST_TIMER)
