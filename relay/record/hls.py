@@ -12,7 +12,7 @@ Only whole segments are listed, so a running lesson's playlist (EVENT) only grow
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -138,9 +138,10 @@ def _entries(manifest: Manifest, rendition: RenditionManifest, *, open_end: bool
     def hold(start: int, end: int) -> None:
         """Entries without recorded media from `start` to `end`."""
         init = model(rendition, start).init
-        for begin, until, title in _split(start, end, away):
-            for first, last in _cut(begin, until, beat, fold):
-                entries.append(_Entry(first, last, fill_name(first, last), init, title))
+        for first, last in _cut(start, end, beat, fold):
+            gone = any(begin <= first and last <= until for begin, until in away)
+            title = AWAY if gone else NOTHING
+            entries.append(_Entry(first, last, fill_name(first, last), init, title))
 
     at = 0
     for segment in rendition.segments:
@@ -160,20 +161,6 @@ def _entries(manifest: Manifest, rendition: RenditionManifest, *, open_end: bool
     if end - at > fold:
         hold(at, end)
     return entries
-
-
-def _split(start: int, end: int, away: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
-    """(start, end, title) of the parts of a hole."""
-    for begin, until in away:
-        begin, until = max(begin, start), min(until, end)
-        if begin >= until:
-            continue
-        if start < begin:
-            yield start, begin, NOTHING
-        yield begin, until, AWAY
-        start = until
-    if start < end:
-        yield start, end, NOTHING
 
 
 def _cut(start: int, end: int, beat: int, least: int) -> Iterator[tuple[int, int]]:
