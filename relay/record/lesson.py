@@ -28,6 +28,8 @@ from relay.record.transcoded import Job, TranscodedPipeline
 MAX_AWAY: Final = 6 * 3600.0
 """s. A lesson that goes on after a longer pause goes on without it: the clock was wrong."""
 
+MAX_AHEAD: Final = 3600.0  # s; a picture is not captured an hour after it arrived
+
 _PIPELINES: Final[dict[str, type[VoicePipeline] | type[VideoPipeline]]] = {
     "opus": VoicePipeline,
     "h264": VideoPipeline,
@@ -123,6 +125,9 @@ class LessonRecorder:
     def _sync(self, record: Sync) -> None:
         track = self._introduced.get(record.track)
         if track is None or track.codec not in _PIPELINES:
+            return
+        if self._now and record.wall > self._now + MAX_AHEAD:
+            self.note(f"an anchor {record.wall - self._now:.0f} s ahead of time is ignored")
             return
         pipeline = self._pipelines.get(record.track)
         if pipeline is None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.media import av1, h264, vp9
+from relay.media.frame_info import PayloadError
 from relay.media.rtp import Buffer
 
 # (level × 10, luma samples per second, luma samples per picture), VP9 levels of the WebM project.
@@ -37,6 +38,8 @@ _ASSUMED_RATE: Final = 30  # frames/s; a camera's or a screen's, for the level o
 # VP9 color_space to (primaries, transfer, matrix) of ISO/IEC 23001-8; 2 is "unspecified".
 _VP9_COLORS: Final = {1: (6, 6, 6), 2: (1, 1, 1), 3: (6, 6, 6), 4: (7, 7, 7), 5: (9, 14, 9)}
 _VP9_RGB: Final = (1, 13, 0)
+MAX_SIDE: Final = 16_384  # pixels; larger is no camera and no screen, and some fields hold 16 bits
+MAX_SET: Final = 4_096  # bytes of a parameter set or sequence header; they have some dozens
 _HIGH_PROFILES: Final = frozenset((100, 110, 122, 144, 244))
 
 
@@ -67,6 +70,8 @@ def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
 
 def h264_entry(sequence_sets: Sequence[bytes], picture_sets: Sequence[bytes]) -> SampleEntry:
     """From parameter sets without start codes, at least one of each. Raises PayloadError."""
+    if any(len(nal) > MAX_SET for nal in (*sequence_sets, *picture_sets)):
+        raise PayloadError("h264: a parameter set is too long")
     first = h264.parse_sps(sequence_sets[0])
     parts = [bytes((1, first.profile, first.constraints, first.level, 0xFF))]
     parts.append(bytes((0xE0 | len(sequence_sets),)))
@@ -113,6 +118,8 @@ def vp9_entry(keyframe: Buffer) -> SampleEntry:
 
 def av1_entry(sequence_header: bytes) -> SampleEntry:
     """From a sequence header OBU that carries its size. Raises PayloadError."""
+    if len(sequence_header) > MAX_SET:
+        raise PayloadError("av1: the sequence header is too long")
     head = av1.parse_sequence_header(sequence_header)
     flags = (
         head.tier << 7
@@ -141,7 +148,12 @@ def opus_entry(channels: int) -> SampleEntry:
 
 
 def _visual(kind: bytes, width: int, height: int, config: bytes) -> bytes:
-    """VisualSampleEntry (ISO/IEC 14496-12 12.1.3): 72 dpi, one frame per sample, 24 bit depth."""
+    """VisualSampleEntry (ISO/IEC 14496-12 12.1.3): 72 dpi, one frame per sample, 24 bit depth.
+
+    Raises PayloadError for a picture larger than MAX_SIDE.
+    """
+    if max(width, height) > MAX_SIDE:
+        raise PayloadError("the picture is too large")
     fields = struct.pack(
         "!6xH16xHHII4xH32sHh", 1, width, height, 72 << 16, 72 << 16, 1, b"", 0x18, -1
     )

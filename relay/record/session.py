@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from classroom.archive.names import is_lesson
 from classroom.clock import monotonic
+from classroom.errors import Refused
 from relay.record import actions as asked
 from relay.record.actions import Action
 from relay.record.feed import End, LessonEnd, Packet, Sync, Track
@@ -175,7 +176,8 @@ class LessonSession:
             self._recorder.advance(self._now + silent)
 
     async def commit(self) -> None:
-        """Make durable what came so far. Never raises OSError: the state tells."""
+        """Make durable what came so far. A failing disk, or an archive damaged by one, shows in the
+        state and is tried again; nothing is raised."""
         if not self._valid:
             return
         loop = asyncio.get_running_loop()
@@ -194,7 +196,7 @@ class LessonSession:
             last = self._last
             if actions:
                 await loop.run_in_executor(self._executor, store.commit, actions)
-        except OSError as error:
+        except (OSError, Refused) as error:
             self._fail(error)
             return
         if any(isinstance(action, asked.Finish) for action in actions):
@@ -249,8 +251,8 @@ class LessonSession:
                 case LessonEnd():
                     pass
 
-    def _fail(self, error: OSError) -> None:
-        self._detail = _sentence(error)
+    def _fail(self, error: OSError | Refused) -> None:
+        self._detail = _sentence(error) if isinstance(error, OSError) else error.detail
         self.close()
         self._recorder = None
         self._tell("failing", self._detail, self.state.seconds)

@@ -27,6 +27,8 @@ class Transcoder:
 
     def __init__(self) -> None:
         self._queue: deque[tuple[TranscodedPipeline, Job]] = deque()
+        self._served: dict[TranscodedPipeline, None] = {}
+        """Those whose decoders the worker holds."""
         self._wake = asyncio.Event()
         self._sent = 0
         self.process: asyncio.subprocess.Process | None = None
@@ -34,6 +36,8 @@ class Transcoder:
 
     def submit(self, pipeline: TranscodedPipeline, job: Job) -> None:
         """Queue a frame; a full queue is emptied and its pipelines go on at a keyframe."""
+        if pipeline not in self._served:
+            self._served = {one: None for one in (*self._served, pipeline) if not one.ended}
         self._queue.append((pipeline, job))
         self._wake.set()
         if len(self._queue) > MAX_QUEUE:
@@ -98,11 +102,13 @@ class Transcoder:
         pipeline.lose(reason)
 
     def _lose_all(self, reason: str) -> None:
-        pipelines = list(dict.fromkeys(pipeline for pipeline, _ in self._queue))
+        served = self._served
+        self._served = {}
         self._queue.clear()
         self._sent = 0
-        for pipeline in pipelines:
-            pipeline.lose(reason)
+        for pipeline in served:
+            if not pipeline.ended:
+                pipeline.lose(reason)
 
     async def _stop(self) -> None:
         process, self.process = self.process, None

@@ -78,6 +78,11 @@ class TranscodedPipeline(VideoPipeline):
         """Frames are with the transcoder, or on their way to it."""
         return bool(self.jobs or self._asked)
 
+    @property
+    def ended(self) -> bool:
+        """Nothing will be asked or answered any more."""
+        return self._finishing and not self.outstanding
+
     def finish(self) -> None:
         """As for any track; but the segment is closed when the last answer is there."""
         self._receive(self._reorder.take(0.0, everything=True))
@@ -120,7 +125,7 @@ class TranscodedPipeline(VideoPipeline):
         self._asked.popleft()
         if byte_stream and job.encode:
             self._place(job, byte_stream)
-        if self._finishing and not self.outstanding:
+        if self.ended:
             self.writer.finish()
 
     def _place(self, job: Job, byte_stream: bytes) -> None:

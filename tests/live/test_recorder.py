@@ -24,7 +24,7 @@ from classroom.errors import Refused
 from relay.record.feed import AckParser, Hello, LessonEnd, Record, encode
 from relay.record.recorder import Recorder, run_recorder
 from relay.record.session import RecorderSettings, RecordingState
-from tests.fakes.rtp_media import lesson_records, numbered
+from tests.fakes.rtp_media import lesson_records, numbered, track
 from tests.relay.test_record_restart import Feed, files, record_whole
 
 LESSON = "toan-7"
@@ -169,6 +169,22 @@ async def test_a_lesson_that_nobody_ends_can_be_finished(tmp_path: Path) -> None
     later = Recorder(tmp_path, settings=QUICK)
     assert (await later.finish(LESSON)).state == "finished"
     await later.close()
+    assert manifest_of(tmp_path).finished
+
+
+async def test_a_damaged_archive_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "toan-6").mkdir()
+    (tmp_path / "toan-6" / "lesson.json").write_bytes(b"")
+    damaged = track(9, "voice", "opus", lesson="toan-6")
+    recorder = Recorder(tmp_path, settings=QUICK)
+    async with connected(recorder) as media:
+        records = lesson_records(6)
+        await media.send(numbered([damaged, *records, LessonEnd(LESSON)]))
+        while recorder.state(LESSON).state != "finished":  # noqa: ASYNC110  # its only sign
+            await asyncio.sleep(0.01)
+        assert recorder.state("toan-6").state == "failing"
+        assert "malformed" in recorder.state("toan-6").detail
+    await recorder.close()
     assert manifest_of(tmp_path).finished
 
 
