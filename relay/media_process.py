@@ -24,7 +24,7 @@ from classroom.errors import Refused
 from relay import ipc
 from relay.settings import MediaSettings
 from relay.transport.fanout import NativeFanOut
-from relay.transport.recorder_feed import RecorderFeed
+from relay.transport.recorder_feed import BoundedStream, RecorderFeed
 from relay.transport.sessions import Limits, Sessions
 from relay.transport.udp import UdpPort
 
@@ -244,7 +244,7 @@ class MediaProcess:
     # The recorder
 
     async def _recorder(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._feed.attach(writer)
+        self._feed.attach(BoundedStream(writer.transport))
         try:
             while data := await reader.read(4096):
                 self._feed.receive(data)

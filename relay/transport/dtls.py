@@ -30,6 +30,13 @@ from relay.transport.wire import Wire
 # AES-128-GCM first: the fastest on every CPU with AES instructions, and 128 bits are enough for a
 # lesson. OpenSSL takes the first of ours that the peer offers.
 PROFILES: Final = (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80)
+# aiortc's list knows ECDSA only; where we open the handshake, a peer may well have an RSA
+# certificate (GStreamer's does). All have forward secrecy.
+_CIPHERS: Final = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
+    b"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
+)
 # Authentication tags of SRTP in bytes (RFC 7714 §5.1, RFC 3711 §5.2).
 _TAGS: Final = {
     b"SRTP_AEAD_AES_128_GCM": 16,
@@ -52,6 +59,7 @@ class SharedCertificate(RTCCertificate):
     def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
         if self._shared is None:
             self._shared = super()._create_ssl_context(srtp_profiles=srtp_profiles)
+            self._shared.set_cipher_list(_CIPHERS)
         return self._shared
 
     def fingerprint(self) -> str:
@@ -73,7 +81,9 @@ class _Pipe:
 
     def push(self, data: bytes | None) -> None:
         if self._queue.full():
-            return  # a flood; real handshakes repeat themselves
+            if data is not None:
+                return  # a flood; real handshakes repeat themselves
+            self._queue.get_nowait()  # the end must get through
         self._queue.put_nowait(data)
 
     async def _recv(self) -> bytes:

@@ -49,7 +49,9 @@ class Credentials:
 class IceSession:
     """What ICE knows of one peer.
 
-    local: our credentials; during a restart the former ones stay valid in `former`.
+    local: our credentials; during a restart the last ones that a check has used stay valid in
+    `former`, however often the peer begins anew, for its old path still needs consent.
+    remote, former_remote: the peer's, and those before its last restart.
     addresses: address → time of its last authenticated check, seconds.
     selected: where we send, or None before the first check.
     last_check: time of the last authenticated check from anywhere, or None.
@@ -58,6 +60,7 @@ class IceSession:
     local: Credentials
     remote: Credentials
     former: Credentials | None = None
+    former_remote: Credentials | None = None
     addresses: dict[bytes, float] = field(default_factory=dict)
     selected: bytes | None = None
     last_check: float | None = None
@@ -65,16 +68,6 @@ class IceSession:
     def has_consent(self, now: float) -> bool:
         """Whether media may be sent to `selected` at `now`."""
         return self.last_check is not None and now - self.last_check <= CONSENT_SECONDS
-
-    def restart(self, remote: Credentials) -> Credentials:
-        """Begin an ICE restart (RFC 8445 §2.4): new local credentials, which are returned.
-
-        The selected address keeps receiving until a check with the new credentials arrives.
-        """
-        self.former = self.local
-        self.local = Credentials.generate()
-        self.remote = remote
-        return self.local
 
 
 @dataclass(slots=True)
@@ -102,6 +95,22 @@ class IceTable:
     def add(self, session: IceSession) -> None:
         """Make the session's current local credentials answerable."""
         self._by_ufrag[session.local.ufrag] = session
+
+    def restart(self, session: IceSession, remote: Credentials) -> Credentials:
+        """Begin an ICE restart (RFC 8445 §2.4): new local credentials, which are returned.
+
+        The selected address keeps receiving until a check with the new credentials arrives.
+        """
+        if session.former is None:
+            session.former = session.local
+        else:
+            # No check has used the present ones: the restart before this one led nowhere.
+            self._by_ufrag.pop(session.local.ufrag, None)
+        session.former_remote = session.remote
+        session.local = Credentials.generate()
+        session.remote = remote
+        self.add(session)
+        return session.local
 
     def remove(self, session: IceSession) -> None:
         """Forget the session and all its credentials."""

@@ -1,4 +1,4 @@
-"""From an offer to what the core needs and the answer to send (RFC 9725 WHIP, WHEP, RFC 8829).
+"""From an offer to what the core needs (RFC 9725 WHIP, WHEP, RFC 8829); `answer` words the answer.
 
 The answerer keeps every codec that both sides support, in the offer's order, so that nothing is
 renegotiated when a source changes its codec. Publishers: first audio is the voice, first video the
@@ -30,8 +30,6 @@ from relay.sfu.negotiated import (
 from relay.transport.ice import Credentials
 from relay.transport.sdp import Description, RtpMap, Section, refuse
 
-# Feedback that we act on; goog-remb only serves peers without transport-wide numbers.
-_FEEDBACK: Final = ("transport-cc", "ccm fir", "nack", "nack pli")
 _FROM_PUBLISHER: Final = (
     rtp.TRANSPORT_CC,
     rtp.MID,
@@ -66,8 +64,20 @@ class Remote:
 
 
 def remote_side(description: Description) -> Remote:
-    """ICE and DTLS parameters of the offer's first bundled section. Raises Refused 400."""
-    section = _bundled(description)[0]
+    """ICE and DTLS parameters of the offer's tagged section (RFC 9143 §7.2). Raises Refused."""
+    bundled = _bundled(description)
+    section = next(
+        (one for mid in description.bundle[:1] for one in description.sections if one.mid == mid),
+        bundled[0],
+    )
+    if description.ice_lite:
+        raise Refused(
+            422,
+            "ice-lite-peer",
+            "The offer is of an ICE-lite agent, as this relay is: nobody would send checks.",
+            fix="Use a client with full ICE, as browsers are.",
+            field="a=ice-lite",
+        )
     if not section.ice_ufrag or not section.ice_password:
         raise refuse(
             "sdp-ice",
@@ -90,7 +100,7 @@ def remote_side(description: Description) -> Remote:
             "a=setup",
             "Send the offer exactly as the browser made it.",
         )
-    for other in _bundled(description):
+    for other in bundled:
         if not other.rtcp_mux:
             raise refuse(
                 "sdp-rtcp-mux",
@@ -103,8 +113,15 @@ def remote_side(description: Description) -> Remote:
 
 
 def _bundled(description: Description) -> list[Section]:
-    """Sections that share the one transport: the BUNDLE group, or the only section."""
-    sections = [one for one in description.sections if one.kind in ("audio", "video")]
+    """Sections that share the one transport: the BUNDLE group, or the only section.
+
+    A section with port 0 is off (RFC 3264 §5.1), unless it says that it has no port of its own.
+    """
+    sections = [
+        one
+        for one in description.sections
+        if one.kind in ("audio", "video") and (one.port or one.bundle_only)
+    ]
     if description.bundle:
         sections = [one for one in sections if one.mid in description.bundle]
     elif len(sections) > 1:
@@ -148,7 +165,8 @@ def accept_publisher(description: Description) -> list[Accepted]:
                 f"Offer at most {MAX_RIDS} layers.",
             )
         accepted.track = _track(names[section.kind].pop(0), section, accepted)
-    _require_something(answer, description)
+    if not any(one.track for one in answer):
+        raise _nothing(description, any(one.sends for one in description.sections), "send")
     return answer
 
 
@@ -183,21 +201,29 @@ def accept_viewer(description: Description, lesson: str) -> list[Accepted]:
             accepted.extensions = _extensions(section, _FROM_PUBLISHER)
             accepted.codecs = kept
     if not any(one.slot for one in answer):
-        _require_something([], description)
+        raise _nothing(description, any(one.receives for one in description.sections), "receive")
     return answer
 
 
-def _require_something(answer: Sequence[Accepted], description: Description) -> None:
-    if any(one.track for one in answer):
-        return
+def _nothing(description: Description, right_direction: bool, verb: str) -> Refused:
+    """Why no section can be used: it goes the wrong way, or we know none of its codecs."""
+    if not right_direction:
+        return Refused(
+            422,
+            "sdp-direction",
+            f"No section of the offer wants to {verb} media.",
+            fix="Teachers publish at the address with /whip/, rooms watch at the one with /whep/.",
+            field="a=sendonly" if verb == "send" else "a=recvonly",
+        )
     offered = sorted(
         {entry.name for section in description.sections for entry in section.maps.values()}
         - {"rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"}
     )
-    raise Refused(
+    names = ", ".join(name[:20] for name in offered[:12])
+    return Refused(
         422,
         "unsupported-codecs",
-        f"No section can be used; the offer's codecs are {', '.join(offered) or 'none'}.",
+        f"No section can be used; the offer's codecs are {names or 'none'}.",
         fix="Offer Opus for the voice and VP8, VP9, H.264 or AV1 for the picture.",
         field="a=rtpmap",
     )
@@ -205,10 +231,11 @@ def _require_something(answer: Sequence[Accepted], description: Description) -> 
 
 def _kept(section: Section) -> list[RtpMap]:
     """Payload types we take: our codecs, RED around Opus, RTX around what was taken."""
+    # RFC 5761 §4: with RTCP on the same port, 64 to 95 would be taken for RTCP.
     media = {
-        entry.payload_type: entry
-        for entry in section.maps.values()
-        if str(entry.payload_type) in section.formats
+        number: section.maps[number]
+        for number in range(128)
+        if number in section.maps and not 64 <= number < 96 and str(number) in section.formats
     }
     kept: dict[int, RtpMap] = {}
     for number, entry in media.items():
@@ -222,8 +249,10 @@ def _kept(section: Section) -> list[RtpMap]:
             entry.name == "red" and section.kind == "audio" and inner in kept
         ):
             kept[number] = entry
-    order = [int(one) for one in section.formats if one.isdigit()]
-    return [kept[number] for number in order if number in kept]
+    # In the offer's order, each once; formats that are no numbers name none of these.
+    order = dict.fromkeys(section.formats)
+    by_format = {str(number): entry for number, entry in kept.items()}
+    return [by_format[one] for one in order if one in by_format]
 
 
 def _codec(kind: str, entry: RtpMap) -> Codec | None:
@@ -310,109 +339,3 @@ def _slot(slot: str, section: Section, accepted: Accepted, lesson: str) -> SlotS
         accepted.extensions,
         nack,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Local:
-    """Our side of an answer. addresses: where the UDP port can be reached, best first."""
-
-    credentials: Credentials
-    fingerprint: str
-    addresses: tuple[str, ...]
-    port: int
-    active: bool
-
-
-def write_answer(answer: Sequence[Accepted], local: Local, session_id: int, stream: str) -> str:
-    """The answer's text. stream: media stream id that ties a viewer's slots together."""
-    bundle = " ".join(one.section.mid for one in answer if one.codecs)
-    lines = [
-        "v=0",
-        f"o=- {session_id} 1 IN IP4 0.0.0.0",
-        "s=-",
-        "t=0 0",
-        f"a=group:BUNDLE {bundle}",
-        "a=extmap-allow-mixed",
-        "a=msid-semantic: WMS *",
-        "a=ice-lite",
-    ]
-    first = True
-    for one in answer:
-        lines += _section_lines(one, local, stream, with_candidates=first and bool(one.codecs))
-        first = first and not one.codecs
-    return "\r\n".join(lines) + "\r\n"
-
-
-def _section_lines(one: Accepted, local: Local, stream: str, *, with_candidates: bool) -> list[str]:
-    section = one.section
-    if not one.codecs:
-        formats = " ".join(section.formats[:1])
-        lines = [f"m={section.kind} 0 {section.protocol} {formats}", "c=IN IP4 0.0.0.0"]
-        if section.mid:
-            lines.append(f"a=mid:{section.mid}")
-        return [*lines, "a=inactive"]
-    numbers = " ".join(str(entry.payload_type) for entry in one.codecs)
-    lines = [
-        f"m={section.kind} {local.port} {section.protocol} {numbers}",
-        "c=IN IP4 0.0.0.0",
-        f"a=mid:{section.mid}",
-        f"a=ice-ufrag:{local.credentials.ufrag}",
-        f"a=ice-pwd:{local.credentials.password}",
-        f"a=fingerprint:sha-256 {local.fingerprint}",
-        f"a=setup:{'active' if local.active else 'passive'}",
-        f"a={one.direction}",
-        "a=rtcp-mux",
-        "a=rtcp-rsize",
-        "a=rtcp-xr:rcvr-rtt=all",
-    ]
-    lines += [f"a=extmap:{number} {uri}" for uri, number in one.extensions.items()]
-    for entry in one.codecs:
-        lines += _codec_lines(entry, section.kind)
-    if one.track is not None and section.rids:
-        lines += [f"a=rid:{rid} recv" for rid in section.rids]
-        lines.append(f"a=simulcast:recv {';'.join(section.rids)}")
-    if one.slot is not None:
-        lines += _ssrc_lines(one.slot, stream)
-    if with_candidates:
-        lines += candidate_lines(local)
-    return lines
-
-
-def candidate_lines(local: Local) -> list[str]:
-    """a=candidate lines, best address first (RFC 8839 §5.1), and the end of candidates."""
-    lines = []
-    for index, address in enumerate(local.addresses):
-        # RFC 8445 §5.1.2.1: type preference 126 for host, local preference by order.
-        priority = (126 << 24) | ((65_535 - index) << 8) | 255
-        lines.append(f"a=candidate:{index + 1} 1 udp {priority} {address} {local.port} typ host")
-    return [*lines, "a=end-of-candidates"]
-
-
-def _codec_lines(entry: RtpMap, kind: str) -> list[str]:
-    number = entry.payload_type
-    channels = f"/{entry.channels}" if entry.channels > 1 else ""
-    name = {"h264": "H264", "vp8": "VP8", "vp9": "VP9", "av1": "AV1"}.get(entry.name, entry.name)
-    lines = [f"a=rtpmap:{number} {name}/{entry.clock_rate}{channels}"]
-    if entry.fmtp:
-        parameters = ";".join(
-            f"{key}={value}" if key else value for key, value in entry.fmtp.items()
-        )
-        lines.append(f"a=fmtp:{number} {parameters}")
-    if entry.name not in ("rtx", "red"):
-        lines += [
-            f"a=rtcp-fb:{number} {feedback}" for feedback in _FEEDBACK if feedback in entry.feedback
-        ]
-        if "transport-cc" not in entry.feedback and "goog-remb" in entry.feedback:
-            lines.append(f"a=rtcp-fb:{number} goog-remb")
-    return lines
-
-
-def _ssrc_lines(slot: SlotSpec, stream: str) -> list[str]:
-    lines = [f"a=msid:{stream} {slot.slot}"]
-    has_rtx = any(entry.rtx is not None for entry in slot.codecs)
-    if has_rtx:
-        lines.append(f"a=ssrc-group:FID {slot.ssrc} {slot.rtx_ssrc}")
-    lines.append(f"a=ssrc:{slot.ssrc} cname:{stream}")
-    if has_rtx:
-        lines.append(f"a=ssrc:{slot.rtx_ssrc} cname:{stream}")
-    return lines

@@ -23,11 +23,48 @@ from relay.sfu.packet import Received
 KEEP_BYTES: Final = 64 * 1024 * 1024
 
 
+# What may wait in a recorder's socket beside what is handed over at its start: beyond it the
+# recorder hangs, and is better served by a new connection than by memory without end.
+BACKLOG_BYTES: Final = KEEP_BYTES + 16 * 1024 * 1024
+
+
 class Stream(Protocol):
-    """Where records go while a recorder is connected (an asyncio.StreamWriter fits)."""
+    """Where records go while a recorder is connected."""
 
     def write(self, data: bytes) -> None:
         """Queue bytes."""
+
+
+class Transport(Protocol):
+    """What of an asyncio transport is used."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes."""
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes queued."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class BoundedStream:
+    """A transport that is closed when its reader hangs; all was kept, so nothing is lost."""
+
+    def __init__(self, transport: Transport, most: int = BACKLOG_BYTES) -> None:
+        """most: bytes that may wait."""
+        self._transport = transport
+        self._most = most
+        self._closed = False
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes, or drop them once closed."""
+        if self._closed:
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > self._most:
+            self._closed = True
+            self._transport.abort()
 
 
 @dataclass(slots=True)
@@ -42,6 +79,9 @@ class RecorderFeed:
     """Feed of all lessons of this process. Connect with `attach`, acknowledge with `receive`."""
 
     def __init__(self) -> None:
+        # Tracks are numbered here, because numbers of different lessons must not meet.
+        self._numbers: dict[Layer, int] = {}
+        self._next_number = 1
         self.name = secrets.token_hex(8)
         self.dropped = 0
         self.acknowledged = 0
@@ -101,6 +141,8 @@ class RecorderFeed:
     def begin_track(self, lesson: str, layer: Layer, epoch: int) -> None:
         """A layer begins, or its codec changed."""
         track = layer.track
+        self._numbers[layer] = number = self._next_number
+        self._next_number += 1
         codec = track.codecs.get(layer.payload_type)
         red = layer.payload_type if codec is None else None
         if codec is None:
@@ -109,7 +151,7 @@ class RecorderFeed:
         if red is None:
             red = next((outer for outer, inner in track.red.items() if inner == payload_type), None)
         record = feed.Track(
-            layer.feed_track,
+            number,
             lesson,
             track.source,
             layer.rid or None,
@@ -123,24 +165,31 @@ class RecorderFeed:
             epoch,
         )
         begun = self._add(record)
-        self._tracks[layer.feed_track] = _Track(begun, last=begun[0])
+        self._tracks[number] = _Track(begun, last=begun[0])
 
     def anchor(self, layer: Layer, anchor: Anchor) -> None:
         """Packets of the layer from now on are timed by `anchor`."""
-        added = self._add(feed.Sync(layer.feed_track, anchor.rtp_timestamp, anchor.wall))
-        track = self._tracks[layer.feed_track]
+        number = self._numbers.get(layer)
+        if number is None:
+            return  # a report that came after the end of its track
+        added = self._add(feed.Sync(number, anchor.rtp_timestamp, anchor.wall))
+        track = self._tracks[number]
         track.anchors.append(added)
         track.last = added[0]
 
     def packet(self, layer: Layer, packet: Received) -> None:
         """One packet of a layer."""
-        added = self._add(feed.Packet(layer.feed_track, packet.arrived, packet.data))
-        self._tracks[layer.feed_track].last = added[0]
+        number = self._numbers[layer]
+        added = self._add(feed.Packet(number, packet.arrived, packet.data))
+        self._tracks[number].last = added[0]
 
     def end_track(self, layer: Layer, reason: str) -> None:
         """No more packets of this layer."""
-        added = self._add(feed.End(layer.feed_track, reason))
-        track = self._tracks[layer.feed_track]
+        number = self._numbers.pop(layer, None)
+        if number is None:
+            return
+        added = self._add(feed.End(number, reason))
+        track = self._tracks[number]
         track.ended, track.last = True, added[0]
 
     def end_lesson(self, lesson: str) -> None:

@@ -21,6 +21,9 @@ MAX_SECTIONS: Final = 16
 DIRECTIONS: Final = frozenset(("sendrecv", "sendonly", "recvonly", "inactive"))
 _ICE_CHARS: Final = re.compile(r"[A-Za-z0-9+/=_-]+\Z")
 _TOKEN: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+\Z")
+# A line of SDP is a byte string without NUL, CR and LF (RFC 8866 §9); what is echoed in an answer
+# must stay one line there.
+_NOT_IN_LINES: Final = re.compile(r"[\x00\r]")
 _HEX_PAIRS: Final = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})+\Z")
 FINGERPRINT_ALGORITHMS: Final = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 
@@ -44,20 +47,26 @@ class RtpMap:
 
 @dataclass(slots=True)
 class Section:
-    """One m= section as read; attributes of the session level are already merged in."""
+    """One m= section as read; attributes of the session level are already merged in.
+
+    bundle_only: port 0 means that another section's transport is used (RFC 9143 §6), not that
+    the section is off. rtcp_rsize: the peer reads reduced-size RTCP (RFC 5506).
+    """
 
     kind: str
     port: int
     protocol: str
     formats: list[str]
     mid: str = ""
-    direction: str = "sendrecv"
+    direction: str = ""
     maps: dict[int, RtpMap] = field(default_factory=dict)
     extensions: dict[str, int] = field(default_factory=dict)
     rids: list[str] = field(default_factory=list)
     ssrcs: list[int] = field(default_factory=list)
     fid_groups: list[tuple[int, int]] = field(default_factory=list)
     rtcp_mux: bool = False
+    rtcp_rsize: bool = False
+    bundle_only: bool = False
     ice_ufrag: str = ""
     ice_password: str = ""
     fingerprints: list[tuple[str, str]] = field(default_factory=list)
@@ -77,10 +86,12 @@ class Section:
 
 @dataclass(slots=True)
 class Description:
-    """A whole description: its sections, and the mids of its BUNDLE group in order."""
+    """A whole description: its sections, the mids of its BUNDLE group in order, and whether the
+    peer is an ICE-lite agent, which never sends checks."""
 
     sections: list[Section]
     bundle: list[str]
+    ice_lite: bool = False
 
 
 def parse(text: str) -> Description:
@@ -93,6 +104,13 @@ def parse(text: str) -> Description:
             fix="Offer fewer sections and codecs.",
         )
     lines = text.replace("\r\n", "\n").split("\n")
+    if _NOT_IN_LINES.search(text.replace("\r\n", "\n")):
+        raise refuse(
+            "sdp-malformed",
+            "The SDP holds a NUL or a lone carriage return.",
+            "sdp",
+            "Send the offer exactly as the browser made it.",
+        )
     while lines and not lines[-1]:
         lines.pop()
     if len(lines) > MAX_LINES:
@@ -112,6 +130,8 @@ def parse(text: str) -> Description:
     session = Section("session", 0, "", [])
     description = Description([], [])
     current = session
+    # What refers to a payload type waits for its rtpmap, which may stand below it.
+    waiting: list[tuple[str, str, Section]] = []
     for kind, value in _fields(lines):
         if kind == "m":
             if len(description.sections) >= MAX_SECTIONS:
@@ -124,7 +144,13 @@ def parse(text: str) -> Description:
             current = _media_line(value)
             description.sections.append(current)
         elif kind == "a":
-            _attribute(value, current, description if current is session else None)
+            name, _, rest = value.partition(":")
+            if name in _AFTER_MAPS:
+                waiting.append((name, rest, current))
+            else:
+                _attribute(name, rest, current, description if current is session else None)
+    for name, rest, section in waiting:
+        _AFTER_MAPS[name](rest, section)
     for section in description.sections:
         _inherit(section, session)
     if not description.sections:
@@ -169,6 +195,7 @@ def _media_line(value: str) -> Section:
 
 
 def _inherit(section: Section, session: Section) -> None:
+    section.direction = section.direction or session.direction or "sendrecv"
     section.ice_ufrag = section.ice_ufrag or session.ice_ufrag
     section.ice_password = section.ice_password or session.ice_password
     section.fingerprints = section.fingerprints or session.fingerprints
@@ -177,8 +204,7 @@ def _inherit(section: Section, session: Section) -> None:
         section.extensions.setdefault(uri, number)
 
 
-def _attribute(value: str, section: Section, description: Description | None) -> None:
-    name, _, rest = value.partition(":")
+def _attribute(name: str, rest: str, section: Section, description: Description | None) -> None:
     if name in DIRECTIONS and not rest:
         section.direction = name
     elif name == "mid":
@@ -187,8 +213,14 @@ def _attribute(value: str, section: Section, description: Description | None) ->
         semantics, *mids = rest.split(" ")
         if semantics == "BUNDLE" and not description.bundle:
             description.bundle = [_token(mid, "a=group", 32) for mid in mids]
+    elif name == "ice-lite" and description is not None:
+        description.ice_lite = True
     elif name == "rtcp-mux":
         section.rtcp_mux = True
+    elif name == "rtcp-rsize":
+        section.rtcp_rsize = True
+    elif name == "bundle-only":
+        section.bundle_only = True
     elif name == "ice-ufrag":
         section.ice_ufrag = ice_text(rest, "a=ice-ufrag", 4)
     elif name == "ice-pwd":
@@ -233,9 +265,10 @@ def _rtcp_fb(rest: str, section: Section) -> None:
     number, _, feedback = rest.partition(" ")
     if number != "*" and not _is_number(number, 127):
         raise _malformed("a=rtcp-fb")
+    wanted = feedback.strip().lower()
     for payload_type, entry in section.maps.items():
-        if number == "*" or payload_type == int(number):
-            entry.feedback.append(feedback.strip().lower())
+        if (number == "*" or payload_type == int(number)) and wanted not in entry.feedback:
+            entry.feedback.append(wanted)
 
 
 def _extmap(rest: str, section: Section) -> None:
@@ -252,8 +285,9 @@ def _rid(rest: str, section: Section) -> None:
     parts = rest.split(" ")
     if len(parts) < 2:
         raise _malformed("a=rid")
-    if parts[1] == "send" and len(section.rids) < 8:
-        section.rids.append(_token(parts[0], "a=rid", 16))
+    rid = _token(parts[0], "a=rid", 16)
+    if parts[1] == "send" and rid not in section.rids and len(section.rids) < 8:
+        section.rids.append(rid)
 
 
 def _ssrc(rest: str, section: Section) -> None:
@@ -274,13 +308,12 @@ def _ssrc_group(rest: str, section: Section) -> None:
 
 _READERS: Final = {
     "rtpmap": _rtpmap,
-    "fmtp": _fmtp,
-    "rtcp-fb": _rtcp_fb,
     "extmap": _extmap,
     "rid": _rid,
     "ssrc": _ssrc,
     "ssrc-group": _ssrc_group,
 }
+_AFTER_MAPS: Final = {"fmtp": _fmtp, "rtcp-fb": _rtcp_fb}
 
 
 def _is_number(text: str, most: int) -> bool:

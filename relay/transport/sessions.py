@@ -19,6 +19,7 @@ from classroom.clock import Clock
 from classroom.errors import Refused
 from relay.sfu.router import Router
 from relay.transport import offer, sdp
+from relay.transport.answer import Local, tagged, write_answer
 from relay.transport.dtls import HandshakeFailed, SharedCertificate
 from relay.transport.fanout import NativeFanOut
 from relay.transport.ice import Credentials, IceSession
@@ -34,14 +35,26 @@ _log: Final = logging.getLogger("relay.media")
 SWEEP_SECONDS: Final = 1.0
 
 
+# Another teacher may take a lesson over whose teacher's session has been silent so long: three
+# consent checks of a browser (2.5 s apart), or as long for a new session to come up.
+HELD_SECONDS: Final = 8.0
+# Teachers' sessions at once: lessons a relay could never forward all, so it is a bound on memory.
+PUBLISHERS_MAX: Final = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """viewers_max: sessions of rooms. session_seconds: a session's life without consent."""
+    """viewers_max: sessions of rooms. session_seconds: a session's life without consent.
+
+    connect_seconds: from POST to the end of DTLS; three lost flights at 800 ms RTT, each with
+    OpenSSL's doubling timer, are over in half a minute.
+    """
 
     viewers_max: int = 1_000
     session_seconds: float = 600.0
     beat: float = 8.0
     start_bitrate: float = 600_000.0
+    connect_seconds: float = 45.0
 
 
 class Sessions:
@@ -70,6 +83,8 @@ class Sessions:
         self._changed = changed
         self._certificate: SharedCertificate = SharedCertificate.generateCertificate()
         self._tasks: asyncio.TaskGroup | None = None
+        # Lessons of which media was seen: their routers count epochs for the recording.
+        self._begun: set[str] = set()
 
     async def run(self) -> None:
         """Watch consents and lifetimes; owns the peers' tasks. Until cancelled."""
@@ -90,6 +105,11 @@ class Sessions:
                 peer.router.pause_viewer(peer.identity, now)
                 self._changed(peer.lesson)
             last = peer.ice.last_check
+            publisher = peer.router.publisher
+            if publisher is not None and publisher.identity == peer.identity and last is not None:
+                # Some encoders never check again once they are connected; what they send is
+                # authenticated and as good a sign.
+                last = max(last, publisher.last_packet)
             if last is not None and now - last > self._limits.session_seconds:
                 peer.end("no sign of life")
 
@@ -101,21 +121,32 @@ class Sessions:
         description = sdp.parse(text)
         accepted = offer.accept_publisher(description)
         remote = offer.remote_side(description)
-        router = self._router(lesson, now)
-        current = router.publisher
-        if current is not None and current.subject != subject and router.is_publishing(now):
+        known = self.routers.get(lesson)
+        current = known.publisher if known is not None else None
+        if current is not None and current.subject != subject and self._is_held(lesson, now):
             raise Refused(
                 409,
                 "lesson-taken",
                 "Another teacher is live in this lesson.",
                 fix="Ask them to stop first, or start a lesson of your own.",
             )
+        publishers = sum(peer.role == "publisher" for peer in self.peers.values())
+        if current is None and publishers >= PUBLISHERS_MAX:
+            raise Refused(
+                503,
+                "relay-full",
+                f"This relay already serves {publishers} teachers.",
+                fix="Use another relay.",
+            )
+        router = self._router(lesson, now)
         if current is not None:
             former = self.peers.get(current.identity)
             router.unpublish("replaced", now)
             if former is not None:
                 former.end("replaced by a newer session of the same teacher")
-        peer, answer = self._new_peer("publisher", lesson, subject, router, remote, accepted, now)
+        peer, answer = self._new_peer(
+            "publisher", lesson, subject, router, remote, accepted, description.bundle, now
+        )
         peer.tracks = tuple(one.track for one in accepted if one.track is not None)
         router.publish(peer.identity, subject, peer.tracks, now)
         self._start(peer)
@@ -136,10 +167,24 @@ class Sessions:
                 fix="Use another relay, or raise viewers_max if the machine can take it.",
             )
         router = self._router(lesson, now)
-        peer, answer = self._new_peer("viewer", lesson, subject, router, remote, accepted, now)
+        peer, answer = self._new_peer(
+            "viewer", lesson, subject, router, remote, accepted, description.bundle, now
+        )
         peer.slots = tuple(one.slot for one in accepted if one.slot is not None)
         self._start(peer)
         return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
+
+    def _is_held(self, lesson: str, now: float) -> bool:
+        """Whether the lesson's teacher is there: media comes, or the session is alive or new."""
+        router = self.routers[lesson]
+        assert router.publisher is not None
+        if router.is_publishing(now):
+            return True
+        peer = self.peers.get(router.publisher.identity)
+        if peer is None:
+            return False
+        seen = peer.created_at if peer.ice.last_check is None else peer.ice.last_check
+        return now - seen < HELD_SECONDS
 
     def _router(self, lesson: str, now: float) -> Router[Wire]:
         router = self.routers.get(lesson)
@@ -156,6 +201,7 @@ class Sessions:
         router: Router[Wire],
         remote: offer.Remote,
         accepted: list[offer.Accepted],
+        bundle: list[str],
         now: float,
     ) -> tuple[Peer, str]:
         ice = IceSession(Credentials.generate(), remote.credentials)
@@ -173,14 +219,21 @@ class Sessions:
             self._port.send_plain,
             now,
         )
-        local = offer.Local(
+        group = tagged(accepted, bundle)
+        first = next(
+            one.section
+            for one in accepted
+            if one.codecs and (not group or one.section.mid == group[0])
+        )
+        peer.tag = (first.kind, first.mid)
+        local = Local(
             ice.local,
             self._certificate.fingerprint(),
             self._addresses,
             self._port.port,
             not remote.active,
         )
-        answer = offer.write_answer(accepted, local, secrets.randbits(62), lesson)
+        answer = write_answer(accepted, bundle, local, secrets.randbits(62), lesson)
         return peer, answer
 
     def _start(self, peer: Peer) -> None:
@@ -191,7 +244,7 @@ class Sessions:
 
     async def _live(self, peer: Peer) -> None:
         """A peer's whole life; never raises but when cancelled."""
-        connecting = asyncio.ensure_future(peer.connect())
+        connecting = asyncio.ensure_future(peer.connect(self._limits.connect_seconds))
         ending = asyncio.ensure_future(peer.ended.wait())
         try:
             await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -212,6 +265,8 @@ class Sessions:
         finally:
             connecting.cancel()
             ending.cancel()
+            # Also takes what either may have failed with while the other ended the session.
+            await asyncio.gather(connecting, ending, return_exceptions=True)
             await self._gone(peer)
 
     def _connected(self, peer: Peer) -> None:
@@ -246,6 +301,7 @@ class Sessions:
             current = peer.router.publisher
             if current is not None and current.identity == peer.identity:
                 peer.router.unpublish(peer.reason or "stopped", now)
+        self._forget_unused(peer.lesson)
         await peer.close()
         self._changed(peer.lesson)
         _log.info(
@@ -260,6 +316,14 @@ class Sessions:
                 "moves": peer.moves,
             },
         )
+
+    def _forget_unused(self, lesson: str) -> None:
+        """A router that nobody uses and that never had media leaves no trace."""
+        router = self.routers.get(lesson)
+        if router is None or lesson in self._begun or router.publisher is not None:
+            return
+        if not any(peer.lesson == lesson for peer in self.peers.values()):
+            del self.routers[lesson]
 
     # Sessions as resources
 
@@ -292,17 +356,17 @@ class Sessions:
         """
         peer = self.find(lesson, session, role, subject)
         credentials = read_fragment(text)
-        if credentials is None or credentials == peer.ice.remote:
-            if etag is not None and etag not in ("*", _etag(peer)):
-                raise _stale()
-            return {"fragment": None, "etag": _etag(peer)}
         if etag is not None and etag not in ("*", _etag(peer)):
             raise _stale()
-        local = peer.ice.restart(credentials)
-        self._port.ice.add(peer.ice)
+        if credentials is None or credentials == peer.ice.remote:
+            return {"fragment": None, "etag": _etag(peer)}
+        if credentials == peer.ice.former_remote:
+            # A candidate that was trickled before the restart and came after it.
+            raise _stale()
+        local = self._port.ice.restart(peer.ice, credentials)
         peer.etag += 1
         fragment = write_fragment(
-            offer.Local(local, "", self._addresses, self._port.port, active=False)
+            Local(local, "", self._addresses, self._port.port, active=False), *peer.tag
         )
         return {"fragment": fragment, "etag": _etag(peer)}
 
@@ -318,6 +382,7 @@ class Sessions:
     def end_lesson(self, lesson: str) -> None:
         """The lesson is over: everyone's session ends, the recording is finished."""
         router = self.routers.pop(lesson, None)
+        self._begun.discard(lesson)
         if router is not None:
             router.unpublish("the lesson ended", self._clock())
         for peer in self.peers.values():

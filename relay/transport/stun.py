@@ -29,6 +29,7 @@ _HEAD: Final = struct.Struct("!HHI12s")
 _ATTRIBUTE: Final = struct.Struct("!HH")
 _INTEGRITY_SIZE: Final = 24
 _FINGERPRINT_SIZE: Final = 8
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 
 
 @dataclass(slots=True)
@@ -100,6 +101,9 @@ def write_success(request: Request, password: bytes, address: bytes) -> bytes:
     port = (address[2] << 8 | address[3]) ^ (MAGIC_COOKIE >> 16)
     if len(address) == 16:
         family, host = 1, address[4:8]
+    elif address[8:20] == _MAPPED:
+        # On a socket for both families an IPv4 peer has such an address, which it does not know.
+        family, host = 1, address[20:24]
     else:
         family, host = 2, address[8:24]
     mask = MAGIC_COOKIE.to_bytes(4, "big") + request.transaction

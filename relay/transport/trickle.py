@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from relay.transport import sdp
+from relay.transport.answer import Local, candidate_lines
 from relay.transport.ice import Credentials
-from relay.transport.offer import Local, candidate_lines
 
 MAX_FRAGMENT_BYTES: Final = 16 * 1024
 
@@ -44,12 +44,18 @@ def read_fragment(text: str) -> Credentials | None:
     return Credentials(ufrag, password) if ufrag else None
 
 
-def write_fragment(local: Local) -> str:
-    """Our answer to an ICE restart: new credentials and the candidates once more."""
+def write_fragment(local: Local, kind: str, mid: str) -> str:
+    """Our answer to an ICE restart: new credentials and the candidates once more.
+
+    kind, mid: of the section whose transport the bundle uses; its m= line says nothing else
+    (RFC 8840 §4.4 and §9).
+    """
     lines = [
+        "a=ice-lite",
+        f"m={kind} 9 UDP/TLS/RTP/SAVPF 0",
+        *([f"a=mid:{mid}"] if mid else []),
         f"a=ice-ufrag:{local.credentials.ufrag}",
         f"a=ice-pwd:{local.credentials.password}",
-        "a=ice-lite",
         *candidate_lines(local),
     ]
     return "\r\n".join(lines) + "\r\n"
