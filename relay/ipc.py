@@ -12,6 +12,7 @@ are ours and of one version, so a frame that cannot be read ends the connection.
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -23,6 +24,9 @@ from classroom.errors import Absent, Refused, problem
 MAX_FRAME: Final = 8 * 1024 * 1024
 CALL_SECONDS: Final = 10.0
 _LENGTH: Final = struct.Struct("!I")
+# Kind of a frame → how many values it has.
+_SHAPES: Final = {0: 4, 1: 4, 2: 3}
+_log: Final = logging.getLogger("relay.ipc")
 Handler = Callable[[str, dict[str, Any]], Awaitable[Any]]
 Notice = Callable[[str, dict[str, Any]], None]
 
@@ -36,7 +40,7 @@ async def read_frame(reader: asyncio.StreamReader) -> list[Any]:
         frame = msgpack.unpackb(await reader.readexactly(length))
     except (asyncio.IncompleteReadError, ValueError, msgpack.UnpackException) as error:
         raise ConnectionError("the other process ended the connection") from error
-    if not isinstance(frame, list) or not frame:
+    if not isinstance(frame, list) or not frame or len(frame) != _SHAPES.get(frame[0]):
         raise ConnectionError("not a frame")
     return frame
 
@@ -61,10 +65,22 @@ async def serve_connection(
                 answer = [1, number, None, await handler(method, parameters)]
             except (Refused, Absent) as error:
                 answer = [1, number, problem(error) | _extras(error), None]
+            except Exception:
+                # One call that meets a bug must not cost the connection that all others use.
+                _log.exception("call failed", extra={"method": str(method)})
+                answer = [1, number, problem(_BUG) | _extras(_BUG), None]
             write_frame(writer, answer)
             await writer.drain()
     except ConnectionError:
         return
+
+
+_BUG: Final = Refused(
+    500,
+    "internal-error",
+    "The relay made a mistake.",
+    fix="Try again; if it stays, tell whoever looks after the relay.",
+)
 
 
 def _extras(error: Refused | Absent) -> dict[str, object]:

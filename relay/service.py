@@ -60,6 +60,8 @@ class Service:
         self._recorder_connected = False
         self.media_up = asyncio.Event()
         self._ends: set[str] = set()
+        self._ends_due = asyncio.Event()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.access = Access(settings.central, data / "keys.json")
         self.lessons = KnownLessons(data / "lessons.msgpack")
         self.media = ipc.RpcClient(
@@ -93,7 +95,8 @@ class Service:
     def application(self) -> web.Application:
         """The HTTP side."""
         app = web.Application(middlewares=[boundary], client_max_size=MAX_BODY)
-        Signalling(self.access, self.media, self.lessons).add_routes(app)
+        ice_servers = self._settings.ice_servers
+        Signalling(self.access, self.media, self.lessons, ice_servers).add_routes(app)
         self.events.add_routes(app)
         self.library.add_routes(app)
         self.health.add_routes(app)
@@ -112,10 +115,17 @@ class Service:
             app[HTTP] = http
             await self.access.start(http)
             tasks = asyncio.ensure_future(self._tasks(http))
+            tasks.add_done_callback(self._background_ended)
             yield
             tasks.cancel()
             await asyncio.wait((tasks,))
             await self.recorder.close()
+
+    def _background_ended(self, tasks: asyncio.Future[None]) -> None:
+        """Without its tasks this process only seems to live: end, and be started again."""
+        if not tasks.cancelled() and not self.failed.done():
+            error = tasks.exception()
+            self.failed.set_exception(error or RuntimeError("the service's tasks ended"))
 
     async def _tasks(self, http: aiohttp.ClientSession) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -123,6 +133,7 @@ class Service:
             tasks.create_task(self._record())
             tasks.create_task(self.access.keep_trying(http))
             tasks.create_task(self.central.run(http))
+            tasks.create_task(self._end_again())
 
     async def _record(self) -> None:
         path = str(self._run_directory / FEED_SOCKET)
@@ -157,8 +168,7 @@ class Service:
     def _media_connected(self) -> None:
         self.media_up.set()
         self.lessons.media_lost()
-        for lesson in list(self._ends):
-            self._finish_soon(lesson)
+        self._ends_due.set()
 
     async def _lesson_ended(self, lesson: str) -> None:
         """The control plane ended it: everyone's session ends and the archive is finished."""
@@ -167,9 +177,18 @@ class Service:
             self._ends.discard(lesson)
         except Absent:
             self._ends.add(lesson)
+        except Refused as error:
+            # Logged where it happened; asking again would meet the same bug.
+            _log.error("lesson not ended", extra={"lesson": lesson, "reason": error.detail})
+            self._ends.discard(lesson)
 
-    def _finish_soon(self, lesson: str) -> None:
-        asyncio.get_running_loop().create_task(self._lesson_ended(lesson))
+    async def _end_again(self) -> None:
+        """What ended while the media process was away is ended when it is back."""
+        while True:
+            await self._ends_due.wait()
+            self._ends_due.clear()
+            for lesson in list(self._ends):
+                await self._lesson_ended(lesson)
 
     def _recording(self, lesson: str, state: RecordingState) -> None:
         self.lessons.recording(lesson, state.state, state.detail, state.seconds)
@@ -225,6 +244,9 @@ async def serve(
         await asyncio.wait((stopped, connected), return_when=asyncio.FIRST_COMPLETED)
         connected.cancel()
         os.write(ready_fd, b"1")
-        await stopped
+        await asyncio.wait((stopped, service.failed), return_when=asyncio.FIRST_COMPLETED)
+        if service.failed.done():
+            stopped.cancel()
+            service.failed.result()
     finally:
         await runner.cleanup()

@@ -36,16 +36,21 @@ class Access:
         self._verifier: Verifier | None = None
         self._fetched_at = -_REFETCH_SECONDS
         self._lock = asyncio.Lock()
+        self._fresh = False
 
     async def start(self, http: aiohttp.ClientSession) -> None:
-        """Read the kept keys, then ask for fresh ones."""
+        """Read the kept keys; without any, ask for them before anybody is let in."""
         try:
-            self._verifier = Verifier(json.loads(self._file.read_text()))
+            kept = json.loads(self._file.read_text())
+            if not isinstance(kept, dict):
+                raise ValueError("no key set")
+            self._verifier = Verifier(kept)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, Refused) as error:
             _log.warning("kept keys cannot be used", extra={"reason": str(error)})
-        await self.refresh(http)
+        if self._verifier is None:
+            await self.refresh(http)
 
     async def refresh(self, http: aiohttp.ClientSession) -> bool:
         """Ask the control plane for its keys; whether they came. At most every 10 s."""
@@ -57,6 +62,8 @@ class Access:
                 async with http.get(self._url) as answer:
                     answer.raise_for_status()
                     document = await answer.json()
+                if not isinstance(document, dict):
+                    raise ValueError("the answer is no key set")
                 self._verifier = Verifier(document)
             except (aiohttp.ClientError, TimeoutError, ValueError, Refused) as error:
                 # Not here yet: ask again soon, since without keys nobody can enter.
@@ -64,6 +71,7 @@ class Access:
                     self._fetched_at = -_REFETCH_SECONDS
                 _log.info("keys not fetched", extra={"reason": str(error) or type(error).__name__})
                 return False
+            self._fresh = True
             self._keep(json.dumps(document))
             return True
 
@@ -103,10 +111,11 @@ class Access:
         return self._verifier.verify(token, wall())
 
     async def keep_trying(self, http: aiohttp.ClientSession) -> None:
-        """Ask again and again until keys are known; run in a task."""
-        while self._verifier is None:
-            await asyncio.sleep(1.0)
+        """Ask until the control plane has answered once; run in a task. Kept keys serve meanwhile,
+        so that a relay behind a dead link starts at once."""
+        while not self._fresh:
             await self.refresh(http)
+            await asyncio.sleep(1.0)
 
 
 def bearer(request: web.Request, *, query: bool) -> str:

@@ -9,6 +9,7 @@ lesson's archive) is told when it is up again. The conversation's rules are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -20,18 +21,21 @@ from typing import Final
 import aiohttp
 
 from classroom.clock import monotonic
+from classroom.errors import Refused
 from classroom.signalling.actions import Close, Received, Send
 from classroom.signalling.caller import Caller, retry_delay
 from classroom.wire import (
     Error,
     LessonEnd,
     Message,
+    Pong,
     Recording,
     RelayArchive,
     RelayHello,
     RelayLesson,
     RelayLessons,
     Source,
+    decode,
     encode,
 )
 from relay.web.lessons import KnownLessons
@@ -66,6 +70,8 @@ class CentralLink:
         self._ended = ended
         self._file = unreported
         self._archives: dict[str, RelayArchive] = {}
+        # When each was sent on the present line, monotonic seconds.
+        self._sent: dict[str, float] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self.connected = False
@@ -97,6 +103,7 @@ class CentralLink:
     def archive_finished(self, archive: RelayArchive) -> None:
         """An archive is complete: tell it, now or when the line is up."""
         self._archives[archive.lesson] = archive
+        self._sent.pop(archive.lesson, None)
         self._store()
         self._wake.set()
 
@@ -106,6 +113,7 @@ class CentralLink:
 
     async def _talk(self, ws: aiohttp.ClientWebSocketResponse) -> str:
         caller = Caller(self._hello, monotonic())
+        self._sent.clear()
         self._dirty.update(info.id for info in self._lessons.all())
         await self._carry_out(caller, ws)
         self.connected = True
@@ -116,6 +124,7 @@ class CentralLink:
                 async for message in ws:
                     if message.type == aiohttp.WSMsgType.BINARY:
                         caller.receive_message(message.data, monotonic())
+                        self._forget_arrived(message.data)
                         await self._carry_out(caller, ws)
             finally:
                 telling.cancel()
@@ -141,11 +150,26 @@ class CentralLink:
             dirty, self._dirty = self._dirty, set()
             for lesson in dirty:
                 caller.send(self._report(lesson))
-            for lesson, archive in list(self._archives.items()):
-                caller.send(archive)
-                del self._archives[lesson]
-                self._store()
+            for lesson, archive in self._archives.items():
+                if lesson not in self._sent:
+                    caller.send(archive)
+                    self._sent[lesson] = monotonic()
             await self._carry_out(caller, ws)
+
+    def _forget_arrived(self, raw: bytes) -> None:
+        """A pong answers a ping that was sent after an archive: that archive has arrived."""
+        try:
+            message = decode(raw)
+        except Refused:
+            return  # the caller has its own opinion of it
+        if not isinstance(message, Pong):
+            return
+        arrived = [name for name, sent in self._sent.items() if sent <= message.t]
+        for name in arrived:
+            del self._sent[name]
+            self._archives.pop(name, None)
+        if arrived:
+            self._store()
 
     def _report(self, lesson: str) -> RelayLesson:
         status = self._lessons.status(lesson)
@@ -162,7 +186,8 @@ class CentralLink:
         for action in caller.take_actions():
             match action:
                 case Send(message):
-                    if not ws.closed:
+                    # A line that breaks just now is noticed by whoever reads from it.
+                    with contextlib.suppress(ConnectionError):
                         await ws.send_bytes(encode(message))
                 case Close(code, reason):
                     await ws.close(code=code, message=reason.encode()[:120])

@@ -3,7 +3,8 @@
 One place merges what the control plane says (title, teacher, state), what the media process sees
 (publishing, sources, rooms) and how the recording fares; pages and the control plane are told from
 here. The control plane's list is kept on disk, so that a relay that starts without it still knows
-its lessons.
+its lessons. The last ones that ended are remembered with it, so that a room that was away meanwhile
+hears that its lesson is over.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from classroom.wire import (
 
 _log: Final = logging.getLogger("relay.service")
 
+# A page that waits for an ended lesson leaves it within the day; a school has a few lessons a day.
+_OVER_KEPT: Final = 50
+
 
 class KnownLessons:
     """Call `observe` to hear of changes. Lives on the service's event loop."""
@@ -38,6 +42,8 @@ class KnownLessons:
         """kept: file that holds the control plane's last list."""
         self._kept = kept
         self._told: dict[str, LessonInfo] = {}
+        # Lessons that ended here, newest last, so that their pages are told and nobody goes on.
+        self._over: dict[str, LessonInfo] = {}
         self._media: dict[str, dict[str, Any]] = {}
         self._recordings: dict[str, Recording] = {}
         self._observers: set[Callable[[str], None]] = set()
@@ -55,6 +61,8 @@ class KnownLessons:
     def info(self, lesson: str) -> LessonInfo | None:
         """All that is known of a lesson, None when nothing is."""
         told = self._told.get(lesson)
+        if told is None and (over := self._over.get(lesson)) is not None:
+            return replace(over, recording=self._recordings.get(lesson, Recording()))
         media = self._media.get(lesson)
         recording = self._recordings.get(lesson, Recording())
         if told is None:
@@ -77,10 +85,10 @@ class KnownLessons:
         )
 
     def all(self) -> list[LessonInfo]:
-        """Everything known, live lessons first, then the newest."""
+        """Every lesson that runs or is to come, live ones first, then the newest."""
         infos = [self.info(name) for name in {*self._told, *self._media}]
         return sorted(
-            (info for info in infos if info is not None),
+            (info for info in infos if info is not None and info.id not in self._over),
             key=lambda info: (info.state is not LessonState.LIVE, -(info.started_at or 0), info.id),
         )
 
@@ -93,10 +101,22 @@ class KnownLessons:
                 return info
         return None
 
+    def over(self, allowed: Callable[[str], bool], most: int) -> list[LessonInfo]:
+        """The last `most` lessons that ended here, newest first."""
+        names = [name for name in reversed(self._over) if allowed(name)]
+        return [info for name in names[:most] if (info := self.info(name)) is not None]
+
     def told(self, lessons: Iterable[LessonInfo]) -> list[str]:
         """The control plane's list; returns lessons that were live and are not in it any more."""
         new = {info.id: info for info in lessons}
         gone = [name for name in self._told if name not in new]
+        for name in gone:
+            info = self.info(name)
+            # A planned lesson may have moved elsewhere, or out of a long list.
+            if info is not None and info.state is not LessonState.PLANNED:
+                self._bury(info)
+        for name in new:
+            self._over.pop(name, None)
         self._told = new
         self._store()
         for name in {*new, *gone}:
@@ -105,18 +125,29 @@ class KnownLessons:
 
     def ended(self, lesson: str) -> None:
         """The control plane says that the lesson is over."""
-        info = self._told.pop(lesson, None)
+        info = self.info(lesson)
+        self._told.pop(lesson, None)
         if info is not None:
+            self._bury(info)
             self._store()
         self._media.pop(lesson, None)
         self._tell(lesson)
+
+    def _bury(self, info: LessonInfo) -> None:
+        ended = replace(info, state=LessonState.ENDED, publishing=False, sources=(), rooms=0)
+        self._over[info.id] = ended
+        if len(self._over) > _OVER_KEPT:
+            del self._over[next(iter(self._over))]
 
     def media(self, status: dict[str, Any]) -> None:
         """What the media process sees of one lesson."""
         name = status["lesson"]
         if self._media.get(name) == status:
             return
-        self._media[name] = status
+        if status["publishing"] or status["rooms"] or name in self._told:
+            self._media[name] = status
+        else:
+            self._media.pop(name, None)  # nobody's lesson: a name to forget
         self._tell(name)
 
     def media_lost(self) -> None:
@@ -153,12 +184,22 @@ class KnownLessons:
             _log.warning("kept lessons cannot be used", extra={"reason": str(error)})
             return
         if isinstance(message, RelayLessons):
-            self._told = {info.id: info for info in message.lessons}
+            for info in message.lessons:
+                kind = self._over if info.state is LessonState.ENDED else self._told
+                kind[info.id] = info
+
+    def _encoded(self) -> bytes:
+        told = tuple(self._told.values())
+        try:
+            return encode(RelayLessons(told + tuple(self._over.values())))
+        except Refused:
+            # Too much for one message: the lessons to come matter more than those that ended.
+            return encode(RelayLessons(told))
 
     def _store(self) -> None:
         temporary = self._kept.with_suffix(".tmp")
         try:
-            temporary.write_bytes(encode(RelayLessons(tuple(self._told.values()))))
+            temporary.write_bytes(self._encoded())
             os.replace(temporary, self._kept)
         except (OSError, Refused) as error:
             _log.warning("lessons not kept", extra={"reason": str(error)})

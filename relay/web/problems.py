@@ -59,7 +59,13 @@ def answer_problem(error: Refused | Absent) -> web.Response:
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors out, headers on."""
     if request.method == "OPTIONS":
-        return web.Response(status=204, headers=CORS | _PREFLIGHT)
+        try:
+            response = await handler(request)
+        except web.HTTPException:
+            # A preflight is not told what exists here; the request itself will be.
+            response = web.Response(status=204)
+        response.headers.update(CORS | _PREFLIGHT)
+        return response
     try:
         response = await handler(request)
     except (Refused, Absent) as error:
@@ -71,6 +77,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
                 "body-too-large",
                 "The request's body is too large.",
                 fix="Send at most 64 KiB.",
+                field="body",
             )
         )
     except web.HTTPNotFound:
@@ -89,10 +96,16 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
                 "method-not-allowed",
                 f"{request.method} cannot be used here.",
                 fix=f"Use {', '.join(sorted(error.allowed_methods))}.",
+                field="method",
             )
         )
-    except web.HTTPException:
-        raise
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = answer_problem(
+            Refused(error.status, "bad-request", f"{error.reason}.", fix="Check the request.")
+        )
     except ConnectionError:
         raise
     except Exception:

@@ -1,12 +1,14 @@
 """WHIP (RFC 9725) and WHEP over HTTP: checked here, answered by the media process.
 
 POST   /whip/{lesson}, /whep/{lesson}             offer → 201, answer, Location, ETag
+OPTIONS on these                                  what may be posted (RFC 9725 §4.1)
 PATCH  /whip/{lesson}/{session}, /whep/…          trickle or ICE restart, If-Match
 DELETE /whip/{lesson}/{session}, /whep/…          end the session
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -26,7 +28,15 @@ MAX_BODY: Final = 64 * 1024
 class Signalling:
     """Handlers of both protocols; `add_routes` puts them into an application."""
 
-    def __init__(self, access: Access, media: RpcClient, lessons: KnownLessons) -> None:
+    def __init__(
+        self,
+        access: Access,
+        media: RpcClient,
+        lessons: KnownLessons,
+        ice_servers: Sequence[str] = (),
+    ) -> None:
+        """ice_servers: as the setting of this name has them."""
+        self._links = [ice_link(server) for server in ice_servers]
         self._access = access
         self._media = media
         self._lessons = lessons
@@ -35,27 +45,23 @@ class Signalling:
         """The routes named in the module's docstring."""
         app.router.add_post("/whip/{lesson}", self._publish)
         app.router.add_post("/whep/{lesson}", self._watch)
+        for path in ("/whip/{lesson}", "/whep/{lesson}"):
+            app.router.add_options(path, _offers_taken)
         app.router.add_patch(r"/{protocol:whip|whep}/{lesson}/{session}", self._patch)
         app.router.add_delete(r"/{protocol:whip|whep}/{lesson}/{session}", self._delete)
 
     async def _publish(self, request: web.Request) -> web.Response:
         lesson = _lesson(request)
         claims = await self._access.check(request, Right.PUBLISH, lesson)
-        info = self._lessons.info(lesson)
-        if info is not None and info.state in (LessonState.ENDED, LessonState.PUBLISHED):
-            raise Refused(
-                409,
-                "lesson-ended",
-                "This lesson has ended.",
-                fix="Start a new lesson.",
-            )
+        self._refuse_ended(lesson, "Start a new lesson.")
         text = await _body(request, SDP)
         result = await self._media.call("publish", lesson=lesson, subject=claims.subject, text=text)
-        return _created("whip", lesson, result)
+        return self._created("whip", lesson, result)
 
     async def _watch(self, request: web.Request) -> web.Response:
         lesson = _lesson(request)
         claims = await self._access.check(request, Right.WATCH, lesson)
+        self._refuse_ended(lesson, "Look for its recording in the library.")
         if not self._lessons.is_known(lesson):
             raise Refused(
                 404,
@@ -65,7 +71,27 @@ class Signalling:
             )
         text = await _body(request, SDP)
         result = await self._media.call("watch", lesson=lesson, subject=claims.subject, text=text)
-        return _created("whep", lesson, result)
+        return self._created("whep", lesson, result)
+
+    def _refuse_ended(self, lesson: str, fix: str) -> None:
+        info = self._lessons.info(lesson)
+        if info is not None and info.state in (LessonState.ENDED, LessonState.PUBLISHED):
+            raise Refused(409, "lesson-ended", "This lesson has ended.", fix=fix, field="lesson")
+
+    def _created(self, protocol: str, lesson: str, result: dict[str, Any]) -> web.Response:
+        response = web.Response(
+            status=201,
+            text=result["answer"],
+            content_type=SDP,
+            headers={
+                "Location": f"/{protocol}/{lesson}/{result['session']}",
+                "ETag": result["etag"],
+                "Accept-Patch": FRAGMENT,
+            },
+        )
+        for link in self._links:
+            response.headers.add("Link", link)
+        return response
 
     async def _patch(self, request: web.Request) -> web.Response:
         lesson, role, claims = await self._owner(request)
@@ -107,6 +133,20 @@ class Signalling:
         return lesson, "publisher" if publishes else "viewer", claims
 
 
+def ice_link(server: str) -> str:
+    """A Link header's value for one entry of `ice_servers` (RFC 9725 §4.6)."""
+    url, *login = server.split(" ")
+    link = f'<{url}>; rel="ice-server"'
+    if login:
+        username, credential = login
+        link += f'; username="{username}"; credential="{credential}"; credential-type="password"'
+    return link
+
+
+async def _offers_taken(request: web.Request) -> web.Response:
+    return web.Response(status=204, headers={"Accept-Post": SDP})
+
+
 def _lesson(request: web.Request) -> str:
     lesson = request.match_info["lesson"]
     if not is_lesson_id(lesson):
@@ -140,16 +180,3 @@ async def _body(request: web.Request, content_type: str) -> str:
             fix="Send the SDP as text.",
             field="body",
         ) from error
-
-
-def _created(protocol: str, lesson: str, result: dict[str, Any]) -> web.Response:
-    return web.Response(
-        status=201,
-        text=result["answer"],
-        content_type=SDP,
-        headers={
-            "Location": f"/{protocol}/{lesson}/{result['session']}",
-            "ETag": result["etag"],
-            "Accept-Patch": FRAGMENT,
-        },
-    )
