@@ -34,6 +34,10 @@ _TRAIN: Final = 12
 _TRAIN_BYTES: Final = 16 * 1024
 _TAG: Final = 16
 _REPORT_SLICES: Final = 10
+# A newcomer needs reports at once to line up voice and picture; later they only follow the drift
+# of clocks, and RFC 3550 §6.2 asks for no more than one in 5 s.
+_FIRST_REPORTS: Final = 5
+_REPORT_EVERY: Final = 5
 # How long the packets of an unfinished frame may wait for each other; no link that we are made
 # for notices a millisecond.
 HOLD_SECONDS: Final = 0.001
@@ -444,13 +448,15 @@ class Router(Generic[W]):
             publisher.request_keyframe(allowed)
 
     def _send_reports(self, now: float) -> None:
-        """A tenth of the viewers each time, so that each gets its reports once a second."""
+        """A tenth of the viewers each time, so that each has its turn once a second."""
         self._report_slice = (self._report_slice + 1) % _REPORT_SLICES
         for viewer in list(self.viewers.values())[self._report_slice :: _REPORT_SLICES]:
             if viewer.running:
-                report = sender_reports(viewer, self.lesson, now)
-                if report:
-                    self._fan_out.send_rtcp(viewer.wire, report)
+                viewer.report_turn += 1
+                if viewer.report_turn <= _FIRST_REPORTS or viewer.report_turn % _REPORT_EVERY == 0:
+                    report = sender_reports(viewer, self.lesson, now)
+                    if report:
+                        self._fan_out.send_rtcp(viewer.wire, report)
                 viewer.climber.handle_timer(now)
                 if now >= viewer.next_allocation:
                     self._selection.allocate(viewer, self._layers(), now)

@@ -52,6 +52,7 @@ class Viewer(Generic[W]):
         self.running = False
         self.has_transport_feedback = False
         self.next_allocation = now
+        self.report_turn = 0
         self.fraction_lost = 0.0
         self._feedback_numbers = Unwrapper(16)
         self._arrival_clock = ArrivalClock()
