@@ -163,6 +163,8 @@ class MediaProcess:
         self._changed.update(self._sessions.routers)
         try:
             await ipc.serve_connection(reader, writer, self._answer)
+        except asyncio.CancelledError:
+            pass  # as in `_recorder`
         finally:
             self._listeners.discard(writer)
             writer.close()
@@ -252,7 +254,9 @@ class MediaProcess:
         try:
             while data := await reader.read(4096):
                 self._feed.receive(data)
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
+            # Cancelled only when the process ends; a server's callback that stays cancelled would
+            # be logged as a failure.
             pass
         finally:
             self._feed.detach()
