@@ -7,6 +7,7 @@ that peers are told is `now + wall_offset`. Pure.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from classroom.errors import Absent, Refused
@@ -59,12 +60,17 @@ class Session:
         self._opened = False
         self._closed = False
         self._deadline = now + HELLO_S
+        self._expires = math.inf
         self._refusals = 0
 
     @property
     def closed(self) -> bool:
         """Whether the last action was, or will be, a Close."""
         return self._closed
+
+    def expire_at(self, date: float) -> None:
+        """The peer's token is good until `date`, unix seconds; then the conversation ends."""
+        self._expires = date - self._wall_offset
 
     def receive_message(self, raw: bytes, now: float) -> None:
         """Take one binary message as it came."""
@@ -108,7 +114,16 @@ class Session:
 
     def handle_timer(self, now: float) -> None:
         """Call at `get_timer()`; calling early does nothing."""
-        if not self._closed and now >= self._deadline:
+        if now >= self._expires:
+            self.refuse(
+                Refused(
+                    401,
+                    "token-expired",
+                    "The link has expired.",
+                    fix="Ask the person who sent it for a new link.",
+                )
+            )
+        if now >= self._deadline:
             self.refuse(
                 Refused(
                     408,
@@ -120,7 +135,7 @@ class Session:
 
     def get_timer(self) -> float | None:
         """When `handle_timer` wants to be called, on the clock of `now`; None once closed."""
-        return None if self._closed else self._deadline
+        return None if self._closed else min(self._deadline, self._expires)
 
     def send(self, message: Message) -> None:
         """Queue `message`; after a close it is dropped."""

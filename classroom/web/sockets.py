@@ -153,4 +153,5 @@ def _claims_or_refusal(
     except Refused as error:
         peer.refuse(error)
         return None
+    peer.session.expire_at(claims.expires_at)
     return claims

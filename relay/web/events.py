@@ -1,12 +1,15 @@
 """`GET /events`: the WebSocket of a room's or a library's page.
 
 The page introduces itself, hears which lesson it should show and every change of it, and pings.
-The conversation's rules are `classroom.signalling`'s; this is its socket.
+When that lesson ends it is told so, before it hears of the next one. A refusal is told over the
+opened socket, because a browser hides the answer to a refused upgrade. The conversation's rules are
+`classroom.signalling`'s; this is its socket.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Final
 
@@ -22,6 +25,11 @@ from relay.web.access import Access
 from relay.web.lessons import KnownLessons
 
 _log: Final = logging.getLogger("relay.service")
+
+# Two kilobytes on a weak link; more lessons than end while a room is cut off for a morning.
+_ENDED_TOLD: Final = 8
+# A page that does not answer a close within three bad round trips is gone.
+_CLOSE_SECONDS: Final = 3.0
 
 
 class Events:
@@ -47,62 +55,94 @@ class Events:
             await socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops")
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
-        claims = await self._access.check(request, Right.WATCH, None, query=True)
-        socket = web.WebSocketResponse(max_msg_size=MAX_BYTES, autoping=True)
+        who: Claims | Refused | Absent
+        try:
+            who = await self._claims(request)
+        except (Refused, Absent) as error:
+            who = error
+        socket = web.WebSocketResponse(timeout=_CLOSE_SECONDS, max_msg_size=MAX_BYTES)
         await socket.prepare(request)
         self._sockets.add(socket)
         began = monotonic()
-        page = _Page(claims, self._lessons, socket)
         try:
-            await page.run()
+            await _Page(who, self._lessons, socket).run()
         finally:
             self._sockets.discard(socket)
             _log.info(
                 "page ends",
                 extra={
-                    "subject": claims.subject,
+                    "subject": who.subject if isinstance(who, Claims) else None,
                     "duration_s": round(monotonic() - began, 1),
                     "code": socket.close_code,
                 },
             )
         return socket
 
+    async def _claims(self, request: web.Request) -> Claims:
+        """Whose page it is: one that may watch, or one that may look at recordings."""
+        try:
+            return await self._access.check(request, Right.WATCH, None, query=True)
+        except Refused as error:
+            if error.code != "right-missing":
+                raise
+        return await self._access.check(request, Right.REPLAY, None, query=True)
+
 
 class _Page:
     """One page's conversation."""
 
     def __init__(
-        self, claims: Claims, lessons: KnownLessons, socket: web.WebSocketResponse
+        self,
+        who: Claims | Refused | Absent,
+        lessons: KnownLessons,
+        socket: web.WebSocketResponse,
     ) -> None:
+        """who: whose page it is, or why it may not be one."""
         now = monotonic()
-        self._claims = claims
         self._lessons = lessons
         self._socket = socket
         self._session = Session(Hello, now, wall_offset=wall() - now)
+        self._claims: Claims | None = None
+        if isinstance(who, Claims):
+            self._claims = who
+            self._session.expire_at(who.expires_at)
+        else:
+            self._session.refuse(who)
         self._wanted: str | None = None
         self._opened = False
         self._shown: LessonInfo | None = None
         self._changed = asyncio.Event()
+        self._over = asyncio.Event()
+        self._closing: Close | None = None
 
     async def run(self) -> None:
         """Until either side closes."""
         forget = self._lessons.observe(lambda _: self._changed.set())
         try:
-            async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self._watch())
-                ticking = tasks.create_task(self._tick())
-                try:
-                    async for message in self._socket:
-                        if message.type == WSMsgType.BINARY:
-                            self._session.receive_message(message.data, monotonic())
-                        elif message.type == WSMsgType.TEXT:
-                            self._session.receive_text()
-                        await self._carry_out()
-                finally:
-                    watching.cancel()
-                    ticking.cancel()
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(part) for part in (self._read(), self._watch(), self._tick())
+                ]
+                await self._over.wait()
+                for task in tasks:
+                    task.cancel()
         finally:
             forget()
+        # Only now, when nobody reads: closing under a reader cuts the line before the page's
+        # answer, and the page could miss the code.
+        if self._closing is not None:
+            code, reason = self._closing.code, self._closing.reason
+            await self._socket.close(code=code, message=reason.encode()[:120])
+
+    async def _read(self) -> None:
+        await self._carry_out()
+        async for message in self._socket:
+            if message.type == WSMsgType.BINARY:
+                self._session.receive_message(message.data, monotonic())
+            elif message.type == WSMsgType.TEXT:
+                self._session.receive_text()
+            await self._carry_out()
+        self._over.set()
 
     async def _tick(self) -> None:
         while (due := self._session.get_timer()) is not None:
@@ -116,45 +156,56 @@ class _Page:
             self._changed.clear()
             if not self._opened:
                 continue
-            lesson = self._lesson()
-            if lesson is not None and lesson != self._shown:
-                self._shown = lesson
+            shown, lesson = self._shown, self._lesson()
+            if shown is not None and (lesson is None or lesson.id != shown.id):
+                last = self._lessons.info(shown.id)
+                if last is not None and last != shown:
+                    self._session.send(last)
+            if lesson is not None and lesson != shown:
                 self._session.send(lesson)
-                await self._carry_out()
+            self._shown = lesson
+            await self._carry_out()
 
     def _lesson(self) -> LessonInfo | None:
         if self._wanted is not None:
             return self._lessons.info(self._wanted)
+        assert self._claims is not None
         return self._lessons.current(self._claims.covers)
 
     async def _carry_out(self) -> None:
         for action in self._session.take_actions():
             match action:
                 case Send(message):
-                    if not self._socket.closed:
+                    # A page that goes just now is noticed by whoever reads from it.
+                    with contextlib.suppress(ConnectionError):
                         await self._socket.send_bytes(encode(message))
-                case Close(code, reason):
-                    await self._socket.close(code=code, message=reason.encode()[:120])
-                case Opened(hello):
-                    assert isinstance(hello, Hello)
+                case Close():
+                    self._closing = action
+                    self._over.set()
+                case Opened(Hello() as hello):
                     self._open(hello)
                     await self._carry_out()
                 case _:
                     continue
 
     def _open(self, hello: Hello) -> None:
-        try:
-            if hello.lesson is not None and not self._claims.covers(hello.lesson):
-                raise Refused(
+        claims = self._claims
+        assert claims is not None, "a session that was refused opens nothing"
+        if hello.lesson is not None and not claims.covers(hello.lesson):
+            self._session.refuse(
+                Refused(
                     403,
                     "wrong-lesson",
                     "This link is for another lesson.",
                     fix="Open the link of this lesson.",
                 )
-        except (Refused, Absent) as error:
-            self._session.refuse(error)
+            )
             return
         self._wanted = hello.lesson
         self._opened = True
         self._shown = self._lesson()
-        self._session.send(Welcome(self._claims.name, self._claims.role.value, self._shown, wall()))
+        self._session.send(Welcome(claims.name, claims.role.value, self._shown, wall()))
+        if self._wanted is None:
+            # What the page showed may have ended while it was away.
+            for info in self._lessons.over(claims.covers, _ENDED_TOLD):
+                self._session.send(info)

@@ -123,6 +123,18 @@ def test_silence_closes_after_30_s_and_any_message_puts_it_off() -> None:
     assert session.get_timer() is None
 
 
+def test_a_conversation_ends_with_its_token() -> None:
+    session = opened_page()
+    # The date 1020 is 20 s on the session's clock: before silence would end it.
+    session.expire_at(1020.0)
+    assert session.get_timer() == 20.0
+    session.handle_timer(19.9)
+    assert session.take_actions() == []
+    session.handle_timer(20.0)
+    assert refused_with(session.take_actions(), "token-expired") == 4401
+    assert session.get_timer() is None
+
+
 def test_who_never_says_hello_is_closed_after_10_s() -> None:
     session = page(5.0)
     assert session.get_timer() == 15.0

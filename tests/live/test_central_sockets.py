@@ -99,6 +99,18 @@ async def test_who_may_not_is_told_why(central: Central, teacher: str) -> None:
         assert await refused(socket, "right-missing") == 4403
 
 
+async def test_a_connection_ends_with_its_token(central: Central) -> None:
+    soon = 2 / 86_400
+    async with page(central, central.token(Role.TEACHER, days=soon)) as socket:
+        assert isinstance(await next_message(socket), wire.Welcome)
+        assert await refused(socket, "token-expired") == 4401
+    async with central.socket("/api/relay", central.token(Role.RELAY, days=soon)) as socket:
+        hello = wire.RelayHello("root", "http://root.example:8081", "0.1.0", 400)
+        await socket.send_bytes(wire.encode(hello))
+        assert isinstance(await next_message(socket), wire.RelayLessons)
+        assert await refused(socket, "token-expired") == 4401
+
+
 async def test_bad_conversations_end_and_the_others_go_on(central: Central, teacher: str) -> None:
     async with page(central, teacher) as good:
         await next_message(good)
