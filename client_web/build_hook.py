@@ -25,7 +25,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # Vite's bundler needs this release of Node 20 (it loads ES modules through require).
 NODE_MINIMUM: Final = (20, 19)
-PAGES: Final = ("index.html", "teach.html", "room.html", "library.html")
+PAGES: Final = ("index.html", "teach.html", "room.html", "library.html", "norelay.html")
 SOURCE_FILES: Final = (*PAGES, "package.json", "package-lock.json", "tsconfig.json")
 SOURCE_FOLDERS: Final = ("src", "public")
 STAMP: Final = "sources.sha256"

@@ -1,5 +1,5 @@
 /*
- * How the pages are built: four HTML files, each with its own entry, sharing chunks.
+ * How the pages are built: five HTML files, each with its own entry, sharing chunks.
  *
  * Nothing is inlined as data or script, so that the pages keep the strict content security policy
  * that each HTML file names; nothing comes from another host. `classroom` and the relay serve
@@ -39,7 +39,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 700,
     rolldownOptions: {
       input: Object.fromEntries(
-        ['index', 'teach', 'room', 'library'].map((page) => [
+        ['index', 'teach', 'room', 'library', 'norelay'].map((page) => [
           page,
           resolve(import.meta.dirname, `${page}.html`),
         ]),

@@ -100,7 +100,7 @@ class Service:
         self.events.add_routes(app)
         self.library.add_routes(app)
         self.health.add_routes(app)
-        add_page_routes(app)
+        add_page_routes(app, self._settings.central)
 
         async def authorize(request: web.Request, lesson: str) -> None:
             await self.access.check(request, Right.REPLAY, lesson, query=True)

@@ -1,7 +1,8 @@
 """The HTTP boundary: errors become problem+json (RFC 9457), every answer gets its headers.
 
 Refused and Absent are shown to people; aiohttp's own refusals get the same form; anything else is
-a bug: logged with its trace, answered 500 without details.
+a bug: logged with its trace, answered 500 without details. Pages of any origin may call the API,
+since tokens and never cookies say who somebody is.
 """
 
 from __future__ import annotations
@@ -41,6 +42,16 @@ _HEADERS: Final = {
     "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self)",
 }
 
+_CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Location, Retry-After",
+}
+_PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "86400",
+}
+
 _FIXES: Final = {
     404: "Check the address.",
     405: "Use one of the methods in the Allow header.",
@@ -74,7 +85,13 @@ def problems(metrics: Metrics) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.monotonic()
         try:
-            response = await handler(request)
+            # A preflight is not told what exists here; the request itself will be.
+            is_preflight = request.method == "OPTIONS" and _is_api(request)
+            response = (
+                web.Response(status=204, headers=_PREFLIGHT)
+                if is_preflight
+                else await handler(request)
+            )
         except (Refused, Absent) as error:
             metrics.refusals.labels(code_of(error)).inc()
             response = problem_response(error)
@@ -103,10 +120,15 @@ def problems(metrics: Metrics) -> Middleware:
     return middleware
 
 
-async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Security headers for every response; connect to `on_response_prepare`."""
-    for name, value in _HEADERS.items():
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers of every response, and who may read the API's; for `on_response_prepare`."""
+    headers = _HEADERS | _CORS if _is_api(request) else _HEADERS
+    for name, value in headers.items():
         response.headers.setdefault(name, value)
+
+
+def _is_api(request: web.Request) -> bool:
+    return request.path.startswith("/api/")
 
 
 def _method(request: web.Request) -> str:

@@ -9,12 +9,13 @@ const CALM: Facts = {
   refused: false,
   events: 'open',
   media: 'live',
-  mediaStatus: null,
+  refusal: null,
   unreachable: false,
   flowing: false,
   hasFlowed: false,
   lesson: { state: 'planned', publishing: false },
 }
+const refused = (status: number, code = ''): Facts['refusal'] => ({ status, code })
 const LIVE = { state: 'live', publishing: true } as const
 const CUT_OFF = { state: 'live', publishing: false } as const
 
@@ -23,11 +24,21 @@ const cases: [string, Partial<Facts>, Stage][] = [
   ['link refused', { refused: true }, 'expired'],
   ['first connection', { media: 'connecting', lesson: null }, 'connecting'],
   ['planned lesson', {}, 'waiting'],
-  ['lesson unknown to the relay', { media: 'connecting', mediaStatus: 404 }, 'waiting'],
+  ['lesson unknown to the relay', { media: 'connecting', refusal: refused(404) }, 'waiting'],
   ['link for all lessons, none planned', { media: 'idle', lesson: null }, 'waiting'],
   [
-    'lesson gone from the relay',
-    { media: 'recovering', mediaStatus: 404, lesson: CUT_OFF, hasFlowed: true },
+    'a relay that forgot its lessons',
+    { media: 'recovering', refusal: refused(404), lesson: CUT_OFF, hasFlowed: true },
+    'waiting',
+  ],
+  [
+    'media refused because the lesson has ended',
+    {
+      media: 'recovering',
+      refusal: refused(409, 'lesson-ended'),
+      lesson: CUT_OFF,
+      hasFlowed: true,
+    },
     'ended',
   ],
   ['teacher begins', { lesson: LIVE }, 'starting'],
@@ -46,7 +57,7 @@ const cases: [string, Partial<Facts>, Stage][] = [
     { media: 'connecting', events: 'waiting', unreachable: true },
     'unreachable',
   ],
-  ['no place', { media: 'connecting', mediaStatus: 503 }, 'full'],
+  ['no place', { media: 'connecting', refusal: refused(503) }, 'full'],
   ['over', { lesson: { state: 'ended', publishing: false }, media: 'ended' }, 'ended'],
   [
     'last words after the end',

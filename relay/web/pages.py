@@ -1,13 +1,16 @@
-"""The pages that this relay serves on the LAN: room, library, teacher, and their assets.
+"""The pages that this relay serves on the LAN: room, library, and their assets.
 
 Files come from the built web client; assets carry a digest in their names and may be cached for
-ever, pages may not. A relay without built pages says so instead of showing nothing.
+ever, pages may not. A relay without built pages says so instead of showing nothing. Lessons are
+started at the control plane, so `/teach` leads there (the link in the fragment goes along).
 """
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -19,12 +22,21 @@ _PAGES: Final = {
     "/": "index.html",
     "/room": "room.html",
     "/library": "library.html",
-    "/teach": "teach.html",
 }
 
 
-def add_page_routes(app: web.Application, dist: Path = DIST) -> None:
-    """GET of the pages, of /assets/* and of /favicon.svg. Looks at `dist` once, now."""
+def add_page_routes(app: web.Application, central: str, dist: Path = DIST) -> None:
+    """GET of the pages, of /assets/* and of /favicon.svg. Looks at `dist` once, now.
+
+    central: base URL of the control plane, as this relay reaches it.
+    """
+
+    async def teach(request: web.Request) -> web.StreamResponse:
+        url = teaching_url(central, request.url.host or "")
+        headers = {"Location": url, "Cache-Control": "no-store"}
+        return web.Response(status=302, headers=headers)
+
+    app.router.add_get("/teach", teach)
     for path, name in _PAGES.items():
         app.router.add_get(path, _page(dist / name))
     app.router.add_get("/favicon.svg", _page(dist / "favicon.svg"))
@@ -40,6 +52,26 @@ def add_page_routes(app: web.Application, dist: Path = DIST) -> None:
         )
 
     app.router.add_get("/assets/{name}", asset)
+
+
+def teaching_url(central: str, host: str) -> str:
+    """Where a browser that reached this relay under the name `host` finds the teaching page.
+
+    A control plane on this very machine, which we call localhost, is where the browser found us.
+    """
+    parts = urlsplit(central)
+    if _is_loopback(parts.hostname or "") and host and not _is_loopback(host):
+        name = f"[{host}]" if ":" in host else host
+        port = f":{parts.port}" if parts.port is not None else ""
+        return f"{parts.scheme}://{name}{port}/teach"
+    return f"{central.rstrip('/')}/teach"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _page(file: Path) -> Handler:

@@ -27,7 +27,7 @@ from tests.live.central import Central, Wall, relay, running
 async def central(tmp_path: Path) -> AsyncIterator[Central]:
     dist = tmp_path / "dist"
     (dist / "assets").mkdir(parents=True)
-    for name in ("index", "teach", "room", "library"):
+    for name in ("index", "teach", "library", "norelay"):
         (dist / f"{name}.html").write_text(f"<title>{name}</title>", encoding="utf-8")
     (dist / "assets" / "app-1a2b.js").write_text("plain", encoding="utf-8")
     (dist / "assets" / "app-1a2b.js.gz").write_bytes(gzip.compress(b"plain"))
@@ -316,7 +316,7 @@ async def test_health_and_metrics(central: Central, teacher: str) -> None:
 
 
 async def test_pages_and_their_files(central: Central) -> None:
-    for path, title in (("/", "index"), ("/teach", "teach"), ("/room", "room")):
+    for path, title in (("/", "index"), ("/teach", "teach"), ("/library", "library")):
         page = await central.call("GET", path)
         assert (page.status, page.body) == (200, f"<title>{title}</title>".encode())
         assert page.headers["Cache-Control"] == "no-cache"
@@ -327,6 +327,38 @@ async def test_pages_and_their_files(central: Central) -> None:
         assert script.headers.get("Content-Encoding", "identity") == encoding
         assert "immutable" in script.headers["Cache-Control"]
         assert "javascript" in script.headers["Content-Type"]
+
+
+async def test_the_rooms_page_is_at_the_relay_of_the_lesson(central: Central, teacher: str) -> None:
+    async with central.http.get(f"{central.url}/room") as answer:
+        assert (answer.status, await answer.text()) == (503, "<title>norelay</title>")
+        assert answer.headers["Retry-After"] == "5"
+    async with relay(central, "a"), relay(central, "b") as second:
+        lesson = await central.plan(teacher)
+        await second.report(lesson, publishing=True)
+        await until(central, teacher, lesson, "publishing", True)
+        for query in ("", f"?lesson={lesson}", "?lesson=none-such", "?lesson=%00"):
+            room = await central.call("GET", f"/room{query}")
+            assert room.status == 302
+            assert room.headers["Location"] == f"http://b.example:8081/room{query}"
+            assert room.headers["Cache-Control"] == "no-store"
+
+
+async def test_pages_of_any_origin_may_call_the_api(central: Central, teacher: str) -> None:
+    origin = {"Origin": "http://relay.example:8081"}
+    asked = {"Access-Control-Request-Method": "POST", **origin}
+    url = f"{central.url}/api/lessons"
+    async with central.http.options(url, headers=asked) as preflight:
+        assert preflight.status == 204
+        assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+        assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+    for token in (teacher, ""):
+        answer = await central.call("GET", "/api/lessons", token, headers=origin)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+    page = await central.call("GET", "/teach", headers=origin)
+    assert "Access-Control-Allow-Origin" not in page.headers
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ export const en: Messages = {
       'If the network fails, do nothing: the page reconnects by itself. The lesson is still recorded.',
     ],
   },
+  noRelay: {
+    title: 'There is no classroom server yet',
+    text: 'The central school has no contact with any server that could bring the lesson. This page keeps trying; nothing to press.',
+    help: 'If it takes long, please tell the technician.',
+  },
   teach: {
     title: 'Teach',
     hello: (name) => (name === '' ? 'Welcome' : `Welcome, ${name}`),
@@ -164,6 +169,8 @@ export const en: Messages = {
     retrying: 'Trying now…',
     ended: 'The lesson has ended',
     endedText: 'It can be watched again in the library.',
+    next: 'The next lesson',
+    nextText: 'It will appear by itself. Nothing to press.',
     full: 'The class’s server has no more places',
     fullText: 'The page keeps trying until there is one.',
     soundOn: 'Press here to turn on the sound',

@@ -37,6 +37,11 @@ export const vi = {
       'Nếu mất mạng, không cần làm gì: trang tự nối lại. Buổi học vẫn được ghi.',
     ],
   },
+  noRelay: {
+    title: 'Chưa có máy chủ lớp học',
+    text: 'Trường trung tâm chưa liên lạc được với máy chủ nào phát bài cho lớp. Trang tự thử lại, không cần bấm gì.',
+    help: 'Nếu chờ lâu, hãy báo người phụ trách kỹ thuật.',
+  },
   teach: {
     title: 'Dạy học',
     hello: (name: string) => (name === '' ? 'Xin chào thầy cô' : `Xin chào ${name}`),
@@ -158,6 +163,8 @@ export const vi = {
     retrying: 'Đang thử lại…',
     ended: 'Buổi học đã kết thúc',
     endedText: 'Có thể xem lại trong thư viện.',
+    next: 'Buổi học tiếp theo',
+    nextText: 'Bài sẽ tự hiện lên. Không cần bấm gì.',
     full: 'Máy chủ của lớp đã đủ chỗ',
     fullText: 'Trang tự thử lại cho đến khi có chỗ.',
     soundOn: 'Bấm vào đây để bật tiếng',

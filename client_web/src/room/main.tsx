@@ -118,6 +118,16 @@ function StageCard(props: { model: RoomModel; stage: Stage }) {
           {wait === null || wait <= 0 ? t.room.retrying : t.room.retryIn(wait)}
         </p>
       )}
+      {stage === 'ended' && model.next !== null && (
+        <p class="next">
+          <span>{t.room.next}</span>
+          <strong>{model.next.title}</strong>
+          {model.next.planned_at !== null && model.next.planned_at !== undefined && (
+            <span>{t.room.startsAt(dayAndTime(model.next.planned_at * 1000, lang))}</span>
+          )}
+          <span>{t.room.nextText}</span>
+        </p>
+      )}
       {stage === 'ended' && (
         <p>
           <a class="button" href="/library">

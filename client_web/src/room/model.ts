@@ -52,9 +52,16 @@ export class RoomModel extends Observable {
     return this.#viewer
   }
 
-  /** The lesson as last told, kept while the server is away. */
+  /** The lesson that is watched, as last told; kept while the server is away. */
   get lesson(): LessonInfo | null {
-    return this.events?.lesson ?? this.#lastLesson
+    const last = this.#lastLesson?.id === this.#watched ? this.#lastLesson : null
+    return this.#told ?? last ?? this.events?.lesson ?? null
+  }
+
+  /** After the end: the planned lesson that comes next, or null. */
+  get next(): LessonInfo | null {
+    const known = this.events?.lesson ?? null
+    return known?.state === 'planned' && known.id !== this.lesson?.id ? known : null
   }
 
   get flowing(): boolean {
@@ -64,13 +71,13 @@ export class RoomModel extends Observable {
   get stage(): Stage {
     const { lesson, events } = this
     const viewer = this.#viewer
-    const status = viewer?.problem?.status ?? null
+    const refusal = viewer?.problem ?? null
     return stageOf({
       hasLink: this.link !== null,
-      refused: events?.state === 'refused' || status === 401 || status === 403,
+      refused: events?.state === 'refused' || refusal?.status === 401 || refusal?.status === 403,
       events: events?.state ?? 'idle',
       media: viewer?.state ?? 'idle',
-      mediaStatus: status,
+      refusal,
       unreachable: viewer?.unreachable ?? events?.state === 'waiting',
       flowing: this.flowing,
       hasFlowed: this.#hasFlowed,
@@ -118,15 +125,31 @@ export class RoomModel extends Observable {
     await this.#viewer?.end()
   }
 
+  /** What the server says of the lesson that is watched, or null. */
+  get #told(): LessonInfo | null {
+    return this.events?.lessons.find((one) => one.id === this.#watched) ?? null
+  }
+
   #follow(): void {
-    const known = this.events?.lesson ?? null
-    const wanted = this.link?.lesson ?? known?.id ?? this.#watched
-    if (known !== null) this.#lastLesson = known
-    const left = this.#viewer?.state === 'ended' && known?.publishing === true
+    const wanted = this.#wanted()
+    const left = this.#viewer?.state === 'ended' && this.#told?.publishing === true
     if (wanted !== null && (wanted !== this.#watched || left)) this.#watch(wanted)
+    this.#lastLesson = this.#told ?? this.#lastLesson
     this.#leaveWhenOver()
-    this.#viewer?.expect(known?.publishing === true)
+    this.#viewer?.expect(this.#told?.publishing === true)
     this.changed()
+  }
+
+  /** The lesson to watch: the link's, else the one that runs, else the one that comes next. */
+  #wanted(): string | null {
+    const known = this.events?.lesson ?? null
+    const watched = this.#watched
+    if (this.link?.lesson) return this.link.lesson
+    if (watched === null || known === null) return known?.id ?? watched
+    if (this.#told?.publishing === true) return watched
+    if (known.publishing || known.state === 'live') return known.id
+    // A lesson to come waits on the card of the one that ended, until it begins.
+    return this.#viewer?.problem?.status === 404 ? known.id : watched
   }
 
   /**

@@ -27,8 +27,8 @@ export interface Facts {
   refused: boolean
   events: SocketState
   media: WhepState
-  /** HTTP status of the last refusal of the media session, or null. */
-  mediaStatus: number | null
+  /** The last refusal of the media session, or null. */
+  refusal: { status: number; code: string } | null
   /** The last attempt at the media session had no answer. */
   unreachable: boolean
   /** Voice or pictures came within the last seconds. */
@@ -43,20 +43,20 @@ export interface Facts {
 const BUSY = [429, 503]
 
 export function stageOf(facts: Facts): Stage {
-  const { lesson } = facts
+  const { lesson, refusal } = facts
   if (!facts.hasLink) return 'no-link'
   if (facts.flowing) return 'watching'
   if (lesson?.state === 'ended' || lesson?.state === 'published') return 'ended'
+  if (refusal?.code === 'lesson-ended') return 'ended'
   if (facts.refused) return 'expired'
   const connected = facts.media === 'live'
   if (!connected) {
     if (facts.unreachable && facts.events !== 'open') return 'unreachable'
-    // The relay knows no such lesson: not yet, or not any more.
-    if (facts.mediaStatus === 404)
-      return facts.hasFlowed && lesson?.publishing !== true ? 'ended' : 'waiting'
+    // The relay knows no such lesson yet; one that has ended it would name.
+    if (refusal?.status === 404) return 'waiting'
     // A link for every lesson, and none is planned.
     if (facts.media === 'idle' && facts.events === 'open') return 'waiting'
-    if (facts.mediaStatus !== null && BUSY.includes(facts.mediaStatus)) return 'full'
+    if (refusal !== null && BUSY.includes(refusal.status)) return 'full'
     if (facts.media !== 'recovering') return 'connecting'
     return lesson !== null && !lesson.publishing && facts.events === 'open'
       ? idleStage(facts)
