@@ -2,7 +2,7 @@
  * ICE restarts as fragments, and ICE servers in Link headers.
  */
 import { describe, expect, it } from 'vitest'
-import { iceServers, restartFragment, withFragment } from '../src/webrtc/sdp'
+import { iceServers, restartFragment, withFragment, withVoiceNack } from '../src/webrtc/sdp'
 
 const lines = (...all: string[]): string => all.join('\r\n') + '\r\n'
 
@@ -94,6 +94,28 @@ describe('an answer with the server’s fragment', () => {
   })
   it('refuses a fragment without credentials', () => {
     expect(() => withFragment(ANSWER, 'a=mid:0\r\n')).toThrow()
+  })
+})
+
+describe('repair of the voice', () => {
+  const OFFER = lines(
+    'v=0',
+    'm=audio 9 UDP/TLS/RTP/SAVPF 63 111',
+    'a=rtpmap:63 red/48000/2',
+    'a=rtpmap:111 opus/48000/2',
+    'a=rtcp-fb:111 transport-cc',
+    'm=video 9 UDP/TLS/RTP/SAVPF 96',
+    'a=rtpmap:96 VP8/90000',
+    'm=audio 9 UDP/TLS/RTP/SAVPF 111',
+    'a=rtpmap:111 opus/48000/2',
+  )
+  it('is asked for in every section with Opus, and for nothing else', () => {
+    const offer = withVoiceNack(OFFER)
+    expect(offer.match(/a=rtpmap:111 opus\/48000\/2\r\na=rtcp-fb:111 nack\r\n/g)).toHaveLength(2)
+    expect(offer.replaceAll('a=rtcp-fb:111 nack\r\n', '')).toBe(OFFER)
+  })
+  it('is asked for once', () => {
+    expect(withVoiceNack(withVoiceNack(OFFER))).toBe(withVoiceNack(OFFER))
   })
 })
 

@@ -1,5 +1,6 @@
 /*
- * The little that a WHIP or WHEP client reads and writes of SDP: ICE fragments and Link headers.
+ * The little that a WHIP or WHEP client reads and writes of SDP: ICE fragments, Link headers, and
+ * one line for the voice.
  *
  * Implements the client's part of RFC 8840 (application/trickle-ice-sdpfrag) for ICE restarts and
  * RFC 9725 section 4.6 (ICE servers in Link headers). Pure; no peer connection here.
@@ -56,6 +57,24 @@ export function withFragment(answer: string, fragment: string): string {
     }
   }
   return result.join('\r\n') + '\r\n'
+}
+
+/**
+ * `sdp` with `nack` feedback for Opus (RFC 4585 section 4.2), so that a lost voice packet is sent
+ * again. Browsers do it when it is agreed, but do not offer it by themselves.
+ */
+export function withVoiceNack(sdp: string): string {
+  return sdp
+    .split(/^(?=m=)/m)
+    .map((section) =>
+      section.startsWith('m=audio ')
+        ? section.replace(/^a=rtpmap:(\d+) opus\/.*\r?\n/gim, (line, number: string) => {
+            const feedback = `a=rtcp-fb:${number} nack`
+            return section.split(/\r?\n/).includes(feedback) ? line : `${line}${feedback}\r\n`
+          })
+        : section,
+    )
+    .join('')
 }
 
 /** ICE servers named by `Link: <stun:…>; rel="ice-server"; username="…"; credential="…"`. */

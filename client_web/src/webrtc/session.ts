@@ -11,6 +11,7 @@ import { Problem, Unreachable } from '../http'
 import { Observable } from '../observable'
 import { Sleeper } from '../sleeper'
 import { SessionResource, type Endpoint } from './resource'
+import { withVoiceNack } from './sdp'
 
 export type { Endpoint } from './resource'
 
@@ -180,10 +181,9 @@ export abstract class MediaSession extends Observable {
     const peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
     this.#peer = peer
     this.prepare(peer)
-    const offer = await peer.createOffer()
-    await peer.setLocalDescription(offer)
+    const offer = await makeOffer(peer, {})
     // The relay is ICE-lite: it learns our addresses from our checks, so no candidate is awaited.
-    const resource = await SessionResource.create(endpoint, offer.sdp ?? '', stop)
+    const resource = await SessionResource.create(endpoint, offer, stop)
     this.#resource = resource
     if (stop.aborted) return await this.#drop()
     if (resource.iceServers.length > 0) peer.setConfiguration({ iceServers: resource.iceServers })
@@ -239,9 +239,8 @@ export abstract class MediaSession extends Observable {
     const peer = this.#peer
     const resource = this.#resource
     if (peer === null || resource === null) throw new Error('nothing to restart')
-    const offer = await peer.createOffer({ iceRestart: true })
-    await peer.setLocalDescription(offer)
-    const answer = await resource.restart(offer.sdp ?? '', this.#stop.signal)
+    const offer = await makeOffer(peer, { iceRestart: true })
+    const answer = await resource.restart(offer, this.#stop.signal)
     if (peer.signalingState !== 'have-local-offer') return
     await peer.setRemoteDescription({ type: 'answer', sdp: answer })
     this.#movedAt = Date.now()
@@ -306,6 +305,20 @@ export abstract class MediaSession extends Observable {
   #to(state: SessionState): void {
     this.#state = state
     this.changed()
+  }
+}
+
+/** Make an offer that asks for lost voice to be sent again, and apply it; returns its text. */
+async function makeOffer(peer: RTCPeerConnection, options: RTCOfferOptions): Promise<string> {
+  const plain = (await peer.createOffer(options)).sdp ?? ''
+  const offer = withVoiceNack(plain)
+  try {
+    await peer.setLocalDescription({ type: 'offer', sdp: offer })
+    return offer
+  } catch {
+    // A browser that takes no changes to its own offer gets it back as it was.
+    await peer.setLocalDescription({ type: 'offer', sdp: plain })
+    return plain
   }
 }
 
