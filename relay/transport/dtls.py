@@ -24,6 +24,7 @@ from aiortc.rtcdtlstransport import (
 )
 from aiortc.rtcicetransport import RTCIceTransport
 from OpenSSL import SSL
+from pylibsrtp import Policy, Session
 
 from relay.transport.wire import Wire
 
@@ -43,6 +44,10 @@ _TAGS: Final = {
     b"SRTP_AEAD_AES_256_GCM": 16,
     b"SRTP_AES128_CM_SHA1_80": 10,
 }
+# Packets that may be sent again under their own number: 2.5 s of voice; pictures are repaired under
+# RTX's numbers. libsrtp shifts this many bits for each packet it protects: 1,024, as aiortc has it,
+# cost a tenth of the whole fan-out.
+SEND_WINDOW: Final = 128
 # Datagrams of a handshake waiting for their turn; a flight has at most about ten.
 _QUEUE: Final = 32
 
@@ -131,8 +136,26 @@ class Dtls:
             raise HandshakeFailed("the DTLS handshake failed: fingerprint, cipher or SRTP profile")
         transport.on("statechange", self._changed)
         assert transport._ssl is not None, "connected"
-        profile = transport._ssl.get_selected_srtp_profile()
-        return Wire(transport._tx_srtp, transport._rx_srtp, _TAGS[profile])
+        selected = transport._ssl.get_selected_srtp_profile()
+        profile = next(one for one in PROFILES if one.openssl_profile == selected)
+        transport._tx_srtp = self._sending_session(profile)
+        return Wire(transport._tx_srtp, transport._rx_srtp, _TAGS[selected])
+
+    def _sending_session(self, profile: SRTPProtectionProfile) -> Session:
+        """The session for what we send, with a narrower window than aiortc's (RFC 5764 §4.2)."""
+        transport = self._transport
+        assert transport._ssl is not None, "connected"
+        keys = transport._ssl.export_keying_material(
+            b"EXTRACTOR-dtls_srtp", 2 * (profile.key_length + profile.salt_length)
+        )
+        policy = Policy(
+            key=profile.get_key_and_salt(keys, 1 if transport._role == "server" else 0),
+            ssrc_type=Policy.SSRC_ANY_OUTBOUND,
+            srtp_profile=profile.libsrtp_profile,
+        )
+        policy.allow_repeat_tx = True
+        policy.window_size = SEND_WINDOW
+        return Session(policy)
 
     def _changed(self) -> None:
         if self._transport.state in ("closed", "failed"):
