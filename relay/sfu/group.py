@@ -60,7 +60,7 @@ def passed_extensions(
 
 
 class Group:
-    """legs: members, in no order. next_sequence: what the next packet in order will carry.
+    """legs: members, in no order.
 
     last_timestamp, last_picture, last_tl0: of the newest packet that was forwarded.
     """
@@ -70,7 +70,6 @@ class Group:
         self.max_temporal = max_temporal
         self.profile = profile
         self.legs = Members()
-        self.next_sequence = 0
         self.packets = 0
         self.octets = 0
         self.last_timestamp = 0
@@ -84,6 +83,11 @@ class Group:
         self._closes = layer.codec_name == "vp8"
         self._pictures: FrameRenumberer | None = None
         self._picture_numbers = Unwrapper(15)
+
+    @property
+    def next_sequence(self) -> int:
+        """What the next packet in order will carry; numbers of missing ones are kept for them."""
+        return self._renumber.next_out
 
     def closes_gaps(self, out: Outgoing) -> bool:
         """Whether the picture ids that viewers of `out` see must rise by one each frame."""
@@ -104,6 +108,7 @@ class Group:
                 self._pictures.drop(self._picture_numbers.unwrap(info.picture_id))
             hole = self._renumber.drop(packet.sequence)
             return None if hole is None else self.padding(packet, hole)
+        newest = packet.sequence > self._renumber.highest_in
         number = self._renumber.forward(packet.sequence)
         if number is None:
             return None
@@ -111,8 +116,7 @@ class Group:
         if self._pictures is not None and info.picture_id is not None:
             closed = self._pictures.forward(self._picture_numbers.unwrap(info.picture_id))
         out = self.build(packet, number, closed)
-        if number >= self.next_sequence:
-            self.next_sequence = number + 1
+        if newest:
             self.last_timestamp = out.timestamp
             if out.picture_offset:
                 self.last_picture = out.picture

@@ -187,6 +187,9 @@ class Publisher:
         if len(self._by_ssrc) + len(self._repairs) >= MAX_SSRCS:
             return None, None
         ssrc, found = header.ssrc, rtp.extensions(data, header)
+        if ssrc in self._replaced:
+            # Taking it back would let two streams of one encoding replace each other for ever.
+            return None, None
 
         def text(track: TrackSpec, uri: str) -> str:
             at = found.get(track.extensions.get(uri, 0))
@@ -205,44 +208,36 @@ class Publisher:
         ] or [
             track
             for track in self.tracks
-            if header.payload_type in track.codecs or header.payload_type in track.red
+            if header.payload_type in track.codecs
+            or header.payload_type in track.red
+            or header.payload_type in track.rtx
         ]
         if len(candidates) != 1:
             return None, None
         track = candidates[0]
-        repaired_rid = text(track, rtp.REPAIRED_RID)
-        if repaired_rid:
+        if header.payload_type in track.rtx:
+            rid = text(track, rtp.REPAIRED_RID) if track.rids else ""
             for layer in self.layers:
-                if layer.track is track and layer.rid == repaired_rid:
+                if layer.track is track and layer.rid == rid:
                     self._repairs[ssrc] = layer
                     return None, layer
             return None, None
         rid = text(track, rtp.RID)
         if track.rids and rid not in track.rids:
             return None, None
-        if header.payload_type in track.rtx:
-            return None, None
-        return self._layer_for(track, rid if track.rids else "", ssrc), None
-
-    def _layer_for(self, track: TrackSpec, rid: str, ssrc: int) -> Layer | None:
-        """The layer of a media SSRC; None for one that was replaced by another before."""
-        layer = self._by_ssrc.get(ssrc)
-        if layer is not None:
-            return layer
-        if ssrc in self._replaced:
-            # Taking it back would let two streams of one encoding replace each other for ever.
-            return None
-        return self._begin_layer(track, rid, ssrc)
+        return self._begin_layer(track, rid if track.rids else "", ssrc), None
 
     def _begin_layer(self, track: TrackSpec, rid: str, ssrc: int) -> Layer:
         """A new layer, in the place of the one that this encoding had."""
         for old in self.layers:
             if old.track is track and old.rid == rid:
                 if old.ssrc != ssrc:
-                    if len(self._replaced) >= MAX_SSRCS:
+                    repairs = [key for key, one in self._repairs.items() if one is old]
+                    for former in (old.ssrc, *repairs):
+                        self._repairs.pop(former, None)
+                        self._replaced[former] = None
+                    while len(self._replaced) > MAX_SSRCS:
                         del self._replaced[next(iter(self._replaced))]
-                    self._replaced[old.ssrc] = None
-                    self._repairs = {k: one for k, one in self._repairs.items() if one is not old}
                 self._by_ssrc.pop(old.ssrc, None)
                 self._readers.pop(old, None)
                 self.layers.remove(old)

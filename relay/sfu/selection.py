@@ -23,6 +23,9 @@ ALLOCATION_INTERVAL: Final = 1.0
 _OPTIONS_AGE: Final = 0.25
 # A first picture may take this long of the link; a larger one waits for a keyframe instead.
 _FIRST_PICTURE_SECONDS: Final = 1.0
+# A room that has to leave its layer at once waits for the beat instead, four seconds on average,
+# if the cached pictures of the next one would take longer than this.
+_FALL_SECONDS: Final = 2.0
 
 
 class Selection(Generic[W]):
@@ -112,12 +115,15 @@ class Selection(Generic[W]):
                 # The first picture is under way; the next thought comes when it is live.
                 return
             layer, temporal = self._first_picture(layer, temporal, found, viewer)
+            may_burst = leg.last_timestamp is None or self._is_light(layer, budget)
         elif layer.index < leg.group.layer.index:
             # Down: until the beat the lowest temporal layer of what flows now, if that fits.
             now_flows = leg.group.layer
             least = min((one.bitrate for one, each in found if each is now_flows), default=0.0)
             at_once = least > budget
-            may_burst = self._weight(layer) <= max(budget, 0.0) * _FIRST_PICTURE_SECONDS / 8
+            if at_once and not self._is_light(layer, budget):
+                layer, temporal = self._smallest(found)
+            may_burst = self._is_light(layer, budget)
         if temporal == max(one.temporal for one, each in found if each is layer):
             temporal = ALL_TEMPORAL
         self._joining.want(leg, layer, temporal, now, at_once=at_once, may_burst=may_burst)
@@ -133,10 +139,16 @@ class Selection(Generic[W]):
         allowed = viewer.bandwidth.bitrate * _FIRST_PICTURE_SECONDS / 8
         if 0 < self._weight(layer) <= allowed:
             return layer, temporal
+        smallest = self._smallest(found)
+        return smallest if smallest[0].pictures.base_frames() else (layer, temporal)
+
+    def _smallest(self, found: Sequence[tuple[Option, Layer]]) -> tuple[Layer, int]:
         smallest = found[0][1]
-        if smallest.pictures.base_frames():
-            return smallest, max(one.temporal for one, each in found if each is smallest)
-        return layer, temporal
+        return smallest, max(one.temporal for one, each in found if each is smallest)
+
+    def _is_light(self, layer: Layer, budget: float) -> bool:
+        """Whether a burst may be sent to a room that had pictures before."""
+        return self._weight(layer) <= budget * _FALL_SECONDS / 8
 
     def _weight(self, layer: Layer) -> int:
         """Bytes of a burst from the layer's cache."""
