@@ -1,0 +1,160 @@
+"""A room joins in the middle of a lesson: a picture at once, then live, at no cost to anyone.
+
+Here: joins from the cached group of pictures. Not here: changing layers, coming back after an
+outage.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes.lesson_wire import START, Lesson
+from tests.scenarios.story import (
+    CODECS,
+    STARTS,
+    camera,
+    continuous,
+    flawless,
+    hold,
+    single,
+    voice,
+)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("start", STARTS)
+def test_a_room_sees_the_first_picture_at_once_and_then_all_of_them(codec: str, start: int) -> None:
+    lesson = Lesson()
+    teacher = lesson.publish(camera(codec), voice(), start=start)
+    lesson.advance(5.31)
+    room = lesson.open_room("room")
+    joined = lesson.now
+    lesson.advance(4.0)
+    lesson.settle()
+    flawless(room, "camera", "voice")
+    shown = room.shown("camera")
+    assert shown[0].key
+    assert shown[0].arrived - joined < 0.05
+    # Then live: after at most one turn of the temporal layers every frame is there.
+    streams = {one.tag.stream for one in shown}
+    assert len(streams) == 1
+    (stream,) = streams
+    live = [one.tag.frame for one in shown if one.tag.captured > joined + 0.6]
+    sent = next(one.frames for one in teacher.outlets if one.ssrc == stream)
+    assert live == [frame for frame, when in sent if when > joined + 0.6]
+    # The teacher's keyframes: the first one, and the one of the beat.
+    assert [one.keyframes for one in teacher.of("camera")] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("rooms", [1, 200])
+def test_no_join_costs_the_teacher_a_keyframe(rooms: int) -> None:
+    lesson = Lesson()
+    teacher = lesson.publish(camera(), voice())
+    lesson.advance(3.0)
+    names = [f"room-{number}" for number in range(rooms)]
+    for name in names:
+        lesson.open_room(name)
+        lesson.advance(0.6 / rooms)
+    lesson.advance(0.4)
+    assert teacher.requests == []
+    lesson.settle()
+    for name in names:
+        flawless(lesson.rooms[name], "camera", "voice")
+        assert lesson.rooms[name].shown("camera")[0].key
+
+
+def test_a_burst_shows_the_present_not_the_past() -> None:
+    lesson = Lesson()
+    lesson.publish(camera())
+    lesson.advance(6.0)
+    room = lesson.open_room("room")
+    lesson.advance(1.0)
+    shown = room.shown("camera")
+    burst = [one for one in shown if one.tag.captured < START + 6.0]
+    assert len(burst) > 20
+    # Six seconds of lesson, squeezed into the time it takes to decode them.
+    squeezed = (burst[-1].timestamp - burst[0].timestamp & 0xFFFFFFFF) / 90_000
+    assert squeezed < 0.05
+    live = [one for one in shown if one.tag.captured >= START + 6.0]
+    continuous(live, START + 6.1, START + 6.9, 0.5)
+
+
+def test_a_room_on_a_thin_link_gets_the_smallest_picture_first() -> None:
+    lesson = Lesson()
+    lesson.publish(camera(), voice())
+    lesson.advance(5.0)
+    room = lesson.open_room("room", bitrate=200_000.0)
+    lesson.advance(1.0)
+    first = room.shown("camera")[0]
+    assert lesson.publisher is not None
+    assert first.tag.stream == lesson.publisher.outlet("camera", "q").ssrc
+
+
+def test_a_join_while_the_keyframe_is_coming_in_waits_for_no_beat() -> None:
+    lesson = Lesson()
+    lesson.publish(single())
+    # The first keyframe has six packets; only half of them are here when the room joins.
+    taken: list[bytes] = []
+
+    def late(data: bytes) -> bool:
+        taken.append(data)
+        return 3 <= len(taken) <= 6
+
+    lesson.teacher_up.drop = late
+    lesson.advance(0.011)
+    lesson.teacher_up.drop = None
+    assert lesson.router.publisher is not None
+    room = lesson.open_room("room")
+    lesson.advance(1.0)
+    lesson.settle()
+    flawless(room, "camera")
+    continuous(room.shown("camera"), START + 0.3, START + 0.9, 0.3)
+
+
+def test_a_room_that_waits_before_the_lesson_sees_it_begin() -> None:
+    lesson = Lesson()
+    room = lesson.open_room("room")
+    lesson.advance(3.0)
+    teacher = lesson.publish(camera(), voice())
+    lesson.advance(2.0)
+    assert teacher.requests == []
+    lesson.settle()
+    flawless(room, "camera", "voice")
+    continuous(room.shown("camera"), START + 3.0, START + 4.9, 0.6)
+    assert room.shown("voice")[0].tag.captured < START + 3.2
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_source_with_one_encoding_is_asked_once_when_nothing_is_cached(codec: str) -> None:
+    """Its own keyframe was an hour ago and the cache has let go of it."""
+    lesson = Lesson()
+    plan = single(codec=codec)
+    plan.layers = (plan.layers[0].__class__("", 40, 1100),)
+    teacher = lesson.publish(plan)
+    lesson.advance(6.0)  # 44 kB a frame: the group outgrew its bound
+    assert teacher.requests == []
+    rooms = [lesson.open_room(f"room-{number}") for number in range(5)]
+    lesson.advance(1.0)
+    assert len(teacher.requests) == 1
+    lesson.settle()
+    for room in rooms:
+        flawless(room, "camera")
+        continuous(room.shown("camera"), START + 6.2, START + 6.9, 0.3)
+
+
+def test_a_burst_that_would_clog_the_link_is_left_out() -> None:
+    """Down to a smaller layer late in the group: the beat brings it, not seconds of old frames."""
+    lesson = Lesson()
+    plan = camera()
+    plan.layers = tuple(
+        one.__class__(one.rid, packets, size)
+        for one, packets, size in zip(plan.layers, (1, 2, 6), (600, 900, 1100), strict=True)
+    )
+    lesson.publish(plan, voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room")
+    lesson.advance(6.0)
+    hold(lesson, room, "q")
+    before = lesson.fan_out.alone
+    lesson.advance(0.9)
+    assert lesson.fan_out.alone == before
