@@ -1,0 +1,142 @@
+"""What a relay knows of its lessons: told, seen, remembered; with the control plane or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from classroom.wire import LessonInfo, LessonState, Recording, RecordingState, Source
+from relay.web.lessons import KnownLessons, as_json
+
+
+def info(name: str, state: LessonState = LessonState.LIVE, title: str = "Light") -> LessonInfo:
+    return LessonInfo(name, title, "Ms Lan", state, False, (), 0, Recording(), 1000.0)
+
+
+def seen(name: str, *, publishing: bool = True, rooms: int = 0) -> dict[str, object]:
+    sources = ["voice", "camera"] if publishing else []
+    return {"lesson": name, "publishing": publishing, "sources": sources, "rooms": rooms}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "lessons.msgpack"
+
+
+def test_words_sight_and_recording_are_merged(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    lessons.told([info("physics", LessonState.PLANNED)])
+    lessons.media(seen("physics", rooms=3))
+    lessons.recording("physics", "recording", "", 12.0)
+    found = lessons.info("physics")
+    assert found is not None
+    assert (found.title, found.state, found.publishing) == ("Light", LessonState.LIVE, True)
+    assert (found.sources, found.rooms) == ((Source.VOICE, Source.CAMERA), 3)
+    assert found.recording == Recording(RecordingState.RECORDING, "", 12.0)
+    assert as_json(found)["recording"]["seconds"] == 12.0
+
+
+def test_a_lesson_goes_on_under_its_name_while_the_control_plane_is_away(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    assert not lessons.is_known("physics")
+    lessons.media(seen("physics"))
+    assert lessons.is_known("physics")
+    found = lessons.info("physics")
+    assert found is not None
+    assert (found.title, found.state) == ("physics", LessonState.LIVE)
+
+
+def test_a_name_that_nobody_taught_under_is_forgotten(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    for number in range(100):
+        lessons.media(seen(f"try-{number}"))
+        lessons.media(seen(f"try-{number}", publishing=False))
+    assert lessons.all() == []
+    assert lessons.info("try-1") is None
+    assert len(lessons._media) == 0
+
+
+def test_an_ended_lesson_is_told_as_ended_and_not_shown_any_more(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    lessons.told([info("physics"), info("history", LessonState.PLANNED)])
+    lessons.media(seen("physics"))
+    changes: list[str] = []
+    lessons.observe(changes.append)
+    lessons.ended("physics")
+    assert changes == ["physics"]
+    found = lessons.info("physics")
+    assert found is not None
+    assert (found.state, found.publishing, found.rooms) == (LessonState.ENDED, False, 0)
+    assert [one.id for one in lessons.all()] == ["history"]
+    assert not lessons.is_known("physics")
+    # What the media process says while it ends does not bring it back.
+    lessons.media(seen("physics", publishing=False))
+    assert lessons.info("physics") == found
+
+
+def test_a_live_lesson_that_leaves_the_list_has_ended(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    lessons.told([info("physics"), info("history", LessonState.PLANNED)])
+    assert set(lessons.told([])) == {"physics", "history"}
+    found = lessons.info("physics")
+    assert found is not None
+    assert found.state is LessonState.ENDED
+    # A planned one may only have fallen off a long list.
+    assert lessons.info("history") is None
+    lessons.told([info("physics")])
+    assert lessons.is_known("physics")
+
+
+def test_a_relay_that_starts_alone_knows_its_lessons(kept: Path) -> None:
+    first = KnownLessons(kept)
+    first.told([info("physics"), info("history")])
+    first.ended("history")
+    again = KnownLessons(kept)
+    assert again.is_known("physics")
+    found = again.info("history")
+    assert found is not None
+    assert found.state is LessonState.ENDED
+
+
+def test_a_spoilt_file_is_passed_over(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept.write_bytes(b"\xc1 rubbish")
+    lessons = KnownLessons(kept)
+    assert lessons.all() == []
+    assert "cannot be used" in caplog.text
+    lessons.told([info("physics")])
+    assert KnownLessons(kept).is_known("physics")
+
+
+def test_memory_of_ended_lessons_is_bounded(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    for number in range(200):
+        lessons.told([info(f"lesson-{number}")])
+        lessons.ended(f"lesson-{number}")
+    assert lessons.info("lesson-0") is None
+    assert lessons.info("lesson-199") is not None
+
+
+def test_a_room_is_shown_what_runs_before_what_waits(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    lessons.told([info("planned", LessonState.PLANNED), info("silent"), info("running")])
+    lessons.media(seen("running"))
+
+    def shown(*allowed: str) -> str | None:
+        found = lessons.current(lambda name: name in allowed)
+        return None if found is None else found.id
+
+    assert shown("planned", "silent", "running") == "running"
+    assert shown("planned", "silent") == "silent"
+    assert shown("planned") == "planned"
+    assert shown() is None
+
+
+def test_a_lost_media_process_publishes_nothing(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    lessons.told([info("physics")])
+    lessons.media(seen("physics", rooms=2))
+    lessons.media_lost()
+    found = lessons.info("physics")
+    assert found is not None
+    assert (found.publishing, found.rooms, found.state) == (False, 0, LessonState.LIVE)
