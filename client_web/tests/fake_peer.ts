@@ -73,8 +73,8 @@ export class FakePeer {
     return { type: 'offer', sdp: 'v=0\r\n' + sections.join('') }
   }
 
-  async setLocalDescription(): Promise<void> {
-    this.signalingState = 'have-local-offer'
+  async setLocalDescription(given: { type: string; sdp?: string }): Promise<void> {
+    this.signalingState = given.type === 'rollback' ? 'stable' : 'have-local-offer'
   }
 
   async setRemoteDescription(answer: { sdp: string }): Promise<void> {

@@ -110,6 +110,35 @@ describe('a link that breaks', () => {
     expect(viewer.state).toBe('live')
     expect(viewer.generation).toBe(1)
   })
+  it('that comes back by itself still carries its restart through', async () => {
+    const viewer = await watching()
+    server.answers['PATCH'] = 'away'
+    FakePeer.last.iceConnectionState = 'disconnected'
+    await pass(5_000)
+    expect(viewer.state).toBe('recovering')
+    FakePeer.last.iceConnectionState = 'connected'
+    await pass(5_000)
+    expect(viewer.state).toBe('live')
+    expect(FakePeer.last.signalingState).toBe('have-local-offer')
+    server.answers['PATCH'] = { status: 200, body: 'a=ice-ufrag:srv9\r\na=ice-pwd:p\r\n' }
+    await pass(10_000)
+    expect(FakePeer.last.answers.at(-1)).toContain('a=ice-ufrag:srv9')
+    const asked = server.count('PATCH')
+    await pass(10_000)
+    expect(server.count('PATCH')).toBe(asked)
+    expect([viewer.state, viewer.generation]).toEqual(['live', 1])
+  })
+  it('that came back is not given up when the server refuses the restart', async () => {
+    const viewer = await watching()
+    server.answers['PATCH'] = 'away'
+    FakePeer.last.iceConnectionState = 'disconnected'
+    await pass(5_000)
+    FakePeer.last.iceConnectionState = 'connected'
+    server.answers['PATCH'] = { status: 401 }
+    await pass(20_000)
+    expect([viewer.state, viewer.generation]).toEqual(['live', 1])
+    expect(FakePeer.last.signalingState).toBe('stable')
+  })
   it('is tried at once when the network comes back', async () => {
     const viewer = await watching()
     server.answers['PATCH'] = 'away'

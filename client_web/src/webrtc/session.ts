@@ -10,8 +10,9 @@ import { Backoff } from '../backoff'
 import { Problem, Unreachable } from '../http'
 import { Observable } from '../observable'
 import { Sleeper } from '../sleeper'
+import { hasLostPath, hasPath, isOver, isUnanswered, makeOffer, takeBack } from './peer'
+import { Pulse } from './pulse'
 import { SessionResource, type Endpoint } from './resource'
-import { withVoiceNack } from './sdp'
 
 export type { Endpoint } from './resource'
 
@@ -34,7 +35,6 @@ const LOOK_EVERY_MS = 1_000
 const CONNECT_LIMIT_MS = 20_000
 const RESTART_LIMIT_MS = 8_000
 const REFUSED_WAIT_MS = 30_000
-const LONGEST_PATIENCE_MS = 30_000
 
 export abstract class MediaSession extends Observable {
   #state: SessionState = 'idle'
@@ -46,9 +46,7 @@ export abstract class MediaSession extends Observable {
   #retryAt: number | null = null
   #running = false
   #generation = 0
-  #progress: number | null = 0
-  #movedAt = 0
-  #patience: number
+  readonly #pulse: Pulse
   readonly #stop = new AbortController()
   readonly #sleeper = new Sleeper()
 
@@ -58,11 +56,11 @@ export abstract class MediaSession extends Observable {
    */
   protected constructor(
     private readonly options: SessionOptions,
-    private readonly patienceMs: number,
+    patienceMs: number,
     private readonly stubborn: boolean,
   ) {
     super()
-    this.#patience = patienceMs
+    this.#pulse = new Pulse(patienceMs)
   }
 
   /** Add the transceivers, in the order that the server expects. */
@@ -181,7 +179,7 @@ export abstract class MediaSession extends Observable {
     const peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
     this.#peer = peer
     this.prepare(peer)
-    const offer = await makeOffer(peer, {})
+    const offer = await makeOffer(peer)
     // The relay is ICE-lite: it learns our addresses from our checks, so no candidate is awaited.
     const resource = await SessionResource.create(endpoint, offer, stop)
     this.#resource = resource
@@ -189,8 +187,7 @@ export abstract class MediaSession extends Observable {
     if (resource.iceServers.length > 0) peer.setConfiguration({ iceServers: resource.iceServers })
     await peer.setRemoteDescription({ type: 'answer', sdp: resource.sdp })
     this.#generation += 1
-    this.#progress = 0
-    this.#movedAt = Date.now()
+    this.#pulse.begin(Date.now())
     this.changed()
     const connected = await this.#until(
       () => peer.connectionState === 'connected',
@@ -209,21 +206,31 @@ export abstract class MediaSession extends Observable {
       if (stop.aborted || health === 'dead') return
       if (health === 'good') {
         if (this.#state === 'recovering') this.#recovered()
-        backoff.reset()
         this.changed()
-        continue
+        // A path may come back by itself while the server has not heard of the restart yet: both
+        // sides must agree on it all the same, so it is carried through.
+        if (!isUnanswered(this.#peer)) {
+          backoff.reset()
+          continue
+        }
+      } else {
+        this.#to('recovering')
       }
-      this.#to('recovering')
       try {
-        const before = this.#progress
+        const before = this.#pulse.count
         await this.#restart()
         if (stop.aborted) return
         this.#unreachable = false
         const good = await this.#until(() => this.#isRepaired(before), RESTART_LIMIT_MS)
-        if (!good) return this.#loosen()
+        if (!good) return this.#pulse.loosen()
         this.#recovered()
       } catch (error) {
-        if (stop.aborted || !(error instanceof Unreachable)) return
+        if (stop.aborted) return
+        if (health === 'good' && error instanceof Problem) {
+          await takeBack(this.#peer)
+          continue
+        }
+        if (!(error instanceof Unreachable)) return
         this.#unreachable = true
         // The server may only be out of reach for now and still keep the session.
         const wait = backoff.next()
@@ -241,17 +248,15 @@ export abstract class MediaSession extends Observable {
     if (peer === null || resource === null) throw new Error('nothing to restart')
     const offer = await makeOffer(peer, { iceRestart: true })
     const answer = await resource.restart(offer, this.#stop.signal)
-    if (peer.signalingState !== 'have-local-offer') return
+    if (!isUnanswered(peer)) return
     await peer.setRemoteDescription({ type: 'answer', sdp: answer })
-    this.#movedAt = Date.now()
+    this.#pulse.wait(Date.now())
   }
 
   /** Whether the path stands again, and media moved past `before` where media is expected. */
   async #isRepaired(before: number | null): Promise<boolean> {
-    if ((await this.#look()) !== 'good') return false
-    const ice = this.#peer?.iceConnectionState
-    if (ice !== 'connected' && ice !== 'completed') return false
-    return this.#progress === null || this.#progress !== before
+    if ((await this.#look()) !== 'good' || !hasPath(this.#peer)) return false
+    return this.#pulse.count === null || this.#pulse.count !== before
   }
 
   #recovered(): void {
@@ -260,25 +265,14 @@ export abstract class MediaSession extends Observable {
     this.#to('live')
   }
 
-  /** Media that is announced but never comes must not make us knock ever faster. */
-  #loosen(): void {
-    this.#patience = Math.min(this.#patience * 2, LONGEST_PATIENCE_MS)
-  }
-
   async #look(): Promise<Health> {
     const peer = this.#peer
-    if (peer === null || peer.signalingState === 'closed') return 'dead'
-    if (isOver(peer)) return 'dead'
+    if (peer === null || isOver(peer)) return 'dead'
     const stats = await peer.getStats()
     this.#stats = stats
     const now = Date.now()
-    const progress = this.progress(stats)
-    if (progress === null || progress !== this.#progress) this.#movedAt = now
-    if (progress !== null && progress !== this.#progress) this.#patience = this.patienceMs
-    this.#progress = progress
-    const ice = peer.iceConnectionState
-    if (ice === 'disconnected' || ice === 'failed') return 'lost'
-    return now - this.#movedAt >= this.#patience ? 'lost' : 'good'
+    this.#pulse.note(this.progress(stats), now)
+    return hasLostPath(peer) || this.#pulse.isStill(now) ? 'lost' : 'good'
   }
 
   /** Poll `test` five times a second for `limitMs`; true as soon as it holds. */
@@ -308,27 +302,7 @@ export abstract class MediaSession extends Observable {
   }
 }
 
-/** Make an offer that asks for lost voice to be sent again, and apply it; returns its text. */
-async function makeOffer(peer: RTCPeerConnection, options: RTCOfferOptions): Promise<string> {
-  const plain = (await peer.createOffer(options)).sdp ?? ''
-  const offer = withVoiceNack(plain)
-  try {
-    await peer.setLocalDescription({ type: 'offer', sdp: offer })
-    return offer
-  } catch {
-    // A browser that takes no changes to its own offer gets it back as it was.
-    await peer.setLocalDescription({ type: 'offer', sdp: plain })
-    return plain
-  }
-}
-
 /** Refusals that trying again does not change by itself. */
 function isFinal(problem: Problem): boolean {
   return [400, 401, 403, 405, 406, 413, 415, 422].includes(problem.status)
-}
-
-/** Whether the encrypted transport is beyond repair by new ICE credentials. */
-function isOver(peer: RTCPeerConnection): boolean {
-  const state = peer.getTransceivers()[0]?.sender.transport?.state
-  return state === 'failed' || state === 'closed' || peer.connectionState === 'closed'
 }
