@@ -9,6 +9,11 @@ export class FakeTransceiver {
   readonly sender = {
     transport: { state: 'connected' },
     track: null as unknown,
+    getParameters: (): { encodings: RTCRtpEncodingParameters[] } => ({
+      encodings: (this.init.sendEncodings ?? []).map((one) =>
+        FakePeer.layered ? one : { rid: one.rid ?? '' },
+      ),
+    }),
     replaceTrack: async (track: unknown): Promise<void> => {
       this.sender.track = track
     },
@@ -34,6 +39,8 @@ export class FakePeer {
   static all: FakePeer[] = []
   /** Whether new peers connect by themselves once they have an answer. */
   static connects = true
+  /** Whether this browser knows temporal layers; if not, it forgets that it was asked for them. */
+  static layered = true
   readonly transceivers: FakeTransceiver[] = []
   connectionState = 'new'
   iceConnectionState = 'new'
@@ -165,6 +172,7 @@ export class FakeServer {
 export function install(server: FakeServer): void {
   FakePeer.all = []
   FakePeer.connects = true
+  FakePeer.layered = true
   vi.stubGlobal('RTCPeerConnection', FakePeer)
   vi.stubGlobal('MediaStream', class {})
   vi.stubGlobal('RTCRtpReceiver', {

@@ -4,7 +4,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Backoff } from '../src/backoff'
 import { WhepViewer } from '../src/webrtc/whep'
-import { CAMERA_ENCODINGS, SCREEN_ENCODINGS, WhipPublisher } from '../src/webrtc/whip'
+import { CAMERA_ENCODINGS, SCREEN_ENCODINGS, VIDEO_CODECS, WhipPublisher } from '../src/webrtc/whip'
 import { FakePeer, FakeServer, install } from './fake_peer'
 
 const ENDPOINT = { url: 'http://relay.test/whep/om', token: 'T' }
@@ -284,8 +284,28 @@ describe('what a teacher offers', () => {
       'audio/opus',
       'audio/PCMU',
     ])
-    expect(camera?.codecs?.[0]?.mimeType).toBe('video/VP9')
-    expect(camera?.codecs?.at(-1)?.mimeType).toBe('video/rtx')
+    for (const video of [camera, screen]) {
+      expect(video?.codecs?.[0]?.mimeType).toBe('video/VP9')
+      expect(video?.codecs?.at(-1)?.mimeType).toBe('video/rtx')
+    }
+  })
+  it('names every codec once, what replays everywhere right after the first', () => {
+    expect(VIDEO_CODECS).toEqual(['video/VP9', 'video/H264', 'video/VP8', 'video/AV1'])
+  })
+  it('sends H.264 from a browser that would not send VP9 in our layers', async () => {
+    FakePeer.layered = false
+    const publisher = new WhipPublisher({ endpoint: () => ENDPOINT })
+    publisher.start()
+    await pass(500)
+    const [, camera, screen] = FakePeer.last.transceivers
+    for (const video of [camera, screen])
+      expect(video?.codecs?.map((one) => one.mimeType)).toEqual([
+        'video/H264',
+        'video/VP8',
+        'video/VP9',
+        'video/AV1',
+        'video/rtx',
+      ])
   })
   it('puts a shared screen into its place without a new offer', async () => {
     const publisher = new WhipPublisher({ endpoint: () => ENDPOINT })

@@ -15,8 +15,17 @@ import { MediaSession, type SessionOptions, type SessionState } from './session'
 
 export type WhipState = SessionState
 
-/** First is what the page sends if the relay takes it; the rest in order of preference. */
+/**
+ * First is what the page sends if the relay takes it; the rest in order of preference. Measured and
+ * explained in CODECS.md.
+ */
 export const VIDEO_CODECS = ['video/VP9', 'video/H264', 'video/VP8', 'video/AV1'] as const
+
+/**
+ * These come as simulcast only from browsers that know temporal layers. Others send one of them as
+ * a single stream with everything inside (Safari, old Chromium) or not at all (Firefox, VP9).
+ */
+const LAYERED_CODECS: readonly string[] = ['video/VP9', 'video/AV1']
 
 /** Temporal layers let the relay halve the picture rate for a weak link without a new layer. */
 const CAMERA_MODE = 'L1T3'
@@ -86,7 +95,7 @@ export class WhipPublisher extends MediaSession {
     preferRed(voice)
     const camera = addVideo(peer, this.#camera, teacher, CAMERA_ENCODINGS, CAMERA_MODE)
     const screen = addVideo(peer, this.#screen, slides, SCREEN_ENCODINGS, SCREEN_MODE)
-    for (const video of [camera, screen]) preferCodecs(video, this.codecs)
+    for (const video of [camera, screen]) preferCodecs(video, inReach(video, this.codecs))
   }
 
   /** Bytes that the relay sent back: its reports come as long as our media arrives there. */
@@ -120,6 +129,15 @@ function addVideo(
     // A browser without temporal layers refuses the mode by throwing; it sends plain layers.
     return add(encodings.map((one) => ({ ...one })))
   }
+}
+
+/** `codecs` with those put last that this browser cannot send in our layers. */
+function inReach(video: RTCRtpTransceiver, codecs: readonly string[]): readonly string[] {
+  // A browser without temporal layers forgets the mode that it was given.
+  const layered = video.sender.getParameters().encodings.every((one) => 'scalabilityMode' in one)
+  if (layered) return codecs
+  const late = (name: string): number => Number(LAYERED_CODECS.includes(name))
+  return [...codecs].sort((one, other) => late(one) - late(other))
 }
 
 function preferCodecs(transceiver: RTCRtpTransceiver, wanted: readonly string[]): void {
