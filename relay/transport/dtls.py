@@ -133,7 +133,11 @@ class Dtls:
         transport = self._transport
         await transport.start(self._parameters)
         if transport.state != "connected":
-            raise HandshakeFailed("the DTLS handshake failed: fingerprint, cipher or SRTP profile")
+            # OpenSSL takes no certificate on a curve below 256 bits, such as ffmpeg's muxer makes
+            # when it was built with GnuTLS; with -cert_file and -key_file it takes another.
+            raise HandshakeFailed(
+                "the DTLS handshake failed: fingerprint, certificate, cipher or SRTP profile"
+            )
         transport.on("statechange", self._changed)
         assert transport._ssl is not None, "connected"
         selected = transport._ssl.get_selected_srtp_profile()

@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from classroom.errors import Refused
 from relay.media import rtp
-from relay.media.codec import Codec, Kind, forwarded
+from relay.media.codec import (
+    H264_DEFAULT_PROFILE,
+    Codec,
+    H264Profile,
+    Kind,
+    forwarded,
+    h264_profile,
+)
 from relay.sfu.negotiated import (
     CAMERA,
     PROGRAMME,
@@ -273,6 +280,19 @@ def _extensions(section: Section, wanted: Sequence[str]) -> dict[str, int]:
     return {uri: section.extensions[uri] for uri in wanted if uri in section.extensions}
 
 
+def _as_sent(codec: Codec) -> Codec:
+    """The codec as its stream will be.
+
+    ffmpeg's muxer offers plain Baseline for what its encoder makes as Constrained Baseline, and no
+    encoder of today uses what only the former has (RFC 6184 §8.1: slice groups, redundant slices).
+    Most players take the latter alone.
+    """
+    identifier = codec.fmtp.get("profile-level-id", H264_DEFAULT_PROFILE)
+    if codec.name != "h264" or h264_profile(identifier) is not H264Profile.BASELINE:
+        return codec
+    return replace(codec, fmtp={**codec.fmtp, "profile-level-id": f"42e0{identifier[4:]}"})
+
+
 def _track(source: str, section: Section, accepted: Accepted) -> TrackSpec:
     codecs: dict[int, Codec] = {}
     rtx: dict[int, int] = {}
@@ -281,7 +301,7 @@ def _track(source: str, section: Section, accepted: Accepted) -> TrackSpec:
     for entry in accepted.codecs:
         codec = _codec(section.kind, entry)
         if codec is not None:
-            codecs[entry.payload_type] = codec
+            codecs[entry.payload_type] = _as_sent(codec)
             feedback.update(entry.feedback)
         elif entry.name == "rtx":
             rtx[entry.payload_type] = _inner(entry)

@@ -13,6 +13,7 @@ from hypothesis import given
 
 from classroom.errors import Refused
 from relay.media import rtp
+from relay.media.codec import can_forward
 from relay.transport import offer, sdp
 from relay.transport.answer import Local, candidate_lines, write_answer
 from relay.transport.ice import Credentials
@@ -106,6 +107,17 @@ def test_declared_repair_streams_are_no_media() -> None:
     assert camera is not None
     assert camera.ssrcs == (2059122970,)
     assert camera.repairs == {2059122971: 2059122970}
+
+
+def test_plain_baseline_is_taken_for_what_encoders_make_of_it() -> None:
+    camera = publish(OFFERS[FFMPEG])[1]
+    assert camera.track is not None
+    player = next(one.slot for one in watch(OFFERS[AIORTC]) if one.slot and one.section.mid == "1")
+    [sent] = camera.track.codecs.values()
+    constrained = [one.codec for one in player.codecs if one.codec.name == "h264"]
+    assert all(can_forward(sent, codec) for codec in constrained)
+    assert len(constrained) == 2
+    assert "profile-level-id=42000d" in answered(OFFERS[FFMPEG], publish(OFFERS[FFMPEG]))
 
 
 def test_a_room_has_every_slot_and_two_places_to_send_from() -> None:
