@@ -141,7 +141,7 @@ class Sessions:
         router = self._router(lesson, now)
         if current is not None:
             former = self.peers.get(current.identity)
-            router.unpublish("replaced", now)
+            self._unpublish(router, "replaced", now)
             if former is not None:
                 former.end("replaced by a newer session of the same teacher")
         peer, answer = self._new_peer(
@@ -300,7 +300,7 @@ class Sessions:
         else:
             current = peer.router.publisher
             if current is not None and current.identity == peer.identity:
-                peer.router.unpublish(peer.reason or "stopped", now)
+                self._unpublish(peer.router, peer.reason or "stopped", now)
         self._forget_unused(peer.lesson)
         await peer.close()
         self._changed(peer.lesson)
@@ -316,6 +316,12 @@ class Sessions:
                 "moves": peer.moves,
             },
         )
+
+    def _unpublish(self, router: Router[Wire], reason: str, now: float) -> None:
+        """Take the publisher off; what it was recorded as is remembered."""
+        if router.publisher is not None and router.publisher.layers:
+            self._begun.add(router.lesson)
+        router.unpublish(reason, now)
 
     def _forget_unused(self, lesson: str) -> None:
         """A router that nobody uses and that never had media leaves no trace."""
@@ -376,7 +382,7 @@ class Sessions:
         if peer.role == "publisher":
             current = peer.router.publisher
             if current is not None and current.identity == peer.identity:
-                peer.router.unpublish("stopped by the teacher", self._clock())
+                self._unpublish(peer.router, "stopped by the teacher", self._clock())
         peer.end("stopped by its owner")
 
     def end_lesson(self, lesson: str) -> None:
