@@ -19,6 +19,8 @@ from relay.media.seqno import delta32
 TOLERANCE: Final = 0.005
 # The publisher's clock was set meanwhile: measure the difference again.
 CLOCK_STEP: Final = 1.0
+# A link may stall for seconds and then deliver everything late; a clock that was set stays set.
+STEP_PROOF: Final = 15.0
 # What one report may move the difference of the clocks: enough for clocks that drift apart by
 # 100 ppm at one report a second, too little for a late report to be noticed.
 NUDGE_SHARE: Final = 0.01
@@ -38,20 +40,28 @@ class Anchor:
 class PublisherClock:
     """The difference between a publisher's NTP clock and ours."""
 
-    __slots__ = ("_offset",)
+    __slots__ = ("_late_since", "_offset")
 
     def __init__(self) -> None:
         self._offset: float | None = None
+        self._late_since: float | None = None
 
-    def to_wall(self, ntp: float, now: float) -> float:
-        """Our time for the publisher's Unix time `ntp`, read from a report arriving `now`.
+    def to_wall(self, ntp: float, measured: float, now: float) -> float:
+        """Our time for the publisher's Unix time `ntp`.
 
-        A report's transit time stays in the result: it delays all tracks alike.
+        measured: our clock minus the publisher's as one track's newest packet shows it, its time
+        under way included. That may be too much (a stalled link), never too little: so a smaller
+        value is believed at once, a much larger one only when it stays.
         """
-        measured = now - ntp
-        if self._offset is None or abs(measured - self._offset) > CLOCK_STEP:
-            self._offset = measured
+        if self._offset is None or measured < self._offset - CLOCK_STEP:
+            self._offset, self._late_since = measured, None
+        elif measured > self._offset + CLOCK_STEP:
+            if self._late_since is None:
+                self._late_since = now
+            elif now - self._late_since > STEP_PROOF:
+                self._offset, self._late_since = measured, None
         else:
+            self._late_since = None
             nudge = NUDGE_SHARE * (measured - self._offset)
             self._offset += min(NUDGE_MAX, max(-NUDGE_MAX, nudge))
         return ntp + self._offset
@@ -64,17 +74,21 @@ class TrackTimeline:
     latest: the newest tie between timestamp and time, at most TOLERANCE from `anchor`'s.
     """
 
-    __slots__ = ("_announced_at", "_exact", "anchor", "latest", "rate")
+    __slots__ = ("_announced_at", "_exact", "_newest", "anchor", "latest", "rate")
 
     def __init__(self, clock_rate: int) -> None:
         self.rate = clock_rate
         self._exact = False
         self._announced_at = 0.0
+        self._newest: tuple[int, float] | None = None
         self.anchor: Anchor | None = None
         self.latest: Anchor | None = None
 
     def receive_packet(self, rtp_timestamp: int, now: float) -> Anchor | None:
         """The first packet anchors provisionally; returns the anchor if it is new."""
+        newest = self._newest
+        if newest is None or delta32(rtp_timestamp, newest[0]) > 0:
+            self._newest = (rtp_timestamp, now)
         if self.anchor is None:
             return self._announce(Anchor(rtp_timestamp, now), now)
         if now - self._announced_at > ANCHOR_AGE:
@@ -86,7 +100,11 @@ class TrackTimeline:
     ) -> Anchor | None:
         """A sender report; returns the new anchor if it moves capture times noticeably."""
         exact, self._exact = self._exact, True
-        self.latest = Anchor(rtp_timestamp, clock.to_wall(ntp, now))
+        # Measured at the newest packet and not at the report: some senders' reports speak of the
+        # time of their last packet, however long ago, and a report may be late by itself.
+        captured, arrived = self._newest or (rtp_timestamp, now)
+        measured = arrived - ntp - delta32(captured, rtp_timestamp) / self.rate
+        self.latest = Anchor(rtp_timestamp, clock.to_wall(ntp, measured, now))
         anchor = self.anchor
         if (
             exact
