@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -113,14 +113,17 @@ class Demo:
         await self._process.wait()
 
 
-async def start_demo(data: Path, *arguments: str, host: bool = False) -> Demo:
+async def start_demo(
+    data: Path, *arguments: str, host: bool = False, enter: Sequence[str] = ()
+) -> Demo:
     """Start the whole system with its things in `data`; returns when everything answers.
 
-    The folder above `data` must exist; the log is written there.
+    The folder above `data` must exist; the log is written there. enter: what to put before the
+    command (see `tests.live.networks`).
     """
     log = data.parent / f"{data.name}.log"
     run = uuid.uuid4().hex
-    command = [sys.executable, "-m", "classroom", "demo", "--json", "--port", "0"]
+    command = [*enter, sys.executable, "-m", "classroom", "demo", "--json", "--port", "0"]
     command += ["--udp-port", "0", "--data", str(data), *arguments]
     if not host:
         command.append("--no-host")
@@ -178,10 +181,17 @@ def marked_processes(run: str) -> dict[int, str]:
 
 @contextlib.asynccontextmanager
 async def chromium(
-    playwright: Playwright, *, teacher: bool = False, arguments: Iterable[str] = ()
+    playwright: Playwright,
+    *,
+    teacher: bool = False,
+    arguments: Iterable[str] = (),
+    program: str | None = None,
 ) -> AsyncIterator[Browser]:
-    """A headless Chromium; as a teacher's it has the test footage and speech as its devices."""
-    program = needs.find(needs.CHROMIUM)
+    """A headless Chromium; as a teacher's it has the test footage and speech as its devices.
+
+    program: what starts Chromium instead of its own command.
+    """
+    program = program or needs.find(needs.CHROMIUM)
     if program is None:
         raise FileNotFoundError("Chromium is missing; python -m tests says how to get it.")
     wanted = [*CHROMIUM_ARGUMENTS, *arguments]
