@@ -214,3 +214,13 @@ def test_nothing_in_a_datagram_can_raise(data: bytes, first: int) -> None:
     assert is_silent(rig.table.receive(bytes([first]) + data, HOME, 0.0))
     head = b"\x00\x01" + len(data).to_bytes(2, "big") + b"\x21\x12\xa4\x42" + bytes(12)
     assert is_silent(rig.table.receive(head + data, HOME, 0.0))
+
+
+def test_an_ipv4_peer_of_a_socket_for_both_families_hears_its_own_address() -> None:
+    rig = Rig()
+    mapped = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 7])
+    source = (10).to_bytes(2, "little") + (1000).to_bytes(2, "big") + bytes(4) + mapped + bytes(4)
+    check = rig.check(0.0, source)
+    assert check.response is not None
+    response = peer_stun.parse_message(check.response)
+    assert response.attributes["XOR-MAPPED-ADDRESS"] == ("192.0.2.7", 1000)
