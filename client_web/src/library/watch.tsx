@@ -168,21 +168,11 @@ function Controls(props: {
         press={() => player.toggle()}
         main
       />
-      <button
-        type="button"
-        class="button"
-        aria-label={t.player.back10}
-        onClick={() => player.skip(-SKIP_S)}
-      >
-        −10 s
+      <button type="button" class="button" onClick={() => player.skip(-SKIP_S)}>
+        {t.player.back10}
       </button>
-      <button
-        type="button"
-        class="button"
-        aria-label={t.player.forward10}
-        onClick={() => player.skip(SKIP_S)}
-      >
-        +10 s
+      <button type="button" class="button" onClick={() => player.skip(SKIP_S)}>
+        {t.player.forward10}
       </button>
       {player.live &&
         (player.atLive ? (
