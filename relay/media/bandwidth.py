@@ -20,6 +20,12 @@ MAX_BITRATE: Final = 20_000_000.0
 # common on radio links, hence the distance.
 QUEUE_HIGH: Final = 0.100
 QUEUE_LOW: Final = 0.040
+# A keyframe is a queue too, but one that drains. So delay is looked at in blocks of this many
+# seconds, and only one that stays high from block to block without falling by QUEUE_DRAINS is
+# taken for congestion; or one so high that the voice suffers.
+QUEUE_BLOCK: Final = 0.3
+QUEUE_DRAINS: Final = 0.030
+QUEUE_FULL: Final = 0.500
 # Random loss on the links we are made for is 2 to 10 %; only more than that means congestion.
 LOSS_HIGH: Final = 0.12
 LOSS_LOW: Final = 0.06
@@ -42,6 +48,9 @@ class BandwidthEstimate:
         "_base",
         "_base_next",
         "_base_since",
+        "_block",
+        "_block_since",
+        "_block_was",
         "_loss",
         "_rate_bytes",
         "_rate_since",
@@ -50,17 +59,23 @@ class BandwidthEstimate:
         "bitrate",
         "congested_at",
         "queue_delay",
+        "queue_stands",
     )
 
     def __init__(self, now: float, start: float = START_BITRATE) -> None:
         self.bitrate = start
         self.congested_at = -1e9
         self.queue_delay = 0.0
-        """Seconds above the best recent one-way delay."""
+        """Seconds above the best recent one-way delay, the least of the last block."""
+        self.queue_stands = False
+        """Whether the last blocks show a queue that does not drain."""
         self.acknowledged = 0.0
         """bit/s that arrived lately; 0 before the first feedback."""
         self._base = self._base_next = 1e18
         self._base_since = now
+        self._block = 1e18
+        self._block_was = 0.0
+        self._block_since = now
         self._loss = 0.0
         self._rate_bytes = 0
         self._rate_since = now
@@ -88,20 +103,25 @@ class BandwidthEstimate:
         """
         mask = len(sent_at) - 1
         best = 1e18
-        size = received = 0
+        size = lost = received = 0
+        # Packets sent before the last fall tell of the rate before it.
+        fell_at = self.congested_at
         for index, arrival in enumerate(arrivals, base):
-            if arrival is not None:
-                slot = index & mask
-                size += sent_size[slot]
+            slot = index & mask
+            sent = sent_at[slot]
+            if arrival is None:
+                lost += sent > fell_at
+                continue
+            size += sent_size[slot]
+            if sent > fell_at:
                 received += 1
-                delay = arrival - sent_at[slot]
+                delay = arrival - sent
                 if delay < best:
                     best = delay
-        count = len(arrivals)
-        if not count:
-            return
-        self._loss += (1.0 - received / count - self._loss) * min(1.0, count / 50)
         self._rate_bytes += size
+        count = received + lost
+        if count:
+            self._loss += (lost / count - self._loss) * min(1.0, count / 50)
         if received:
             self._note_delay(best, now)
         self._judge(rtt, now)
@@ -127,7 +147,17 @@ class BandwidthEstimate:
             self._base_since = now
         self._base = min(self._base, delay)
         self._base_next = min(self._base_next, delay)
-        self.queue_delay = delay - self._base
+        queue = delay - self._base
+        self._block = min(self._block, queue)
+        if now - self._block_since < QUEUE_BLOCK:
+            return
+        before, self._block_was = self._block_was, self._block
+        self.queue_delay = self._block
+        drains = self._block <= before - QUEUE_DRAINS
+        high = min(before, self._block) > QUEUE_HIGH or self._block > QUEUE_FULL
+        self.queue_stands = high and not drains
+        self._block = 1e18
+        self._block_since = now
 
     def _judge(self, rtt: float, now: float) -> None:
         span = now - self._rate_since
@@ -140,9 +170,13 @@ class BandwidthEstimate:
             self._rate_bytes = 0
             self._rate_since = now
         elapsed, self._updated = now - self._updated, now
-        if self.queue_delay > QUEUE_HIGH or self._loss > LOSS_HIGH:
+        if self.queue_stands or self._loss > LOSS_HIGH:
             if now - self.congested_at > rtt + _FALL_INTERVAL:
                 self.congested_at = now
+                # What was seen before the fall says nothing about the rate after it.
+                self._loss = 0.0
+                self.queue_stands = False
+                self._block = self._block_was = 1e18
                 arrived = self.acknowledged or self.bitrate
                 self.bitrate = max(MIN_BITRATE, DECREASE * min(arrived, self.bitrate))
         elif self.queue_delay < QUEUE_LOW and self._loss < LOSS_LOW:

@@ -163,6 +163,11 @@ class ArrivalLog:
         self._fresh = False
         self._count = 0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to report."""
+        return self._fresh
+
     def receive(self, seq: int, now: float) -> None:
         """Note 16-bit transport-wide `seq`; of a repeated number the first arrival counts."""
         before = self._seqs.highest

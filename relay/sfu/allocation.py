@@ -41,10 +41,19 @@ class Climber:
         """Whether a step up may be tried; `clean_for`: seconds since the last congestion."""
         return clean_for >= self.hold and now - self.changed_at >= self.hold
 
+    def may_follow(self, now: float) -> bool:
+        """Whether the estimate, which climbs only on a clean link, may be followed upwards."""
+        return now - self.changed_at >= self.hold
+
     def stepped_up(self, now: float) -> None:
         """A step beyond the estimate begins."""
         self.changed_at = now
         self.tried_at = now
+
+    def still_waiting(self, now: float) -> None:
+        """The step waits for the beat: only what flows can prove anything."""
+        if self.tried_at is not None:
+            self.tried_at = now
 
     def congested(self, now: float) -> None:
         """The link pushed back: if it was our try, wait twice as long before the next one."""

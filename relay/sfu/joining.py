@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from relay.media import rtp
-from relay.media.codec import can_forward
+from relay.media.codec import Codec, can_forward
 from relay.media.seqno import delta32
 from relay.sfu.group import Group, Profile, passed_extensions
 from relay.sfu.layer import Layer
@@ -267,12 +267,22 @@ def _can_begin(leg: Leg[Any], layer: Layer, packet: Received, follows: bool) -> 
     return info.layer_sync and info.temporal_id == group.max_temporal + 1
 
 
+def can_decode(leg: Leg[Any], layer: Layer) -> bool:
+    """Whether the leg's viewer takes the layer's codec."""
+    source = _codec(layer)
+    return any(can_forward(source, entry.codec) for entry in leg.spec.codecs)
+
+
+def _codec(layer: Layer) -> Codec:
+    track = layer.track
+    source = track.codecs.get(track.red.get(layer.payload_type, layer.payload_type))
+    return source if source is not None else next(iter(track.codecs.values()))
+
+
 def profile_for(leg: Leg[Any], layer: Layer) -> Profile | None:
     """How the leg's viewer takes the layer, or None when it cannot decode its codec."""
     track = layer.track
-    source = track.codecs.get(track.red.get(layer.payload_type, layer.payload_type))
-    if source is None:
-        source = next(iter(track.codecs.values()))
+    source = _codec(layer)
     for entry in leg.spec.codecs:
         if can_forward(source, entry.codec):
             extensions = leg.spec.extensions

@@ -24,6 +24,8 @@ class KeyframeSchedule:
         self._beat = beat
         self._epoch: float | None = None
         self._next: float | None = None
+        self._count = 1
+        """Which beat `_next` is."""
         self.beats = 0
         self.extra = 0
 
@@ -38,10 +40,9 @@ class KeyframeSchedule:
         if self._next is None or now < self._next:
             return []
         assert self._epoch is not None
-        passed = int((now - self._epoch) / self._beat)
-        following = self._epoch + (passed + 1) * self._beat
-        # The division may have ended a hair below the whole number.
-        self._next = following if following > now else following + self._beat
+        # The count, not the division alone: that may end a hair below the whole number.
+        self._count = max(self._count, int((now - self._epoch) / self._beat)) + 1
+        self._next = self._epoch + self._count * self._beat
         asked = [
             layer
             for layer in layers

@@ -44,6 +44,7 @@ class Layer:
         self.index = index
         self.ssrc = ssrc
         self.feed_track = feed_track
+        self.began_at = -1e9
         codec = next(iter(track.codecs.values()))
         self.payload_type = -1
         self.codec_name = codec.name

@@ -315,7 +315,9 @@ class Publisher:
 
     def get_timer(self) -> float:
         """When `handle_timer` wants to run next, seconds."""
-        due = min(self._next_feedback, self._next_report)
+        due = self._next_report
+        if self._arrivals.is_due and self._next_feedback < due:
+            due = self._next_feedback
         for layer in self.layers:
             timer = layer.nack.get_timer()
             if timer is not None and timer < due:

@@ -1,8 +1,9 @@
 """Sending one packet to one leg: what its receiver asks for again, and the frames of a burst.
 
 Repairs come from the layer's cache, never from the publisher: as RTX where it was agreed
-(RFC 4588), else as the packet itself under its own number. Each at most once per round trip. Not
-here: what was lost on the publisher's side (publisher). Pure.
+(RFC 4588), else as the packet itself under its own number. Each at most once per round trip, and
+pictures only within a budget: the voice comes first. Not here: what was lost on the publisher's
+side (publisher). Pure.
 """
 
 from __future__ import annotations
@@ -13,22 +14,28 @@ from typing import Final, TypeVar
 from relay.sfu.leg import Leg, Sent
 from relay.sfu.packet import Outgoing, patch_picture
 from relay.sfu.sink import FanOut
+from relay.sfu.viewer import Viewer, W
 
-W = TypeVar("W")
+V = TypeVar("V")
 
 _REPAIRS_REMEMBERED: Final = 512
 
 
 def repair(
-    fan_out: FanOut[W], leg: Leg[W], sequences: Sequence[int], rtt: float, now: float
+    fan_out: FanOut[W], viewer: Viewer[W], leg: Leg[W], sequences: Sequence[int], now: float
 ) -> None:
-    """Send again what the leg's receiver asks for. Flush before."""
+    """Send again what the leg's receiver asks for, as far as its budget goes. Flush before."""
     recent = leg.recent_repairs
+    rtt = max(viewer.rtt, viewer.repairs.round_trip)
+    viewer.repairs.refill(viewer.bandwidth.bitrate, now)
     for sequence in sequences:
         if now - recent.get(sequence, -1e9) < rtt:
             continue
         sent = leg.find(sequence)
         if sent is None:
+            continue
+        size = len(sent.packet.data)
+        if not viewer.repairs.take(size) and sent.group.layer.is_video:
             continue
         if len(recent) >= _REPAIRS_REMEMBERED:
             recent.clear()
@@ -44,7 +51,7 @@ def repair(
 
 
 def send_alone(
-    fan_out: FanOut[W], leg: Leg[W], sent: Sent, out: Outgoing, now: float, *, again: bool = False
+    fan_out: FanOut[V], leg: Leg[V], sent: Sent, out: Outgoing, now: float, *, again: bool = False
 ) -> None:
     """One packet to one leg; `again`: as RTX if the leg has it. Empty packets are never RTX."""
     packet = patched(out, sent)

@@ -121,6 +121,7 @@ class Router(Generic[W]):
     def _new_layer(self, track: TrackSpec, rid: str, ssrc: int, old: Layer | None) -> Layer:
         index = track.rids.index(rid) if rid in track.rids else 0
         layer = Layer(track, rid, index, ssrc, self._next_track)
+        layer.began_at = self._now
         self._next_track += 1
         if old is not None:
             self.flush(self._now)
@@ -152,6 +153,9 @@ class Router(Generic[W]):
             return
         layer.store(packet)
         layer.rate.receive(len(data), packet.info.temporal_id, now)
+        if self._selection.changed:
+            # At once, so that rooms which wait for a lesson miss none of its beginning.
+            self._selection.reset(self.viewers.values(), publisher.layers, now)
         if self._feed is not None:
             self._feed.packet(layer, packet)
         if in_order:
@@ -379,7 +383,7 @@ class Router(Generic[W]):
                 leg = viewer.by_ssrc.get(packet.media_ssrc)
                 if leg is not None and viewer.running:
                     self.flush(now)
-                    repair(self._fan_out, leg, packet.seqs, viewer.rtt, now)
+                    repair(self._fan_out, viewer, leg, packet.seqs, now)
             elif isinstance(packet, rtcp.Pli | rtcp.Fir):
                 self._lost_picture(viewer, packet, now)
             elif isinstance(packet, rtcp.Remb) and not viewer.has_transport_feedback:

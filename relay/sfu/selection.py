@@ -11,7 +11,7 @@ from typing import Final, Generic
 
 from relay.sfu.allocation import Option, choose, next_step
 from relay.sfu.group import ALL_TEMPORAL
-from relay.sfu.joining import Joining
+from relay.sfu.joining import Joining, can_decode
 from relay.sfu.layer import Layer
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import CAMERA, PROGRAMME, SCREEN, VOICE
@@ -21,6 +21,10 @@ from relay.sfu.viewer import Viewer, W
 ALLOCATION_INTERVAL: Final = 1.0
 # How long the options (rates of layers) may be used without looking again.
 _OPTIONS_AGE: Final = 0.25
+# Until a larger picture has been measured it is taken for what browsers make of it, bit/s; the
+# smallest one is sent in any case.
+_UNMEASURED_SECONDS: Final = 2.0
+_USUAL_RATES: Final = (0.0, 350_000.0, 1_200_000.0)
 # A first picture may take this long of the link; a larger one waits for a keyframe instead.
 _FIRST_PICTURE_SECONDS: Final = 1.0
 # A room that has to leave its layer at once waits for the beat instead, four seconds on average,
@@ -62,6 +66,8 @@ class Selection(Generic[W]):
         estimate = viewer.bandwidth
         if estimate.congested_at > viewer.climber.changed_at:
             viewer.climber.congested(now)
+        if any(leg.group is None or leg.group.layer is not leg.target for leg in _seen(viewer)):
+            viewer.climber.still_waiting(now)
         budget = estimate.bitrate
         voice = options.get(VOICE)
         voice_leg = viewer.legs.get(VOICE)
@@ -75,8 +81,9 @@ class Selection(Generic[W]):
                 continue
             source = slot
             if slot == PROGRAMME:
-                source = SCREEN if SCREEN in options else CAMERA
-            found = options.get(source, [])
+                shared = options.get(SCREEN, ())
+                source = SCREEN if any(can_decode(leg, layer) for _, layer in shared) else CAMERA
+            found = [one for one in options.get(source, ()) if can_decode(leg, one[1])]
             if not found:
                 # Silent sources may come back: their legs go on then as if nothing had been.
                 continue
@@ -86,6 +93,14 @@ class Selection(Generic[W]):
                 # Nothing pushed back: what flows may stay, whatever the estimate's guess.
                 if estimate.is_clean(1.0, now):
                     option = current
+            elif current is not None and option is not None and option.layer > current.layer:
+                # The estimate runs ahead of what was proven, so this is a try as well.
+                if viewer.climber.may_follow(now):
+                    viewer.climber.stepped_up(now)
+                    may_try = False
+                else:
+                    same = [one for one, _ in found if one.layer == current.layer]
+                    option = choose(same, budget) or current
             elif may_try and option == current:
                 step = next_step([one for one, _ in found], current)
                 if step is not None:
@@ -177,9 +192,16 @@ class Selection(Generic[W]):
             found = options.setdefault(layer.track.source, [])
             for temporal in range(layer.rate.temporal_layers()):
                 rate = layer.rate.rate(temporal, now)
+                if now - layer.began_at < _UNMEASURED_SECONDS:
+                    rate = max(rate, _USUAL_RATES[min(layer.index, len(_USUAL_RATES) - 1)])
                 found.append((Option(layer.index, temporal, rate), layer))
         self._options = options
         return options
+
+
+def _seen(viewer: Viewer[W]) -> list[Leg[W]]:
+    """The legs that are to show something."""
+    return [leg for leg in viewer.legs.values() if leg.target is not None]
 
 
 def _order(option: Option) -> tuple[int, int]:

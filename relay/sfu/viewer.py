@@ -20,6 +20,33 @@ from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotSpec
 
 
+class RepairBudget:
+    """How much may be sent again: a full link must not be filled with repairs of its own losses.
+
+    round_trip: seconds from sending to the newest feedback about it, 0 without such feedback.
+    """
+
+    __slots__ = ("_at", "_bytes", "round_trip")
+
+    def __init__(self, now: float) -> None:
+        self.round_trip = 0.0
+        self._bytes = REPAIR_LEAST
+        self._at = now
+
+    def refill(self, bitrate: float, now: float) -> None:
+        """What came together since the last call; `bitrate`: what the link takes, bit/s."""
+        rate = bitrate * REPAIR_SHARE / 8
+        self._bytes = min(self._bytes + (now - self._at) * rate, max(rate, REPAIR_LEAST))
+        self._at = now
+
+    def take(self, size: int) -> bool:
+        """Whether one more packet of `size` bytes may be sent again."""
+        if self._bytes < size:
+            return False
+        self._bytes -= size
+        return True
+
+
 class SendLog(Protocol):
     """What the core reads of a viewer's transport.
 
@@ -34,6 +61,10 @@ W = TypeVar("W", bound=SendLog)
 
 # Until the first receiver report answers a sender report.
 DEFAULT_RTT = 0.3
+# Of what the link takes: twice the loss of the worst links that we are made for, and never less
+# than a few packets.
+REPAIR_SHARE = 0.3
+REPAIR_LEAST = 6_000.0
 
 
 class Viewer(Generic[W]):
@@ -49,6 +80,7 @@ class Viewer(Generic[W]):
         self.bandwidth = BandwidthEstimate(now, start)
         self.climber = Climber()
         self.rtt = DEFAULT_RTT
+        self.repairs = RepairBudget(now)
         self.running = False
         self.has_transport_feedback = False
         self.next_allocation = now
@@ -66,6 +98,9 @@ class Viewer(Generic[W]):
         if offset:
             arrivals = [None if one is None else one + offset for one in arrivals]
         wire = self.wire
+        newest = base + len(arrivals) - 1
+        # With what waits in the link's queue; reports tell of it only once a second.
+        self.repairs.round_trip = now - wire.sent_at[newest & len(wire.sent_at) - 1]
         self.bandwidth.receive_feedback(base, arrivals, wire.sent_at, wire.sent_size, self.rtt, now)
 
     def receive_report(self, block: ReportBlock, now: float) -> None:
