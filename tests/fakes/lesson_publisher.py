@@ -134,6 +134,7 @@ class FakePublisher:
         drift: float = 0.0,
         voice_drift: float = 0.0,
         reports: bool = True,
+        report_interval: float = REPORT_INTERVAL,
     ) -> None:
         self.send = send
         self.requests: list[tuple[float, int]] = []
@@ -153,6 +154,7 @@ class FakePublisher:
         self._serial = serial
         self._next_report = 0.0
         self._reports = reports
+        self._report_interval = report_interval
         self._last_red: bytes = b""
         self._voice_count = 0
         for number, plan in enumerate(plans):
@@ -291,7 +293,7 @@ class FakePublisher:
         """Sender reports, once a second."""
         if not self._reports or self._began is None or now < self._next_report:
             return
-        self._next_report = now + REPORT_INTERVAL
+        self._next_report = now + self._report_interval
         for outlet in self.outlets:
             if outlet.packets and outlet.sending:
                 drifted = now + (now - self._began) * self._default_drift + self._clock_offset

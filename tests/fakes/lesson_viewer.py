@@ -96,7 +96,7 @@ class _Stream:
         self.repeats = 0
         self.reports: list[rtcp.SenderReport] = []
         self.rtx_numbers = Unwrapper(16)
-        self.rtx_seen: set[int] = set()
+        self.rtx_seen: dict[int, bytes] = {}
 
 
 class FakeViewer:
@@ -144,9 +144,9 @@ class FakeViewer:
         repaired = self._by_rtx.get(header.ssrc)
         if repaired is not None:
             number = repaired.rtx_numbers.unwrap(header.sequence_number)
-            assert number not in repaired.rtx_seen, "one RTX number for two packets"
-            repaired.rtx_seen.add(number)
             start = header.payload_offset
+            before = repaired.rtx_seen.setdefault(number, data[start:])
+            assert before == data[start:], "one RTX number for two packets"
             restored = bytearray(data[:start] + data[start + 2 :])
             restored[1] -= 1
             restored[2:4] = data[start : start + 2]

@@ -152,8 +152,13 @@ class FakeFeed:
 class Lesson:
     """One router and all who meet there. `seed` makes every chance repeatable."""
 
-    def __init__(self, seed: int = 1, *, beat: float = BEAT, start: float = START) -> None:
+    def __init__(
+        self, seed: int = 1, *, beat: float = BEAT, start: float = START, grain: float = 0.0
+    ) -> None:
+        """grain: timers run no oftener than this, seconds; for stories of hours."""
         self.now = start
+        self.grain = grain
+        self._timer_at = -1e9
         self.seed = random.Random(seed)
         self.fan_out = FakeFanOut()
         self.feed = FakeFeed()
@@ -268,7 +273,7 @@ class Lesson:
     def _room_timer(self, room: FakeViewer) -> None:
         if self.rooms.get(room.identity) is room:
             room.handle_timer(self.now)
-            self.at(self.now + VIEWER_TIMER, lambda: self._room_timer(room))
+            self.at(self.now + max(VIEWER_TIMER, self.grain), lambda: self._room_timer(room))
 
     def _from_room(self, name: str, data: bytes) -> None:
         room = self.rooms.get(name)
@@ -283,7 +288,7 @@ class Lesson:
         router = self.router
         while True:
             event = self._events[0][0] if self._events else end + 1.0
-            timer = max(router.get_timer(), self.now)
+            timer = max(router.get_timer(), self.now, self._timer_at + self.grain)
             following = min(event, timer)
             if following > end:
                 break
@@ -292,6 +297,7 @@ class Lesson:
                 heapq.heappop(self._events)[2]()
             router.flush(self.now)
             if timer <= self.now:
+                self._timer_at = self.now
                 router.handle_timer(self.now)
                 assert router.get_timer() > self.now, "a timer that is always due"
         self.now = end

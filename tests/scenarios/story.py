@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from relay.media.bandwidth import BandwidthEstimate
+from relay.sfu.allocation import Climber
 from tests.fakes.lesson_publisher import LayerPlan, SourcePlan
 from tests.fakes.lesson_viewer import FakeViewer
 from tests.fakes.lesson_wire import Lesson
@@ -59,6 +60,16 @@ class FixedEstimate(BandwidthEstimate):
         return False
 
 
+class FixedClimber(Climber):
+    """Follows the estimate at once and never tries for more."""
+
+    def may_try(self, clean_for: float, now: float) -> bool:
+        return False
+
+    def may_follow(self, now: float) -> bool:
+        return True
+
+
 def hold(lesson: Lesson, room: FakeViewer, rid: str) -> None:
     """From now on the room's link takes just the layer `rid` of the camera."""
     assert room.viewer is not None
@@ -67,7 +78,7 @@ def hold(lesson: Lesson, room: FakeViewer, rid: str) -> None:
     spoken = VOICE_RATE if lesson.publisher.of("voice") else 0.0
     estimate = FixedEstimate(lesson.now, RATES[rid] * rate / 15.0 + spoken)
     room.viewer.bandwidth = estimate
-    room.viewer.climber.changed_at = 1e12  # no tries
+    room.viewer.climber = FixedClimber()
 
 
 def flawless(room: FakeViewer, *slots: str) -> None:
