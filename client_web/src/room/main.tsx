@@ -29,9 +29,11 @@ function RoomPage(props: { model: RoomModel }) {
   const stage = model.stage
   const shown = model.shown
   const watching = stage === 'watching'
-  // While nothing comes, the last pictures stay where they were, dimmed behind the words.
+  // While nothing comes, the last pictures stay where they were, dimmed behind the words; a teacher
+  // who was cut off has not put the camera away. After the end none stays for the night.
+  const hold = stage !== 'ended' && (!watching || model.lesson?.publishing === false)
   const layout = useRef<'screen' | 'camera'>('camera')
-  if (watching) layout.current = shown.screen !== null ? 'screen' : 'camera'
+  if (!hold) layout.current = shown.screen !== null ? 'screen' : 'camera'
   return (
     <main class={`room ${layout.current} ${watching ? 'watching' : 'talking'}`} data-stage={stage}>
       <h1 class="hidden">{model.lesson?.title ?? t.room.title}</h1>
@@ -40,14 +42,14 @@ function RoomPage(props: { model: RoomModel }) {
           class="screen-picture"
           slot="screen"
           track={shown.screen}
-          hold={!watching}
+          hold={hold}
           label={t.room.screenLabel}
         />
         <LivePicture
           class="camera-picture"
           slot="camera"
           track={shown.camera}
-          hold={!watching}
+          hold={hold}
           label={t.room.cameraLabel}
         />
       </div>
@@ -56,7 +58,7 @@ function RoomPage(props: { model: RoomModel }) {
       <div class="front">
         <div class="words" role="status" aria-live="polite">
           {watching ? (
-            shown.camera === null && shown.screen === null && <SoundOnly model={model} />
+            !hold && <Watching model={model} />
           ) : (
             <StageCard model={model} stage={stage} />
           )}
@@ -74,8 +76,12 @@ function RoomPage(props: { model: RoomModel }) {
   )
 }
 
-function SoundOnly(props: { model: RoomModel }) {
+/** What is said while the lesson is watched: most of the time nothing. */
+function Watching(props: { model: RoomModel }) {
   const { t } = useLanguage()
+  const { shown, frozen } = props.model
+  if (shown.camera !== null || shown.screen !== null)
+    return frozen ? <p class="frozen">{t.room.frozen}</p> : null
   return (
     <div class="card">
       <Icon name="sound" />

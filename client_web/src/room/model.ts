@@ -15,6 +15,9 @@ import { stageOf, type Stage } from './stage'
 /** A voice sends fifty packets a second; this long without any byte is a stop. */
 const FLOW_LIMIT_MS = 3_500
 
+/** Pictures come at least every second; a repair over a bad link takes some. */
+const FROZEN_AFTER_MS = 5_000
+
 export interface Shown {
   voice: MediaStreamTrack | null
   talkVoice: MediaStreamTrack | null
@@ -107,6 +110,16 @@ export class RoomModel extends Observable {
       camera: picture('camera'),
       screen: picture('screen'),
     }
+  }
+
+  /** The voice goes on, but the picture that should move does not: the link carries no more. */
+  get frozen(): boolean {
+    const slots = this.#viewer?.slots
+    const camera = slots?.get('camera')
+    const voice = slots?.get('voice')
+    if (camera === undefined || voice === undefined || camera.frames === 0) return false
+    const due = this.events?.state === 'open' && this.lesson?.sources.includes('camera') === true
+    return due && isFresh(voice, FLOW_LIMIT_MS) && !isFresh(camera, FROZEN_AFTER_MS)
   }
 
   start(): void {

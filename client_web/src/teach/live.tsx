@@ -58,7 +58,9 @@ function Banner(props: { studio: Studio }) {
     failed: t.teach.failed,
     ended: t.teach.ending,
   }[state]
-  const recording = info?.recording
+  // While nothing of us arrives there, the last word of it is not true any more.
+  const recording = state === 'live' || state === 'ended' ? info?.recording : undefined
+  const recordingState = state === 'recovering' ? 'waiting' : (recording?.state ?? 'unknown')
   return (
     <section class={`banner ${look}`}>
       <p class="state" role="status">
@@ -70,12 +72,16 @@ function Banner(props: { studio: Studio }) {
         <span class="figure">{duration(seconds)}</span>
       </p>
       <p class="fact" role="status">
-        <Icon name="rooms" />
-        {t.teach.rooms(info?.rooms ?? studio.lesson?.rooms ?? 0)}
+        {state === 'live' && (
+          <>
+            <Icon name="rooms" />
+            {t.teach.rooms(info?.rooms ?? studio.lesson?.rooms ?? 0)}
+          </>
+        )}
       </p>
-      <p class={`fact recording ${recording?.state ?? 'unknown'}`} role="status">
-        <Icon name={recording?.state === 'recording' ? 'tick' : 'warning'} />
-        {t.teach.recording[recording?.state ?? 'unknown']}
+      <p class={`fact recording ${recordingState}`} role="status">
+        <Icon name={recordingState === 'recording' ? 'tick' : 'warning'} />
+        {t.teach.recording[recordingState]}
         {recording?.state === 'recording' && (
           <span class="figure" aria-hidden="true">
             {duration(recording.seconds)}
@@ -99,7 +105,7 @@ function Troubles(props: { studio: Studio }) {
     <>
       <Fault studio={studio} />
       {state === 'recovering' && problem?.status !== 409 && (
-        <Notice kind="warning" title={t.teach.recovering}>
+        <Notice kind="warning" title={t.teach.recoveringTitle}>
           <p>
             {t.teach.recoveringText}{' '}
             {wait > 0 && <span aria-hidden="true">{t.teach.retryIn(wait)}</span>}
