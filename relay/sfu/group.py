@@ -137,7 +137,10 @@ class Group:
         if origin is None:
             return None
         packet = self.layer.cached(origin)
-        return None if packet is None else (packet, left_out)
+        if packet is None:
+            return None
+        # One that came after the last leg had left was never dropped here, but would have been.
+        return packet, left_out or packet.info.temporal_id > self.max_temporal
 
     def rebuild(self, packet: Received, number: int) -> Outgoing:
         """The packet as `forward` made it, for sending it again."""

@@ -401,8 +401,6 @@ class Router(Generic[W]):
             leg = viewer.by_ssrc.get(ssrc)
             if leg is None or leg.target is None or not viewer.running:
                 continue
-            if not leg.target.is_video:
-                continue
             if not self._joining.recover(leg, viewer.rtt, now):
                 self._ask([leg.target], now)
 
