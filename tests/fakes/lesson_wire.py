@@ -127,6 +127,7 @@ class FakeFeed:
         self.ended: dict[int, str] = {}
         self.packets: dict[int, list[Received]] = {}
         self.anchors: dict[int, list[Anchor]] = {}
+        self.numbers: dict[int, set[int]] = {}
         self.keep = True
 
     def begin_track(self, lesson: str, layer: Layer, epoch: int) -> None:
@@ -142,6 +143,9 @@ class FakeFeed:
         assert layer.feed_track not in self.ended, "a packet after the end"
         assert self.anchors[layer.feed_track], "a packet before its anchor"
         if self.keep:
+            numbers = self.numbers.setdefault(layer.feed_track, set())
+            assert packet.sequence not in numbers, "a packet twice"
+            numbers.add(packet.sequence)
             self.packets[layer.feed_track].append(packet)
 
     def end_track(self, layer: Layer, reason: str) -> None:

@@ -84,18 +84,40 @@ def test_tries_that_fail_are_made_less_often() -> None:
     lesson.advance(1.0)
     room = lesson.open_room("room", down=Link(rate=330_000.0, queue=1.0), bitrate=200_000.0)
     assert room.viewer is not None
-    holds = []
+    holds, tries = [], 0
+    was_full = False
     for _ in range(240):
         lesson.advance(0.5)
         holds.append(room.viewer.climber.hold)
+        group = room.viewer.legs["camera"].group
+        is_full = group is not None and group.layer.rid == "f"
+        tries += is_full and not was_full
+        was_full = is_full
     assert max(holds) >= 12.0
+    assert 1 <= tries <= 5
     assert spoken(lesson, room, START + 2.0) > 0.95
 
 
-def test_a_picture_that_was_given_up_comes_back() -> None:
-    """Video was dropped altogether on a collapsed link; the link is well again."""
+def test_a_full_link_is_not_filled_with_repairs_of_its_own_losses() -> None:
+    """The room asks every 100 ms for what waits a second in the queue, or was lost from it."""
     lesson = Lesson()
     lesson.publish(heavy(), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room", down=Link(rate=330_000.0, queue=1.0), bitrate=2e6)
+    lesson.advance(12.0)
+    assert room.viewer is not None
+    repaired = sum(leg.repaired for leg in room.viewer.legs.values())
+    assert repaired < 0.1 * room.received
+    assert spoken(lesson, room, lesson.now - 5.0) > 0.97
+
+
+def test_a_picture_that_was_given_up_comes_back() -> None:
+    """Video was dropped altogether on a collapsed link; the link is well again.
+
+    The voice alone proves little of what the link takes: the picture must be tried.
+    """
+    lesson = Lesson()
+    lesson.publish(camera(layers=(LayerPlan("q", 2, 800),)), voice())
     lesson.advance(1.0)
     room = lesson.open_room("room", down=Link(rate=1e6), bitrate=600_000.0)
     lesson.advance(5.0)

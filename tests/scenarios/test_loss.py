@@ -135,6 +135,7 @@ def test_without_nack_a_gap_is_a_loss() -> None:
     lesson.advance(1.5)
     assert teacher.nacks == []
     assert len(teacher.requests) == 1
+    assert teacher.requests[0][0] < since + 0.4
     continuous(room.shown("camera"), since + 0.4, since + 1.4, 0.3)
 
 
@@ -175,6 +176,45 @@ def test_loss_at_a_room_is_repaired_from_the_cache(codec: str, repair: str, star
     assert (room.streams["camera"].repaired > 5) is (repair == "rtx")
     lesson.settle()
     flawless(room, "camera", "voice")
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9", "av1"])
+@pytest.mark.parametrize("temporal", [0, 1])
+def test_repairs_of_a_thinned_out_stream_are_what_was_sent(codec: str, temporal: int) -> None:
+    lesson = Lesson()
+    lesson.publish(camera(codec))
+    lesson.advance(1.0)
+    room = lesson.open_room("room")
+    lesson.advance(1.0)
+    assert room.viewer is not None
+    leg = room.viewer.legs["camera"]
+    assert leg.target is not None
+    room.viewer.next_allocation = 1e12
+    lesson.router._joining.want(leg, leg.target, temporal, lesson.now)
+    lesson.downlinks["room"].loss = 0.1
+    lesson.advance(5.0)
+    lesson.downlinks["room"].loss = 0.0
+    lesson.advance(0.5)
+    lesson.settle()
+    assert leg.repaired > 5
+    flawless(room, "camera")
+
+
+def test_a_picture_that_is_being_repaired_is_not_asked_for() -> None:
+    lesson = Lesson()
+    teacher = lesson.publish(single())
+    lesson.advance(1.0)
+    room = lesson.open_room("room")
+    lesson.advance(0.5)
+    lesson.teacher_down.delay = 0.15  # the relay's NACK is long under way
+    lesson.teacher_up.up = False
+    lesson.advance(0.07)
+    lesson.teacher_up.up = True
+    lesson.advance(0.1)
+    room.ask_picture("camera")
+    lesson.advance(1.0)
+    assert teacher.nacks
+    assert teacher.requests == []
 
 
 def test_a_repair_is_sent_once_a_round_trip() -> None:

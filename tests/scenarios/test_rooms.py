@@ -91,11 +91,16 @@ def test_a_room_without_the_codec_hears_the_voice() -> None:
 def test_a_room_keeps_the_camera_when_it_cannot_decode_the_screen() -> None:
     lesson = Lesson()
     lesson.publish(camera("vp8"), single("screen", "av1"))
-    room = lesson.open_room("room", Offer(types={"vp8": 97}, slots=("voice", "programme")))
-    lesson.advance(3.0)
+    offer = Offer(types={"vp8": 97}, slots=("voice", "programme"))
+    room = lesson.open_room("room", offer)
+    lesson.advance(1.0)
+    later = lesson.open_room("later", offer)
+    lesson.advance(2.0)
     lesson.settle()
     flawless(room, "programme")
+    flawless(later, "programme")
     continuous(room.shown("programme"), START + 0.3, START + 2.8, 0.5)
+    continuous(later.shown("programme"), START + 1.3, START + 2.8, 0.5)
 
 
 @pytest.mark.parametrize("opus", [111, 109])

@@ -92,6 +92,26 @@ def test_packets_that_overtake_each_other_around_changes(codec: str, seed: int) 
     continuous(audit.shown, START + 2.0, START + 14.0, 1.0)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_late_packet_is_for_those_only_who_were_there(seed: int) -> None:
+    """One room stays in its group while another keeps joining it; the teacher's packets cross."""
+    lesson = Lesson(seed)
+    lesson.teacher_up = Link(delay=0.02, reorder=0.3)
+    lesson.publish(camera("vp9"), voice())
+    lesson.advance(1.0)
+    staying, coming = lesson.open_room("staying"), lesson.open_room("coming")
+    for _ in range(25):
+        lesson.advance(0.3)
+        lesson.router.pause_viewer("coming", lesson.now)
+        lesson.router.resume_viewer("coming", lesson.now)
+    lesson.advance(0.5)
+    lesson.settle()
+    flawless(staying, "camera", "voice")
+    audit = coming.audit("camera")
+    assert not [one for one in audit.faults if "is cut" not in one]
+    assert not coming.audit("voice").faults
+
+
 @pytest.mark.parametrize("codec", WITH_LAYERS)
 def test_temporal_layers_are_dropped_and_come_back(codec: str) -> None:
     lesson = Lesson()
@@ -135,6 +155,7 @@ def test_a_late_packet_of_a_dropped_layer_becomes_padding(codec: str) -> None:
     room.viewer.next_allocation = 1e12
     lesson.router._joining.want(leg, leg.target, 0, lesson.now)
     lesson.advance(1.0)
+    room.asks_again = False
     lesson.teacher_up = Link(delay=0.02, reorder=0.3)
     lesson.advance(2.0)
     lesson.teacher_up = Link(delay=0.02)
