@@ -44,6 +44,7 @@ const cases: [string, Partial<Facts>, Stage][] = [
   ['teacher begins', { lesson: LIVE }, 'starting'],
   ['media comes', { lesson: LIVE, flowing: true, hasFlowed: true }, 'watching'],
   ['media comes, events away', { events: 'waiting', lesson: null, flowing: true }, 'watching'],
+  ['bytes without a lesson', { lesson: CUT_OFF, flowing: true, hasFlowed: true }, 'paused'],
   ['teacher cut off', { lesson: CUT_OFF, hasFlowed: true }, 'paused'],
   ['own link broken', { media: 'recovering', lesson: LIVE, hasFlowed: true }, 'reconnecting'],
   ['media stands still', { lesson: LIVE, hasFlowed: true }, 'reconnecting'],

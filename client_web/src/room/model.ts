@@ -18,6 +18,11 @@ const FLOW_LIMIT_MS = 3_500
 /** Pictures come at least every second; a repair over a bad link takes some. */
 const FROZEN_AFTER_MS = 5_000
 
+/** Longer than it takes to notice that nothing at all comes any more. */
+const LINGER_MS = FLOW_LIMIT_MS + 1_500
+
+type Picture = 'camera' | 'screen'
+
 export interface Shown {
   voice: MediaStreamTrack | null
   talkVoice: MediaStreamTrack | null
@@ -31,6 +36,9 @@ export class RoomModel extends Observable {
   #watched: string | null = null
   #lastLesson: LessonInfo | null = null
   #hasFlowed = false
+  /** The pictures that were on last, and when. */
+  #seen: Picture[] = []
+  #seenAt = 0
 
   constructor(
     private readonly link: Link | null,
@@ -96,20 +104,34 @@ export class RoomModel extends Observable {
   /** The tracks worth showing now; null for a slot with nothing to see. */
   get shown(): Shown {
     const slots = this.#viewer?.slots
-    const sources = this.events?.state === 'open' ? this.lesson?.sources : undefined
-    const picture = (name: 'camera' | 'screen'): MediaStreamTrack | null => {
-      const slot = slots?.get(name)
-      if (slot === undefined || slot.frames === 0) return null
-      // Without word from the server the pictures themselves must do; slides come rarely.
-      const on = sources?.includes(name) ?? isFresh(slot, name === 'screen' ? 30_000 : 6_000)
-      return on ? slot.track : null
-    }
+    const on = this.#picturesOn()
+    // When a teacher is cut off, pictures go before the voice does; they have not been put away.
+    const names = on.length > 0 || Date.now() - this.#seenAt > LINGER_MS ? on : this.#seen
+    const track = (name: Picture): MediaStreamTrack | null =>
+      names.includes(name) ? (slots?.get(name)?.track ?? null) : null
     return {
       voice: slots?.get('voice')?.track ?? null,
       talkVoice: slots?.get('talk-voice')?.track ?? null,
-      camera: picture('camera'),
-      screen: picture('screen'),
+      camera: track('camera'),
+      screen: track('screen'),
     }
+  }
+
+  #picturesOn(): Picture[] {
+    const sources = this.events?.state === 'open' ? this.lesson?.sources : undefined
+    return (['camera', 'screen'] as const).filter((name) => {
+      const slot = this.#viewer?.slots.get(name)
+      if (slot === undefined || slot.frames === 0) return false
+      // Without word from the server the pictures themselves must do; slides come rarely.
+      return sources?.includes(name) ?? isFresh(slot, name === 'screen' ? 30_000 : 6_000)
+    })
+  }
+
+  #notePictures(): void {
+    const on = this.#picturesOn()
+    if (on.length === 0) return
+    this.#seen = on
+    this.#seenAt = Date.now()
   }
 
   /** The voice goes on, but the picture that should move does not: the link carries no more. */
@@ -150,6 +172,7 @@ export class RoomModel extends Observable {
     this.#lastLesson = this.#told ?? this.#lastLesson
     this.#leaveWhenOver()
     this.#viewer?.expect(this.#told?.publishing === true)
+    this.#notePictures()
     this.changed()
   }
 
@@ -181,11 +204,13 @@ export class RoomModel extends Observable {
     })
     this.#watched = lesson
     this.#hasFlowed = false
+    this.#seenAt = 0
     this.#viewer = viewer
     viewer.onChange(() => {
       if (this.#viewer !== viewer) return
       if (this.flowing) this.#hasFlowed = true
       this.#leaveWhenOver()
+      this.#notePictures()
       this.changed()
     })
     viewer.start()

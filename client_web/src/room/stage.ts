@@ -45,8 +45,11 @@ const BUSY = [429, 503]
 export function stageOf(facts: Facts): Stage {
   const { lesson, refusal } = facts
   if (!facts.hasLink) return 'no-link'
-  if (facts.flowing) return 'watching'
-  if (lesson?.state === 'ended' || lesson?.state === 'published') return 'ended'
+  // A relay may send bytes without a lesson in them, to feel its way.
+  const over = lesson?.state === 'ended' || lesson?.state === 'published'
+  const silent = facts.events === 'open' && lesson?.publishing === false
+  if (facts.flowing && (over || !silent)) return 'watching'
+  if (over) return 'ended'
   if (refusal?.code === 'lesson-ended') return 'ended'
   if (facts.refused) return 'expired'
   const connected = facts.media === 'live'
