@@ -130,6 +130,7 @@ class Timeline:
         self._live = live
         self._clock = clock
         self._base: float | None = None
+        self._origin = 0.0
 
     def wait(self, time: float) -> float:
         """Seconds until a piece of media time `time` is due; 0 or less: now.
@@ -140,12 +141,20 @@ class Timeline:
         now = self._clock()
         delay = LIVE_DELAY_S if self._live else 0.0
         if self._base is None:
-            self._base = now - time + delay
+            self._base = self._origin = now - time + delay
         ahead = self._base + time - now
         if ahead < -LATE_S or (self._live and ahead > delay + AHEAD_S):
             self._base = now - time + delay
             ahead = delay
         return ahead
+
+    def stamp(self, time: float) -> float:
+        """Media time `time` as the receiver is to see it, in seconds.
+
+        A pause of the source is a gap here, as it is for who watches: a timestamp and the moment
+        of its sending stay tied, for all tracks of the source alike (RFC 3550 §5.1).
+        """
+        return time if self._base is None else time + self._base - self._origin
 
     def restart(self) -> None:
         """Forget the mapping: the next piece sets it."""
@@ -163,6 +172,7 @@ class PacketTrack(MediaStreamTrack):
         self._timeline = timeline
         self._rate = CLOCK_RATES[outlet.codec]
         self._started = outlet.kind == "audio"
+        self._pts = -1
 
     async def recv(self) -> av.Packet[av.stream.Stream]:
         """The next packet for aiortc; MediaStreamError after the last one."""
@@ -175,10 +185,12 @@ class PacketTrack(MediaStreamTrack):
                 break
         self._started = True
         wait = self._timeline.wait(piece.time)
+        # A live source whose clock is ahead is led back; its timestamps still only grow.
+        self._pts = max(self._pts + 1, round(self._timeline.stamp(piece.time) * self._rate))
+        packet = av.Packet(piece.data)
+        packet.pts = self._pts
         if wait > 0:
             await asyncio.sleep(wait)
-        packet = av.Packet(piece.data)
-        packet.pts = round(piece.time * self._rate)
         packet.time_base = Fraction(1, self._rate)
         self.sent += 1
         return packet

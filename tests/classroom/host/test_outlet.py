@@ -56,6 +56,19 @@ def test_a_little_lateness_is_caught_up_and_a_pause_starts_anew() -> None:
     assert timeline.wait(1.04) == pytest.approx(0.02)
 
 
+def test_a_pause_is_a_gap_in_the_timestamps_of_all_tracks() -> None:
+    clock = FakeClock()
+    timeline = Timeline(live=False, clock=clock)
+    timeline.wait(0.0)
+    assert timeline.stamp(0.5) == 0.5
+    clock.now += 7.0  # nothing was read for so long
+    timeline.wait(1.0)
+    assert timeline.stamp(1.0) == pytest.approx(7.0)
+    assert timeline.stamp(1.5) == pytest.approx(7.5)
+    timeline.restart()
+    assert timeline.stamp(9.0) == 9.0
+
+
 def test_a_file_may_be_far_ahead_but_a_live_source_may_not() -> None:
     clock = FakeClock()
     recorded, live = Timeline(live=False, clock=clock), Timeline(live=True, clock=clock)
