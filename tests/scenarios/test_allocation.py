@@ -117,7 +117,7 @@ def test_a_picture_that_was_given_up_comes_back() -> None:
     The voice alone proves little of what the link takes: the picture must be tried.
     """
     lesson = Lesson()
-    lesson.publish(camera(layers=(LayerPlan("q", 2, 800),)), voice())
+    lesson.publish(camera("h264", layers=(LayerPlan("q", 2, 900),)), voice())
     lesson.advance(1.0)
     room = lesson.open_room("room", down=Link(rate=1e6), bitrate=600_000.0)
     lesson.advance(5.0)

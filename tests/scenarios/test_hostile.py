@@ -15,7 +15,7 @@ from relay.media import rtcp_build, rtp
 from tests.fakes.lesson_wire import Lesson
 from tests.scenarios.story import CODECS, camera, continuous, single, voice
 
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @functools.cache

@@ -104,8 +104,8 @@ def test_a_day_of_lesson() -> None:
     lesson = Lesson(beat=1_000_000.0, grain=2.0)
     lesson.feed.keep = False
     lesson.publish(
-        single(rate=0.5, layers=(LayerPlan("", 1, 100),)),
-        voice(rate=0.5),
+        single(rate=0.25, layers=(LayerPlan("", 1, 100),)),
+        voice(rate=0.53),
         drift=5e-5,
         voice_drift=-5e-5,
         timestamp=0xFFFF0000,

@@ -205,7 +205,7 @@ def test_a_picture_that_is_being_repaired_is_not_asked_for() -> None:
     teacher = lesson.publish(single())
     lesson.advance(1.0)
     room = lesson.open_room("room")
-    lesson.advance(0.5)
+    lesson.advance(1.5)  # the burst at the start is no answer any more
     lesson.teacher_down.delay = 0.15  # the relay's NACK is long under way
     lesson.teacher_up.up = False
     lesson.advance(0.07)
