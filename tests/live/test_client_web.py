@@ -118,7 +118,7 @@ def test_the_wheel_carries_the_pages_and_not_their_sources(tmp_path: Path) -> No
         for file in DIST.rglob("*")
         if file.is_file()
     }
-    beside = {"__init__.py", "build_hook.py", "PAGES.md"}
+    beside = {"__init__.py", "build_hook.py", *(note.name for note in CLIENT.glob("*.md"))}
     assert names - built == {f"client_web/{name}" for name in beside}
     assert built <= names
 
