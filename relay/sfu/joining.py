@@ -216,12 +216,17 @@ class Joining(Generic[W]):
     def recover(self, leg: Leg[W], rtt: float, now: float) -> bool:
         """The room lost its picture: begin again from the cache. False: the cache cannot help."""
         layer = leg.target
-        if layer is None or now - leg.burst_at < max(_RECOVER_INTERVAL, 2 * rtt):
+        if layer is None or now - leg.burst_at < rtt:
+            return True  # what it asks for is under way
+        if now - leg.recovered_at < max(_RECOVER_INTERVAL, 2 * rtt):
             return True
+        if not leg.may_burst:
+            return True  # too heavy for its link just now; it waits for the next keyframe
         if not layer.pictures.is_whole():
             # What is missing has been asked for; if it does not come, a keyframe will be.
             return layer.nack.missing > 0
         self._leave(leg, now)
+        leg.recovered_at = now
         leg.burst_layer = None
         if leg not in layer.joiners:
             layer.joiners.append(leg)

@@ -91,6 +91,7 @@ class Leg(Generic[W]):
     burst_layer: Layer | None = None
     burst_until: int = 0
     burst_at: float = -1e9
+    recovered_at: float = -1e9
     last_picture: int | None = None
     last_tl0: int | None = None
     rtx_sequence: int = 0

@@ -297,6 +297,22 @@ def test_a_storm_of_requests_never_reaches_the_teacher(rooms: int) -> None:
     assert burst < 5 * 60
 
 
+def test_a_first_picture_that_was_lost_comes_again_within_a_round_trip() -> None:
+    """The end of the DTLS handshake was lost, so the browser had no keys for the first burst."""
+    lesson = Lesson()
+    teacher = lesson.publish(camera())
+    lesson.advance(3.0)
+    room = lesson.open_room("room")
+    lesson.downlinks["room"].up = False
+    lesson.advance(0.1)
+    lesson.downlinks["room"].up = True
+    lesson.advance(0.22)
+    room.ask_picture("camera")
+    lesson.advance(0.05)
+    assert room.shown("camera")[0].key
+    assert teacher.requests == []
+
+
 def test_a_request_brings_a_keyframe_at_once() -> None:
     lesson = Lesson()
     lesson.publish(camera())
