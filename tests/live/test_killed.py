@@ -175,6 +175,7 @@ async def test_the_media_process_is_killed(tmp_path: Path) -> None:
     camera = pictures(archive, "camera")
     _numbers(camera)
     assert camera[-1].time - camera[0].time > 8
+    _assert_in_step(archive, camera)
 
 
 async def test_what_was_written_before_a_power_cut_plays(tmp_path: Path) -> None:
