@@ -40,8 +40,14 @@ def joined(archive: Path, rendition: str) -> bytes:
     """One initialisation and every finished segment, in order."""
     folder = archive / rendition
     inits = sorted(folder.glob("init-*.mp4"))
-    segments = sorted(folder.glob("*.m4s"), key=lambda path: int(path.stem.partition("-")[0]))
+    segments = sorted(folder.glob("*.m4s"), key=_place)
     return b"".join(path.read_bytes() for path in (inits[0], *segments))
+
+
+def _place(segment: Path) -> tuple[int, int]:
+    """Beat and part: a beat that was begun anew has `<beat>.m4s`, then `<beat>-1.m4s`."""
+    beat, _, part = segment.stem.partition("-")
+    return int(beat), int(part or 0)
 
 
 def pictures(archive: Path, rendition: str) -> list[Picture]:
