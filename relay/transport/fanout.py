@@ -37,6 +37,11 @@ _BATCH: Final = 64
 _REGION: Final = 16 * 1024  # bytes per destination: a train of 12 full packets
 _TRAILER: Final = 16 + 144  # SRTP_MAX_TRAILER_LEN, room behind the last packet of a train
 _TRAIN: Final = 12
+# What a destination's way says when it cannot cut trains: a path with a smaller MTU than their
+# packets (EINVAL), a device that leaves checksums to us (EIO). Others may take them all the same.
+_NOT_AS_TRAIN: Final = frozenset((errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, errno.EMSGSIZE))
+# So many in a row with none between that went out: the kernel knows no trains (Linux before 4.18).
+_REFUSALS: Final = 256
 _sequence_timestamp: Final = struct.Struct("!HI").pack_into
 _unsigned16: Final = struct.Struct("!H").pack_into
 _segment_control: Final = struct.Struct("=QiiH").pack
@@ -45,13 +50,17 @@ _CONTROL: Final = 24  # CMSG_SPACE(sizeof(uint16_t))
 
 @dataclass(slots=True)
 class SendCounters:
-    """Counts since start. dropped: the socket's buffer was full; failed: another send error."""
+    """Counts since start. dropped: the socket's buffer was full; failed: another send error.
+
+    apart: trains that the way to a destination did not take, sent packet by packet.
+    """
 
     packets: int = 0
     calls: int = 0
     dropped: int = 0
     failed: int = 0
     protect_failed: int = 0
+    apart: int = 0
 
 
 class _Chunk:
@@ -103,7 +112,7 @@ class NativeFanOut:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.counters = SendCounters()
-        self._segmentation = True
+        self._refused = 0
         self._memory, self._view, base = new_buffer(_BATCH * _REGION + _TRAILER)
         self._length = new_length()
         # One control message per length of authentication tag, since it holds the packets' size.
@@ -113,7 +122,8 @@ class NativeFanOut:
             for index in range(_BATCH)
         ]
         self._single_vector = ffi.new("struct iovec *")
-        self._single_vector.iov_base = ffi.cast("void *", base)
+        self._base = ffi.cast("void *", base)
+        self._single_vector.iov_base = self._base
         self._single = ffi.new("struct mmsghdr *")
         self._single.msg_hdr.msg_iov = self._single_vector
         self._single.msg_hdr.msg_iovlen = 1
@@ -124,7 +134,7 @@ class NativeFanOut:
         run: packets of one group in order, of one size and layout, 1 to 12 of them.
         now: seconds, remembered as the time of sending.
         """
-        if len(run) > 1 and not self._segmentation:
+        if len(run) > 1 and self._refused >= _REFUSALS:
             for packet in run:
                 self.fan_out((packet,), legs, now)
             return
@@ -167,6 +177,7 @@ class NativeFanOut:
             length[0] = size
             if protect(tx, start, length):
                 failed += 1
+                view[offset : offset + size] = bytes(size)  # nothing leaves in the clear
             if count > 1:
                 stride = size + tag
                 for following in run[1:]:
@@ -189,17 +200,19 @@ class NativeFanOut:
                     length[0] = size
                     if protect(tx, start, length):
                         failed += 1
+                        view[offset : offset + size] = bytes(size)
             wire.transport_sequence = number
         if failed:
             self.counters.protect_failed += failed
         if count == 1:
-            self._send(chunk.plain, len(chunk.rows), 1)
+            self._send(chunk.plain, len(chunk.rows))
             return
         for tag, control in self.controls.items():
             ffi.buffer(control)[0:18] = _segment_control(18, SOL_UDP, UDP_SEGMENT, size + tag)
         self._send(chunk.trains, len(chunk.rows), count)
 
-    def _send(self, messages: CData, destinations: int, packets: int) -> None:
+    def _send(self, messages: CData, destinations: int, packets: int = 1) -> None:
+        """Send one datagram, or one train of `packets` equal ones, to each destination."""
         counters = self.counters
         sent = 0
         while sent < destinations:
@@ -208,19 +221,32 @@ class NativeFanOut:
             if done > 0:
                 sent += done
                 counters.packets += done * packets
+                if packets > 1:
+                    self._refused = 0
                 continue
             error = last_error()
             if error in SEND_BUFFER_FULL:
                 counters.dropped += (destinations - sent) * packets
                 return
-            if packets > 1 and error in (errno.EINVAL, errno.EIO, errno.EOPNOTSUPP):
-                # The device cannot cut trains: never try again, and let NACK repair this one.
-                self._segmentation = False
-                counters.dropped += (destinations - sent) * packets
-                return
+            if packets > 1 and error in _NOT_AS_TRAIN:
+                self._refused += 1
+                self._send_apart(messages[sent].msg_hdr, packets)
+                sent += 1
+                continue
             # This destination is unreachable just now; the others are not its business.
             counters.failed += packets
             sent += 1
+
+    def _send_apart(self, train: CData, packets: int) -> None:
+        """Send one destination's train as datagrams of their own: they are protected already."""
+        self.counters.apart += 1
+        header, vector = self._single.msg_hdr, self._single_vector
+        header.msg_name, header.msg_namelen = train.msg_name, train.msg_namelen
+        start, size = train.msg_iov.iov_base, train.msg_iov.iov_len // packets
+        for index in range(packets):
+            vector.iov_base, vector.iov_len = ffi.cast("char *", start) + index * size, size
+            self._send(self._single, 1)
+        vector.iov_base = self._base
 
     def send_rtp(self, wire: Wire, packet: bytearray, twcc_offset: int, now: float) -> None:
         """Send one RTP packet made for one peer: a repair, a cached frame, padding.
@@ -250,4 +276,4 @@ class NativeFanOut:
         header.msg_name = wire.address
         header.msg_namelen = wire.address_length
         self._single_vector.iov_len = self._length[0]
-        self._send(self._single, 1, 1)
+        self._send(self._single, 1)

@@ -93,6 +93,14 @@ async def cable() -> AsyncIterator[Cable]:
 
 
 @asynccontextmanager
+async def island(mtu: int) -> AsyncIterator[Network]:
+    """A network with nothing in it but its loopback, whose packets may have `mtu` bytes."""
+    async with _network() as network:
+        await network.run(_ip_program(), "link", "set", "lo", "up", "mtu", str(mtu))
+        yield network
+
+
+@asynccontextmanager
 async def _network(beside: Network | None = None) -> AsyncIterator[Network]:
     # The second one belongs to the same user namespace, else a cable could not join them.
     before = beside.enter if beside is not None else ()
