@@ -36,7 +36,10 @@ FAR: Final = 2048
 
 
 class Layer:
-    """track, rid: which encoding; "" for the only one. index: 0 is the smallest picture."""
+    """track, rid: which encoding; "" for the only one. index: 0 is the smallest picture.
+
+    The index is the place among the RIDs of the offer, until the rates say otherwise.
+    """
 
     def __init__(self, track: TrackSpec, rid: str, index: int, ssrc: int, feed_track: int) -> None:
         self.track = track

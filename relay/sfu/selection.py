@@ -7,6 +7,7 @@ shared, else the camera. The arithmetic is `allocation`'s, the moving is `joinin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final, Generic
 
 from relay.sfu.allocation import Option, choose, next_step
@@ -25,6 +26,9 @@ _OPTIONS_AGE: Final = 0.25
 # smallest one is sent in any case.
 _UNMEASURED_SECONDS: Final = 2.0
 _USUAL_RATES: Final = (0.0, 350_000.0, 1_200_000.0)
+# A layer that sends so many times the bits of one named after it is the larger picture of the two:
+# neighbours of a usual ladder differ by three, and a still scene makes them more alike.
+_MISPLACED: Final = 1.5
 # A first picture may take this long of the link; a larger one waits for a keyframe instead.
 _FIRST_PICTURE_SECONDS: Final = 1.0
 # A room that has to leave its layer at once waits for the beat instead, four seconds on average,
@@ -185,6 +189,7 @@ class Selection(Generic[W]):
         if now - self._options_at < _OPTIONS_AGE:
             return self._options
         self._options_at = now
+        _rank(layers, now)
         options: dict[str, list[tuple[Option, Layer]]] = {}
         for layer in sorted(layers, key=lambda one: one.index):
             if not layer.rate.is_active(now) or layer.payload_type < 0:
@@ -202,6 +207,25 @@ class Selection(Generic[W]):
 def _seen(viewer: Viewer[W]) -> list[Leg[W]]:
     """The legs that are to show something."""
     return [leg for leg in viewer.legs.values() if leg.target is not None]
+
+
+def _rank(layers: Sequence[Layer], now: float) -> None:
+    """Set right the ladder of a source whose offer named the largest encoding first.
+
+    RFC 8853 leaves the order to the sender: browsers begin with the smallest, others do not.
+    """
+    by_track: dict[str, list[Layer]] = {}
+    for layer in layers:
+        if layer.rate.is_active(now) and now - layer.began_at >= _UNMEASURED_SECONDS:
+            by_track.setdefault(layer.track.mid, []).append(layer)
+    for ladder in by_track.values():
+        ladder.sort(key=lambda one: one.index)
+        rates = [layer.rate.rate(ALL_TEMPORAL, now) for layer in ladder]
+        if any(lower > upper * _MISPLACED for lower, upper in pairwise(rates)):
+            places = [layer.index for layer in ladder]
+            ranked = sorted(zip(rates, ladder, strict=True), key=lambda one: one[0])
+            for place, (_, layer) in zip(places, ranked, strict=True):
+                layer.index = place
 
 
 def _order(option: Option) -> tuple[int, int]:

@@ -46,6 +46,20 @@ def test_a_clean_wide_link_climbs_to_the_top() -> None:
     assert spoken(lesson, room, START + 2.0) > 0.99
 
 
+def test_an_offer_that_names_its_largest_layer_first_is_understood() -> None:
+    lesson = Lesson()
+    lesson.publish(camera(layers=HEAVY[::-1]), voice())
+    lesson.advance(3.0)
+    wide = lesson.open_room("wide", down=Link(rate=5e6), bitrate=150_000.0)
+    narrow = lesson.open_room("narrow", down=Link(rate=130_000.0, queue=1.0), bitrate=100_000.0)
+    lesson.advance(3.0)
+    assert now_shows(lesson, wide) == {"q"}
+    assert now_shows(lesson, narrow) == {"q"}
+    lesson.advance(60.0)
+    assert now_shows(lesson, wide) == {"f"}
+    assert spoken(lesson, narrow, START + 5.0) > 0.97
+
+
 def test_half_the_bandwidth_gone_falls_and_later_climbs_back() -> None:
     lesson = Lesson()
     lesson.publish(heavy(), voice())
