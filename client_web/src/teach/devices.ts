@@ -21,7 +21,7 @@ const KEYS: Readonly<Record<Kind, string>> = {
 const PICTURE: MediaTrackConstraints = {
   width: { ideal: 1280 },
   height: { ideal: 720 },
-  frameRate: { ideal: 30, max: 30 },
+  frameRate: { ideal: 15, max: 30 },
 }
 const VOICE: MediaTrackConstraints = {
   channelCount: { ideal: 1 },
