@@ -29,6 +29,8 @@ _USUAL_RATES: Final = (0.0, 350_000.0, 1_200_000.0)
 # A layer that sends so many times the bits of one named after it is the larger picture of the two:
 # neighbours of a usual ladder differ by three, and a still scene makes them more alike.
 _MISPLACED: Final = 1.5
+# Of a layer that is silent for longer, the rate that is left says nothing.
+_FLOWING_SECONDS: Final = 0.4
 # A first picture may take this long of the link; a larger one waits for a keyframe instead.
 _FIRST_PICTURE_SECONDS: Final = 1.0
 # A room that has to leave its layer at once waits for the beat instead, four seconds on average,
@@ -216,7 +218,8 @@ def _rank(layers: Sequence[Layer], now: float) -> None:
     """
     by_track: dict[str, list[Layer]] = {}
     for layer in layers:
-        if layer.rate.is_active(now) and now - layer.began_at >= _UNMEASURED_SECONDS:
+        flows = now - layer.rate.last_packet < _FLOWING_SECONDS
+        if flows and now - layer.began_at >= _UNMEASURED_SECONDS:
             by_track.setdefault(layer.track.mid, []).append(layer)
     for ladder in by_track.values():
         ladder.sort(key=lambda one: one.index)
