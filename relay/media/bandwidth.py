@@ -90,6 +90,7 @@ class BandwidthEstimate:
         self,
         base: int,
         arrivals: Sequence[float | None],
+        offset: float,
         sent_at: Sequence[float],
         sent_size: Sequence[int],
         rtt: float,
@@ -98,6 +99,7 @@ class BandwidthEstimate:
         """One transport-wide feedback.
 
         arrivals: seconds on the viewer's clock, or None for lost, of packets `base`, `base`+1, …
+        offset: to be added to them, see `ArrivalClock`.
         sent_at, sent_size: rings indexed by the packet number modulo their length (a power of
         two): when it was sent, its bytes.
         """
@@ -123,7 +125,7 @@ class BandwidthEstimate:
         if count:
             self._loss += (lost / count - self._loss) * min(1.0, count / 50)
         if received:
-            self._note_delay(best, now)
+            self._note_delay(best + offset, now)
         self._judge(rtt, now)
 
     def receive_report(self, fraction_lost: float, rtt: float, now: float) -> None:

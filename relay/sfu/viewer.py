@@ -6,7 +6,6 @@ wire's send log (transport-wide numbers) is read here and written by the fan-out
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -50,11 +49,16 @@ class RepairBudget:
 class SendLog(Protocol):
     """What the core reads of a viewer's transport.
 
-    sent_at, sent_size: rings by transport-wide number modulo their length: seconds, bytes.
+    Both are rings by transport-wide number modulo their length, a power of two.
     """
 
-    sent_at: array[float]
-    sent_size: array[int]
+    @property
+    def sent_at(self) -> Sequence[float]:
+        """Seconds."""
+
+    @property
+    def sent_size(self) -> Sequence[int]:
+        """Bytes."""
 
 
 W = TypeVar("W", bound=SendLog)
@@ -94,14 +98,13 @@ class Viewer(Generic[W]):
         self.has_transport_feedback = True
         base = self._feedback_numbers.unwrap(feedback.base_seq)
         offset = self._arrival_clock.offset(feedback)
-        arrivals = feedback.arrivals
-        if offset:
-            arrivals = [None if one is None else one + offset for one in arrivals]
-        wire = self.wire
+        arrivals, wire = feedback.arrivals, self.wire
         newest = base + len(arrivals) - 1
         # With what waits in the link's queue; reports tell of it only once a second.
         self.repairs.round_trip = now - wire.sent_at[newest & len(wire.sent_at) - 1]
-        self.bandwidth.receive_feedback(base, arrivals, wire.sent_at, wire.sent_size, self.rtt, now)
+        self.bandwidth.receive_feedback(
+            base, arrivals, offset, wire.sent_at, wire.sent_size, self.rtt, now
+        )
 
     def receive_report(self, block: ReportBlock, now: float) -> None:
         """One report block about one of our streams (RFC 3550 §6.4.1)."""

@@ -26,6 +26,8 @@ class Feeder:
         self.sent_at = array("d", bytes(8 * RING))
         self.sent_size = array("H", bytes(2 * RING))
         self.number = 65_536
+        self.wrapped = 0.0
+        """What the viewer's reference time has lost by wrapping, seconds."""
 
     def run(
         self, seconds: float, rate: float, *, delay: float = 0.05, loss: int = 0, rise: float = 0.0
@@ -39,11 +41,12 @@ class Feeder:
                 self.sent_at[self.number % RING] = at
                 self.sent_size[self.number % RING] = 1000
                 lost = loss and self.number % loss == 0
-                arrivals.append(None if lost else at + 7.0 + delay + rise * (at - began))
+                late = delay + rise * (at - began)
+                arrivals.append(None if lost else at + 7.0 + late - self.wrapped)
                 self.number += 1
             self.now += 0.1
             self.estimate.receive_feedback(
-                base, arrivals, self.sent_at, self.sent_size, 0.1, self.now
+                base, arrivals, self.wrapped, self.sent_at, self.sent_size, 0.1, self.now
             )
 
 
@@ -104,6 +107,7 @@ def test_old_news_from_before_a_fall_do_not_make_it_fall_again() -> None:
         feeder.estimate.receive_feedback(
             feeder.number,
             [None] * 5 + [fell + 8.5] * 5,
+            0.0,
             feeder.sent_at,
             feeder.sent_size,
             0.1,
@@ -159,3 +163,12 @@ def test_reports_alone_move_it_too() -> None:
     assert estimate.bitrate < 300_000
     estimate.receive_remb(90_000)
     assert estimate.bitrate == 90_000
+
+
+def test_a_queue_that_begins_as_the_reference_time_wraps_is_seen() -> None:
+    feeder = Feeder(1_000_000.0)
+    feeder.run(2.0, 800_000.0)
+    assert feeder.estimate.congested_at < 0
+    feeder.wrapped = 1_073_741.824
+    feeder.run(1.5, 800_000.0, delay=0.8)
+    assert feeder.estimate.congested_at > 1002.0
