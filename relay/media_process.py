@@ -25,6 +25,7 @@ from relay import ipc
 from relay.settings import MediaSettings
 from relay.transport.fanout import NativeFanOut
 from relay.transport.recorder_feed import BoundedStream, RecorderFeed
+from relay.transport.send_log import SendLogs
 from relay.transport.sessions import Limits, Sessions
 from relay.transport.udp import UdpPort
 
@@ -69,12 +70,13 @@ class MediaProcess:
         self._settings = settings
         self._directory = run_directory
         self._feed = RecorderFeed()
+        self._recorder_stream: BoundedStream | None = None
         self._listeners: set[asyncio.StreamWriter] = set()
         self._changed: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._port = UdpPort(sock, relay_clock, self._after_batch)
-        self._fan_out = NativeFanOut(self._port.fd)
+        self._fan_out = NativeFanOut(self._port.fd, SendLogs(settings.viewers_max))
         self._sessions = Sessions(
             self._port,
             self._fan_out,
@@ -135,6 +137,11 @@ class MediaProcess:
             soonest = min(soonest, router.get_timer())
         if soonest < float("inf"):
             self._schedule(soonest, now)
+        self._flush_recording()
+
+    def _flush_recording(self) -> None:
+        if self._recorder_stream is not None:
+            self._recorder_stream.flush()
 
     def _schedule(self, due: float, now: float) -> None:
         due = max(due, now + _FINEST_TIMER)
@@ -155,6 +162,7 @@ class MediaProcess:
             router.flush(now)
             soonest = min(soonest, router.get_timer())
         self._schedule(soonest, now)
+        self._flush_recording()
 
     # The service process
 
@@ -230,6 +238,7 @@ class MediaProcess:
         full_at = loop.time()
         while True:
             await asyncio.sleep(0.1)
+            self._flush_recording()  # what came about without media: a track's end, a lesson's
             names = set(self._changed)
             self._changed.clear()
             if loop.time() >= full_at:
@@ -250,7 +259,9 @@ class MediaProcess:
     # The recorder
 
     async def _recorder(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._feed.attach(BoundedStream(writer.transport))
+        self._recorder_stream = stream = BoundedStream(writer.transport)
+        self._feed.attach(stream)
+        stream.flush()
         try:
             while data := await reader.read(4096):
                 self._feed.receive(data)
@@ -259,7 +270,9 @@ class MediaProcess:
             # be logged as a failure.
             pass
         finally:
-            self._feed.detach()
+            if self._recorder_stream is stream:
+                self._recorder_stream = None
+                self._feed.detach()
             writer.close()
 
 

@@ -49,18 +49,29 @@ class Transport(Protocol):
 
 
 class BoundedStream:
-    """A transport that is closed when its reader hangs; all was kept, so nothing is lost."""
+    """A transport that is closed when its reader hangs; all was kept, so nothing is lost.
+
+    What is written waits for `flush`: rooms are served before the recorder is woken.
+    """
 
     def __init__(self, transport: Transport, most: int = BACKLOG_BYTES) -> None:
         """most: bytes that may wait."""
         self._transport = transport
         self._most = most
         self._closed = False
+        self._waiting: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         """Queue bytes, or drop them once closed."""
-        if self._closed:
+        if not self._closed:
+            self._waiting.append(data)
+
+    def flush(self) -> None:
+        """Hand over what was written since the last time."""
+        if not self._waiting:
             return
+        data = b"".join(self._waiting)
+        self._waiting.clear()
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > self._most:
             self._closed = True

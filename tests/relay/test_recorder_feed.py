@@ -191,5 +191,18 @@ def test_a_recorder_that_hangs_is_cut_off() -> None:
     states = []
     for more in (bytes(100), b"x", b"more"):
         stream.write(more)
+        stream.flush()
         states.append((len(wire.data), wire.aborted))
     assert states == [(100, False), (101, True), (101, True)]
+
+
+def test_records_wait_until_they_are_flushed_and_go_together() -> None:
+    wire = Wire()
+    stream = BoundedStream(wire)
+    for record in (b"one", b"two", b"three"):
+        stream.write(record)
+    assert wire.data == b""
+    stream.flush()
+    assert wire.data == b"onetwothree"
+    stream.flush()
+    assert wire.data == b"onetwothree"
