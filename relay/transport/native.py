@@ -66,9 +66,10 @@ def new_buffer(size: int) -> tuple[CData, memoryview, int]:
     return memory, view, int(srtp_ffi.cast("uintptr_t", memory))
 
 
-def new_length() -> CData:
-    """An `int *` for libsrtp's in-out length."""
-    return srtp_ffi.new("int *")
+def new_lengths(count: int) -> tuple[CData, memoryview]:
+    """`count` times libsrtp's in-out length, an `int`: as libsrtp takes them, as Python does."""
+    lengths = srtp_ffi.new("int[]", count)
+    return lengths, memoryview(srtp_ffi.buffer(lengths)).cast("B").cast("i")
 
 
 def last_error() -> int:

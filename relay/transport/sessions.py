@@ -274,6 +274,7 @@ class Sessions:
         assert peer.wire is not None
         peer.connected_at = now
         if peer.role == "viewer":
+            peer.wire.begin_log(self._fan_out.logs)
             peer.viewer = peer.router.add_viewer(
                 peer.identity, peer.slots, peer.wire, now, self._limits.start_bitrate
             )
@@ -301,6 +302,7 @@ class Sessions:
             current = peer.router.publisher
             if current is not None and current.identity == peer.identity:
                 self._unpublish(peer.router, peer.reason or "stopped", now)
+        sent = peer.wire.end_log() if peer.wire is not None else 0
         self._forget_unused(peer.lesson)
         await peer.close()
         self._changed(peer.lesson)
@@ -312,7 +314,7 @@ class Sessions:
                 "lesson": peer.lesson,
                 "reason": peer.reason or "shutdown",
                 "duration_s": round(now - peer.created_at, 1),
-                "packets_sent": peer.wire.transport_sequence if peer.wire is not None else 0,
+                "packets_sent": sent,
                 "moves": peer.moves,
             },
         )

@@ -22,7 +22,7 @@ from relay.transport.native import (
     ffi,
     libc,
     new_buffer,
-    new_length,
+    new_lengths,
     unprotect,
     unprotect_rtcp,
 )
@@ -31,12 +31,18 @@ from relay.transport.wire import Wire
 _BATCH: Final = 64
 _SLOT: Final = 2_048  # above any path MTU we expect; longer datagrams are truncated and dropped
 _MSG_TRUNC: Final = 0x20
+# struct mmsghdr as sixteen words of 32 bits.
+_WORDS: Final = 16
+_NAME_LENGTH, _FLAGS, _MESSAGE_LENGTH = 2, 12, 14
 _ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
 
 
 @dataclass(slots=True)
 class ReceiveCounters:
-    """Datagrams since start, by what became of them."""
+    """Datagrams since start, by what became of them.
+
+    early: media before our handshake ended, dropped; its sender repeats what matters.
+    """
 
     datagrams: int = 0
     bytes: int = 0
@@ -50,6 +56,7 @@ class ReceiveCounters:
     truncated: int = 0
     forged: int = 0
     replayed: int = 0
+    early: int = 0
 
 
 class PeerPort(Protocol):
@@ -95,9 +102,12 @@ class UdpPort:
         self._memory, self._view, base = new_buffer(_BATCH * _SLOT)
         self._names = ffi.new("char[]", _BATCH * SOCKADDR_BYTES)
         self._name_view = ffi.buffer(self._names)
-        self._length = new_length()
+        self._length, _ = new_lengths(1)
         self._iov = ffi.new("struct iovec[]", _BATCH)
         self._messages = ffi.new("struct mmsghdr[]", _BATCH)
+        # The headers as numbers: reading a C field by its name costs as much as a system call.
+        self._words = memoryview(ffi.buffer(self._messages)).cast("B").cast("I")
+        self._slots = [self._memory + index * _SLOT for index in range(_BATCH)]
         for index in range(_BATCH):
             header = self._messages[index].msg_hdr
             self._iov[index].iov_base = ffi.cast("void *", base + index * _SLOT)
@@ -142,53 +152,54 @@ class UdpPort:
 
     def _readable(self) -> None:
         now = self._clock()
+        counters, words = self.counters, self._words
         for _ in range(_ROUNDS):
             count = libc.recvmmsg(self.fd, self._messages, _BATCH, 0, ffi.NULL)
             if count <= 0:
                 break
+            counters.datagrams += count
             for index in range(count):
-                self._datagram(index, now)
+                at = index * _WORDS
+                size = words[at + _MESSAGE_LENGTH]
+                counters.bytes += size
+                if size < 4 or words[at + _FLAGS] & _MSG_TRUNC:
+                    counters.truncated += 1
+                    continue
+                name = index * SOCKADDR_BYTES
+                address = self._name_view[name : name + words[at + _NAME_LENGTH]]
+                self._datagram(index, size, address, now)
             if count < _BATCH:
                 break
         self._after_batch(now)
 
-    def _datagram(self, index: int, now: float) -> None:
-        message = self._messages[index]
-        size, header = message.msg_len, message.msg_hdr
-        counters = self.counters
-        counters.datagrams += 1
-        counters.bytes += size
-        if size < 4 or header.msg_flags & _MSG_TRUNC:
-            counters.truncated += 1
-            return
-        start = index * _SLOT
-        name = index * SOCKADDR_BYTES
-        address = self._name_view[name : name + header.msg_namelen]
-        first = self._view[start]
+    def _datagram(self, index: int, size: int, address: bytes, now: float) -> None:
+        counters, view, start = self.counters, self._view, index * _SLOT
+        first = view[start]
+        peer = self._by_address.get(address)
         if first < 4:
             counters.stun += 1
-            self._stun(bytes(self._view[start : start + size]), address, now)
-            return
-        peer = self._by_address.get(address)
-        if peer is None:
+            self._stun(bytes(view[start : start + size]), address, now)
+        elif peer is None:
             counters.unknown_address += 1
         elif 128 <= first < 192:
             wire = peer.wire
             if wire is None:
-                return  # media before our handshake ended: the sender repeats it
-            self._length[0] = size
+                counters.early += 1
+                return
+            length = self._length
+            length[0] = size
             # RFC 5761 §4: payload types 64 to 95 are RTCP's.
-            if 192 <= self._view[start + 1] < 224:
-                status = unprotect_rtcp(wire.rx, self._memory + start, self._length)
+            if 192 <= view[start + 1] < 224:
+                status = unprotect_rtcp(wire.rx, self._slots[index], length)
                 if status == 0:
                     counters.rtcp += 1
-                    peer.receive_rtcp(bytes(self._view[start : start + self._length[0]]), now)
+                    peer.receive_rtcp(bytes(view[start : start + length[0]]), now)
                     return
             else:
-                status = unprotect(wire.rx, self._memory + start, self._length)
+                status = unprotect(wire.rx, self._slots[index], length)
                 if status == 0:
                     counters.rtp += 1
-                    peer.receive_rtp(bytes(self._view[start : start + self._length[0]]), now)
+                    peer.receive_rtp(bytes(view[start : start + length[0]]), now)
                     return
             if status in SRTP_REPLAYED:
                 counters.replayed += 1
@@ -196,7 +207,7 @@ class UdpPort:
                 counters.forged += 1
         elif 20 <= first < 64:
             counters.dtls += 1
-            peer.receive_dtls(bytes(self._view[start : start + size]))
+            peer.receive_dtls(bytes(view[start : start + size]))
         else:
             counters.unknown_kind += 1
 

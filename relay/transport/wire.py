@@ -1,38 +1,33 @@
-"""What sending to one peer needs, laid out for the fan-out's inner loop.
+"""What sending to one peer needs: address, SRTP contexts, its row in the send log.
 
-A `Wire` is made when a peer's DTLS handshake is done and dies with the peer. It holds no logic
-but the bookkeeping of transport-wide sequence numbers
-(draft-holmer-rmcat-transport-wide-cc-extensions-01), which the fan-out writes and the
-bandwidth estimate reads.
+A `Wire` is made when a peer's DTLS handshake is done and dies with the peer. It holds no logic;
+the fan-out reads it.
 """
 
 from __future__ import annotations
 
-from array import array
-from typing import Final
+from collections.abc import Sequence
 
 from pylibsrtp import Session
 
 from relay.transport.native import SOCKADDR_BYTES, CData, ffi, srtp_context
-
-# Sent packets remembered for feedback: about 9 s at 110 packets/s, above any RTT in range.
-SENT_RING: Final = 1024
-SENT_MASK: Final = SENT_RING - 1
+from relay.transport.send_log import SendLogs
 
 
 class Wire:
-    """One peer's sending side: address, SRTP contexts, and when which packet was sent."""
+    """One peer's sending side. sent_at, sent_size: see `SendLogs`; empty without a log."""
 
     __slots__ = (
-        "_address",
+        "_logs",
+        "_memory",
         "_sessions",
         "address",
         "address_length",
+        "row",
         "rx",
         "sent_at",
         "sent_size",
         "tag",
-        "transport_sequence",
         "tx",
     )
 
@@ -42,14 +37,31 @@ class Wire:
         self.tx: CData = srtp_context(tx)
         self.rx: CData = srtp_context(rx)
         self.tag = tag
-        self._address = ffi.new("char[]", SOCKADDR_BYTES)
-        self.address: CData = ffi.cast("void *", self._address)
+        self._memory = ffi.new("char[]", SOCKADDR_BYTES)
+        self.address = int(ffi.cast("uintptr_t", self._memory))
+        """Where in memory the raw socket address stands."""
         self.address_length = 0
-        self.transport_sequence = 0
-        self.sent_at = array("d", bytes(8 * SENT_RING))
-        self.sent_size = array("H", bytes(2 * SENT_RING))
+        self._logs: SendLogs | None = None
+        self.row = -1
+        self.sent_at: Sequence[float] = ()
+        self.sent_size: Sequence[int] = ()
 
     def set_address(self, sockaddr: bytes) -> None:
         """Send to this raw socket address from now on."""
-        ffi.buffer(self._address)[: len(sockaddr)] = sockaddr
+        ffi.buffer(self._memory)[: len(sockaddr)] = sockaddr
         self.address_length = len(sockaddr)
+
+    def begin_log(self, logs: SendLogs) -> None:
+        """Media will be sent: note it in `logs`."""
+        self._logs = logs
+        self.row = logs.take()
+        self.sent_at, self.sent_size = logs.times(self.row), logs.sizes(self.row)
+
+    def end_log(self) -> int:
+        """No more media. Returns how many packets were noted, 0 without a log."""
+        logs, self._logs = self._logs, None
+        if logs is None:
+            return 0
+        count = logs.count(self.row)
+        logs.give_back(self.row)
+        return count

@@ -20,6 +20,7 @@ from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotSpec
 from relay.sfu.packet import Outgoing
 from relay.transport.fanout import NativeFanOut
+from relay.transport.send_log import SendLogs
 from relay.transport.wire import Wire
 
 _RUN: Final = 4
@@ -35,7 +36,7 @@ def _session(ssrc_type: int) -> Session:
 
 
 class _Viewer:
-    def __init__(self) -> None:
+    def __init__(self, logs: SendLogs) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.socket.settimeout(1.0)
@@ -44,6 +45,7 @@ class _Viewer:
         family = int(socket.AF_INET).to_bytes(2, sys.byteorder)
         address = family + port.to_bytes(2, "big") + socket.inet_aton("127.0.0.1") + bytes(8)
         wire.set_address(address)
+        wire.begin_log(logs)
         self.leg: Leg[Wire] = Leg(wire, SlotSpec("camera", "1", "video", 7, 8, ()))
         self._inbound = _session(Policy.SSRC_ANY_INBOUND)
 
@@ -62,8 +64,9 @@ class _Viewer:
 def main() -> None:
     """One run of each size."""
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    fan_out = NativeFanOut(sender.fileno())
-    viewers = [_Viewer() for _ in range(_VIEWERS)]
+    logs = SendLogs(_VIEWERS)
+    fan_out = NativeFanOut(sender.fileno(), logs)
+    viewers = [_Viewer(logs) for _ in range(_VIEWERS)]
     received: dict[int, list[int]] = {}
     sequence = 0
     for size in map(int, sys.argv[1:]):

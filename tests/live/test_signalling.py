@@ -241,6 +241,18 @@ async def patch(
     return answer, json.loads(text) if answer.status >= 400 else {}, text
 
 
+async def test_rooms_come_and_go_for_longer_than_the_relay_has_places(relay: Relay) -> None:
+    async with Lesson(relay):
+        for name in map(str, range(6)):
+            await _visit(relay.viewer(f"guest-{name}"))
+
+
+async def _visit(room: LightViewer) -> None:
+    await room.connect()
+    await until(lambda: room.packets > 20)
+    await room.leave()
+
+
 async def test_ice_is_trickled_and_restarted_while_media_goes_on(relay: Relay) -> None:
     async with Lesson(relay) as lesson:
         for link in (lesson.room, lesson.teacher):

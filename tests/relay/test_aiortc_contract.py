@@ -164,7 +164,7 @@ def test_srtp_of_a_session_is_libsrtps_own_context() -> None:
     packet = bytes([0x80, 111, 0, 1]) + bytes(8) + b"words"
     memory, view, _ = native.new_buffer(200)
     view[: len(packet)] = packet
-    length = native.new_length()
+    length, _ = native.new_lengths(1)
     length[0] = len(packet)
     sender = _session(Policy.SSRC_ANY_OUTBOUND)
     assert native.protect(native.srtp_context(sender), memory, length) == native.SRTP_OK
@@ -191,7 +191,7 @@ def test_a_replay_has_the_status_that_we_count() -> None:
     protected = _session(Policy.SSRC_ANY_OUTBOUND).protect(packet)
     receiver = native.srtp_context(session := _session(Policy.SSRC_ANY_INBOUND))
     memory, view, _ = native.new_buffer(200)
-    length = native.new_length()
+    length, _ = native.new_lengths(1)
     statuses = []
     for _ in range(2):
         view[: len(protected)] = protected

@@ -20,6 +20,7 @@ from relay.transport.answer import Local
 from relay.transport.fanout import NativeFanOut
 from relay.transport.ice import Credentials
 from relay.transport.recorder_feed import RecorderFeed
+from relay.transport.send_log import SendLogs
 from relay.transport.sessions import Limits, Sessions
 from relay.transport.trickle import write_fragment
 from relay.transport.udp import UdpPort
@@ -64,7 +65,7 @@ async def started(limits: Limits) -> AsyncIterator[Rig]:
     port = UdpPort(sock, clock, lambda now: None)
     made = Sessions(
         port,
-        NativeFanOut(port.fd),
+        NativeFanOut(port.fd, SendLogs(limits.viewers_max)),
         RecorderFeed(),
         clock,
         limits,
