@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Any, Final
 import aiohttp
 
 from classroom.clock import wall
+from tests.bench.arrivals import Arrivals
 from tests.bench.floor import Floor
-from tests.bench.processes import cpu_seconds, find, resident_mib
+from tests.bench.processes import cpu_seconds, find, keep_apart, resident_mib
 from tests.bench.stamped import StampedViewer
 from tests.fakes.light_lesson import PACKETS_PER_FRAME, LightLesson
 from tests.fakes.peer import LightPublisher
@@ -62,7 +64,8 @@ async def measure(viewers: int, seconds: float) -> dict[str, Any]:
         demo = await start_demo(Path(folder) / "data")
         try:
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-                return await _measure(demo, http, viewers, seconds)
+                with keep_apart(find(demo.processes(), "relay", "media")):
+                    return await _measure(demo, http, viewers, seconds)
         finally:
             await demo.stop()
 
@@ -91,18 +94,19 @@ async def _measure(
     publishing = asyncio.ensure_future(lesson.run(3_600))
     await asyncio.sleep(_SETTLE_SECONDS)
     base = resident_mib(media)
-    viewers = [StampedViewer(http, demo.whep, demo.tokens["room"]) for _ in range(count)]
+    arrivals = Arrivals()
+    viewers = [StampedViewer(arrivals, http, demo.whep, demo.tokens["room"]) for _ in range(count)]
     try:
         for first in range(0, count, _AT_ONCE):
             await asyncio.gather(*(one.connect() for one in viewers[first : first + _AT_ONCE]))
         for viewer in viewers:
             viewer.pause_feedback()
         await asyncio.sleep(_SETTLE_SECONDS)
-        phases = {"without_feedback": await _phase(relay, lesson, viewers, seconds)}
+        phases = {"without_feedback": await _phase(relay, lesson, viewers, arrivals, seconds)}
         for viewer in viewers:
             viewer.resume_feedback()
         await asyncio.sleep(_SETTLE_SECONDS)
-        phases["with_feedback"] = await _phase(relay, lesson, viewers, seconds)
+        phases["with_feedback"] = await _phase(relay, lesson, viewers, arrivals, seconds)
         grown = resident_mib(media) - base
         return {
             "viewers": count,
@@ -116,15 +120,21 @@ async def _measure(
         publishing.cancel()
         await asyncio.gather(*(viewer.vanish() for viewer in viewers))
         await publisher.vanish()
+        arrivals.close()
 
 
 async def _phase(
-    relay: list[int], lesson: LightLesson, viewers: list[StampedViewer], seconds: float
+    relay: list[int],
+    lesson: LightLesson,
+    viewers: list[StampedViewer],
+    arrivals: Arrivals,
+    seconds: float,
 ) -> dict[str, Any]:
     """`seconds` of the relay and as many of the floor, in turns."""
     del StampedViewer.delays[:]
-    floor = Floor(len(viewers))
+    floor = Floor(len(viewers), arrivals)
     await floor.start(_VIDEO_BYTES, _VOICE_BYTES, PACKETS_PER_FRAME)
+    os.sched_setaffinity(floor.pid, os.sched_getaffinity(relay[0]))
     missing = sum(viewer.missing() for viewer in viewers)
     forwarded, spent = 0, [0.0] * len(relay)
     for _ in range(max(1, round(seconds / _TURN_SECONDS))):
@@ -143,7 +153,7 @@ async def _phase(
         await asyncio.sleep(_BREATH_SECONDS)
     floor_us = floor.microseconds
     await floor.close()
-    delays = sorted(StampedViewer.delays)
+    delays, floor_delays = sorted(StampedViewer.delays), sorted(floor.delays)
     return {
         "forwarded": forwarded,
         "lost": sum(viewer.missing() for viewer in viewers) - missing,
@@ -153,6 +163,8 @@ async def _phase(
         "ratio": 1e6 * spent[0] / forwarded / floor_us,
         "delay_p50_ms": 1e3 * statistics.median(delays),
         "delay_p99_ms": 1e3 * delays[int(len(delays) * 0.99)],
+        "floor_delay_p50_ms": 1e3 * statistics.median(floor_delays),
+        "floor_delay_p99_ms": 1e3 * floor_delays[int(len(floor_delays) * 0.99)],
     }
 
 
@@ -168,7 +180,8 @@ def _print(result: dict[str, Any]) -> None:
             f"media {phase['media_us_per_packet']:.2f} µs ({phase['ratio']:.2f} × floor)",
             f"relay {phase['relay_us_per_packet']:.2f} µs",
             f"delay p50 {phase['delay_p50_ms']:.2f} ms",
-            f"p99 {phase['delay_p99_ms']:.2f} ms",
+            f"p99 {phase['delay_p99_ms']:.2f} ms (floor {phase['floor_delay_p50_ms']:.2f} "
+            f"and {phase['floor_delay_p99_ms']:.2f} ms)",
             f"lost {phase['lost']} of {phase['forwarded']}",
         )
         print(f"  {name.replace('_', ' ')}: {', '.join(figures)}")

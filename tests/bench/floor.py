@@ -12,16 +12,21 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import sys
+from array import array
+from functools import partial
 from typing import Final
 
+from tests.bench.arrivals import SLOT, Arrivals
 from tests.bench.processes import cpu_seconds
 
 FRAME_RATE: Final = 15
 VOICE_RATE: Final = 50
+_BEGAN: Final = struct.Struct("=d").unpack_from
 
 _PROGRAM: Final = """
-import socket, sys, time
+import socket, struct, sys, time
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from relay.transport.native import ffi, libc, new_buffer
 video_bytes, voice_bytes, burst = (int(one) for one in sys.argv[1:4])
@@ -45,6 +50,7 @@ video, voice = lay_out(len(ports) * burst, video_bytes), lay_out(len(ports), voi
 key, nonce = AESGCM(bytes(16)), bytes(12)
 def send(kind):
     messages, _, count, plain = kind
+    struct.pack_into("=d", view, 0, time.time())
     key.encrypt(nonce, plain, None)
     sent = 0
     while sent < count:
@@ -71,19 +77,22 @@ for line in sys.stdin:
 
 
 class Floor:
-    """Measure it in turns with the relay; `microseconds` is the average of all turns."""
+    """Measure it in turns with the relay; `microseconds` is the average of all turns.
 
-    def __init__(self, receivers: int) -> None:
-        self._loop = asyncio.get_running_loop()
+    delays: seconds from the beginning of a burst to each arrival.
+    """
+
+    def __init__(self, receivers: int, arrivals: Arrivals) -> None:
+        self.delays = array("d")
+        self._arrivals = arrivals
         self._sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(receivers)]
         for one in self._sockets:
             one.bind(("127.0.0.1", 0))
             one.setblocking(False)
-            self._loop.add_reader(one.fileno(), self._readable, one)
+            arrivals.add(one, partial(self._readable, one))
         self._process: asyncio.subprocess.Process | None = None
         self._seconds = 0.0
         self._packets = 0
-        self.received = 0
 
     async def start(self, video_bytes: int, voice_bytes: int, burst: int) -> None:
         """video_bytes, voice_bytes: sizes of a datagram. burst: video packets at a time."""
@@ -98,6 +107,12 @@ class Floor:
         )
         assert self._process.stdout is not None
         await self._process.stdout.readline()
+
+    @property
+    def pid(self) -> int:
+        """The process that sends."""
+        assert self._process is not None
+        return self._process.pid
 
     async def turn(self, seconds: float) -> None:
         """Send for `seconds` and count what it cost."""
@@ -123,13 +138,11 @@ class Floor:
             self._process.stdin.close()
             await self._process.wait()
         for one in self._sockets:
-            self._loop.remove_reader(one.fileno())
+            self._arrivals.remove(one)
             one.close()
 
     def _readable(self, one: socket.socket) -> None:
-        for _ in range(16):
-            try:
-                one.recv(2048)
-            except BlockingIOError:
-                return
-            self.received += 1
+        arrivals = self._arrivals
+        for index in range(len(arrivals.read(one))):
+            (began,) = _BEGAN(arrivals.view, index * SLOT)
+            self.delays.append(arrivals.arrived(index) - began)

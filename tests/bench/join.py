@@ -19,6 +19,7 @@ import aiohttp
 
 from classroom.clock import monotonic
 from relay.media import h264, rtp
+from tests.bench.arrivals import Arrivals
 from tests.bench.stamped import StampedViewer
 from tests.fakes.light_lesson import LightLesson
 from tests.fakes.light_sdp import H264, OPUS, Media
@@ -124,7 +125,8 @@ async def _joins(
 
 async def _crowd(demo: Demo, http: aiohttp.ClientSession, count: int) -> dict[str, Any]:
     token = demo.tokens["room"]
-    stayed = [StampedViewer(http, demo.whep, token) for _ in range(20)]
+    arrivals = Arrivals()
+    stayed = [StampedViewer(arrivals, http, demo.whep, token) for _ in range(20)]
     leaving = [DecodingViewer(http, demo.whep, token) for _ in range(count)]
     for first in range(0, count, 20):
         await asyncio.gather(*(one.connect() for one in leaving[first : first + 20]))
@@ -154,4 +156,5 @@ async def _crowd(demo: Demo, http: aiohttp.ClientSession, count: int) -> dict[st
         "stayed_packets": sum(one.received() for one in stayed) - before,
     }
     await asyncio.gather(*(one.vanish() for one in [*stayed, *back]))
+    arrivals.close()
     return result

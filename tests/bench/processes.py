@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -27,3 +30,20 @@ def find(processes: dict[int, str], *words: str) -> int:
     if len(found) != 1:
         raise ProcessLookupError(f"{words}: {found}")
     return found[0]
+
+
+@contextlib.contextmanager
+def keep_apart(measured: int) -> Iterator[None]:
+    """This process has the last processor for its own and `measured` the others, if there are any.
+
+    A load that shares a processor with what it measures takes turns with it on every packet.
+    """
+    everything = os.sched_getaffinity(0)
+    *others, last = sorted(everything)
+    if others:
+        os.sched_setaffinity(0, {last})
+        os.sched_setaffinity(measured, set(others))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, everything)

@@ -2,12 +2,11 @@
 
 The delay from the publisher's send to the viewer's socket is then free of this program's own
 scheduling: the sender notes the time just before its system call, the kernel stamps the arrival
-(SO_TIMESTAMPNS), and both read the same clock.
+(see `arrivals`), and both read the same clock.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
 from array import array
 from typing import Any, Final
@@ -15,40 +14,12 @@ from typing import Any, Final
 from classroom.clock import monotonic
 from relay.media import rtp
 from relay.media.twcc import ArrivalLog
-from relay.transport.native import CData, ffi, libc, new_buffer
+from tests.bench.arrivals import SLOT, Arrivals
 from tests.fakes.light_sdp import EXTENSIONS, H264, OPUS, Media
 from tests.fakes.peer import LightViewer
 
-SO_TIMESTAMPNS: Final = 35  # asm-generic/socket.h
-_BATCH: Final = 64
-_SLOT: Final = 2048
-_CONTROL: Final = 64
 _HEAD: Final = struct.Struct("!BBHII").unpack_from
-_STAMP: Final = struct.Struct("=QiiQQ").unpack_from
 _TWCC: Final = EXTENSIONS[rtp.TRANSPORT_CC]
-
-
-class _Memory:
-    """Receive buffers shared by all viewers of this process, which read one after the other."""
-
-    def __init__(self) -> None:
-        self.memory, self.view, base = new_buffer(_BATCH * _SLOT)
-        self.control = ffi.new("char[]", _BATCH * _CONTROL)
-        self.control_view = ffi.buffer(self.control)
-        self.iov = ffi.new("struct iovec[]", _BATCH)
-        self.messages: CData = ffi.new("struct mmsghdr[]", _BATCH)
-        self.headers: list[Any] = []
-        for index in range(_BATCH):
-            self.iov[index].iov_base = ffi.cast("void *", base + index * _SLOT)
-            self.iov[index].iov_len = _SLOT
-            header = self.messages[index].msg_hdr
-            header.msg_iov = self.iov + index
-            header.msg_iovlen = 1
-            header.msg_control = self.control + index * _CONTROL
-            self.headers.append(header)
-
-
-_memory: _Memory | None = None
 
 
 class StampedViewer(LightViewer):
@@ -62,13 +33,10 @@ class StampedViewer(LightViewer):
     measuring = False
     delays = array("d")
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, arrivals: Arrivals, *arguments: Any, **options: Any) -> None:
+        """arguments, options: LightViewer's."""
         super().__init__(*arguments, **options)
-        global _memory
-        if _memory is None:
-            _memory = _Memory()
-        self._shared = _memory
-        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._shared = arrivals
         self._shift: dict[int, int] = {}
         self.numbers: dict[int, tuple[int, int, int]] = {}
         """SSRC → first number, highest number (unwrapped), packets."""
@@ -99,17 +67,18 @@ class StampedViewer(LightViewer):
         """Packets that never came, between the first and the last of each stream."""
         return sum(high - first + 1 - count for first, high, count in self.numbers.values())
 
+    def _listen(self) -> None:
+        self._shared.add(self._socket, self._readable)
+
+    def _deafen(self) -> None:
+        self._shared.remove(self._socket)
+
     def _readable(self) -> None:
-        shared = self._shared
-        for header in shared.headers:
-            header.msg_controllen = _CONTROL
-        fd = self._socket.fileno()
-        count = libc.recvmmsg(fd, shared.messages, _BATCH, 0, ffi.NULL)
+        sizes = self._shared.read(self._socket)
         now = monotonic()
-        view = shared.view
-        for index in range(count):
-            start = index * _SLOT
-            size = shared.messages[index].msg_len
+        view = self._shared.view
+        for index, size in enumerate(sizes):
+            start = index * SLOT
             first, second = view[start], view[start + 1]
             if 127 < first < 192 and not 192 <= second <= 223 and self._inbound is not None:
                 self._take(start, size, index, second, now)
@@ -134,16 +103,16 @@ class StampedViewer(LightViewer):
             self._arrivals.receive(shared.view[at] << 8 | shared.view[at + 1], now)
         if not self.measuring:
             return
-        _, _, _, seconds, nanoseconds = _STAMP(shared.control_view, index * _CONTROL)
+        arrived = shared.arrived(index)
         kind = "voice" if second & 0x7F == OPUS else "camera"
         shift = self._shift.get(ssrc)
         if shift is None:
-            shift = self._find_shift(kind, ssrc, timestamp, seconds + nanoseconds / 1e9)
+            shift = self._find_shift(kind, ssrc, timestamp, arrived)
             if shift is None:
                 return
         sent = self.send_times[kind].get((timestamp - shift) & 0xFFFFFFFF)
         if sent is not None:
-            self.delays.append(seconds + nanoseconds / 1e9 - sent)
+            self.delays.append(arrived - sent)
 
     def _find_shift(self, kind: str, ssrc: int, timestamp: int, arrived: float) -> int | None:
         """The relay moves timestamps to its own timeline by one constant for each stream."""

@@ -33,6 +33,7 @@ from tests.fakes.light_sdp import Answer, Media, offer, read_answer
 
 CHECK_REPEAT_S: Final = 0.05  # until the first answer; a browser's pace is 50 ms too
 CONSENT_S: Final = 2.5  # a browser checks a working pair at about this pace
+EARLY_MOST: Final = 512  # packets kept while our own handshake task waits for its turn
 CONNECT_TIMEOUT_S: Final = 20.0
 PRIORITY: Final = 2_130_706_431  # host candidate, RFC 8445 5.1.2.1
 BATCH: Final = 32  # datagrams a system call; a burst to one viewer is four
@@ -112,6 +113,7 @@ class LightLink:
         self._dtls: RTCDtlsTransport | None = None
         self._inbound: Any = None
         self._outbound: Any = None
+        self._early: list[bytes] = []
         self._loop = asyncio.get_running_loop()
 
     def sections(self) -> list[Media]:
@@ -153,7 +155,7 @@ class LightLink:
         assert self.answer is not None
         assert self.answer.setup == "passive"
         self._socket.connect(self.answer.address)
-        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self._listen()
         while not self._checked.is_set():
             self._check()
             with contextlib.suppress(TimeoutError):
@@ -170,6 +172,9 @@ class LightLink:
         self._inbound, self._outbound = dtls._rx_srtp, dtls._tx_srtp
         self.times["dtls"] = monotonic()
         self.established()
+        early, self._early = self._early, []
+        for packet in early:
+            self._media(memoryview(packet), self.times["dtls"])
 
     def established(self) -> None:
         """Called once media may flow."""
@@ -194,12 +199,12 @@ class LightLink:
     def rebind(self) -> None:
         """Go on from another local port, as after a change of network."""
         assert self.answer is not None
-        self._loop.remove_reader(self._socket.fileno())
+        self._deafen()
         self._socket.close()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.connect(self.answer.address)
-        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self._listen()
         self._check()
 
     async def leave(self) -> None:
@@ -214,12 +219,19 @@ class LightLink:
         if self._consent is not None:
             self._consent.cancel()
         if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket.fileno())
+            self._deafen()
             self._socket.close()
         self._wire.received.put_nowait(None)
         if self._dtls is not None and self._dtls._task is not None:
             self._dtls._task.cancel()
             await asyncio.gather(self._dtls._task, return_exceptions=True)
+
+    def _listen(self) -> None:
+        """Be told of what arrives."""
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    def _deafen(self) -> None:
+        self._loop.remove_reader(self._socket.fileno())
 
     def _send(self, data: bytes) -> None:
         # A full buffer or a relay that is gone: UDP may lose it, and everything above repeats.
@@ -236,17 +248,22 @@ class LightLink:
             data = batch.view[start : start + batch.messages[index].msg_len]
             first = data[0] if data else 0
             if 127 < first < 192:
-                if self._inbound is None:
-                    continue
-                if 192 <= data[1] <= 223:
-                    with contextlib.suppress(pylibsrtp.Error):
-                        self.receive_rtcp(self._inbound.unprotect_rtcp(bytes(data)), now)
-                else:
-                    self.receive_rtp(data, now)
+                self._media(data, now)
             elif first < 4:
                 self._stun(bytes(data))
             elif 19 < first < 64:
                 self._wire.received.put_nowait(bytes(data))
+
+    def _media(self, data: memoryview, now: float) -> None:
+        if self._inbound is None:
+            # The handshake is over for the relay, and for us once its task has its turn.
+            if len(self._early) < EARLY_MOST:
+                self._early.append(bytes(data))
+        elif 192 <= data[1] <= 223:
+            with contextlib.suppress(pylibsrtp.Error):
+                self.receive_rtcp(self._inbound.unprotect_rtcp(bytes(data)), now)
+        else:
+            self.receive_rtp(data, now)
 
     def _check(self) -> None:
         assert self.answer is not None
