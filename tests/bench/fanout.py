@@ -88,6 +88,8 @@ async def _measure(
     processes = demo.processes()
     media = find(processes, "relay", "media")
     relay = [media, find(processes, "relay", "service"), find(processes, "relay", "serve")]
+    for table in StampedViewer.send_times.values():
+        table.clear()
     publisher = _StampedPublisher(http, demo.whip, demo.tokens["teacher"])
     await publisher.connect()
     lesson = LightLesson(publisher)
