@@ -34,6 +34,9 @@ _MSG_TRUNC: Final = 0x20
 # struct mmsghdr as sixteen words of 32 bits.
 _WORDS: Final = 16
 _NAME_LENGTH, _FLAGS, _MESSAGE_LENGTH = 2, 12, 14
+# SSRCs that one peer may send with: libsrtp keeps a stream for each, and searches them one by one.
+# A teacher with two sources of three layers, their repairs and a voice has 13.
+SSRCS_MAX: Final = 128
 _ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
 
 
@@ -41,7 +44,8 @@ _ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
 class ReceiveCounters:
     """Datagrams since start, by what became of them.
 
-    early: media before our handshake ended, dropped; its sender repeats what matters.
+    early: media before our handshake ended, dropped; its sender repeats what matters. crowded:
+    from one more SSRC than a peer may use.
     """
 
     datagrams: int = 0
@@ -57,6 +61,7 @@ class ReceiveCounters:
     forged: int = 0
     replayed: int = 0
     early: int = 0
+    crowded: int = 0
 
 
 class PeerPort(Protocol):
@@ -189,16 +194,27 @@ class UdpPort:
             length = self._length
             length[0] = size
             # RFC 5761 §4: payload types 64 to 95 are RTCP's.
-            if 192 <= view[start + 1] < 224:
+            control = 192 <= view[start + 1] < 224
+            source = start + (4 if control else 8)
+            ssrc = bytes(view[source : source + 4])
+            known = ssrc in wire.heard
+            if not known and len(wire.heard) >= SSRCS_MAX:
+                counters.crowded += 1
+                return
+            if control:
                 status = unprotect_rtcp(wire.rx, self._slots[index], length)
                 if status == 0:
                     counters.rtcp += 1
+                    if not known:
+                        wire.heard.add(ssrc)
                     peer.receive_rtcp(bytes(view[start : start + length[0]]), now)
                     return
             else:
                 status = unprotect(wire.rx, self._slots[index], length)
                 if status == 0:
                     counters.rtp += 1
+                    if not known:
+                        wire.heard.add(ssrc)
                     peer.receive_rtp(bytes(view[start : start + length[0]]), now)
                     return
             if status in SRTP_REPLAYED:

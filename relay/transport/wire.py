@@ -23,6 +23,7 @@ class Wire:
         "_sessions",
         "address",
         "address_length",
+        "heard",
         "row",
         "rx",
         "sent_at",
@@ -41,6 +42,8 @@ class Wire:
         self.address = int(ffi.cast("uintptr_t", self._memory))
         """Where in memory the raw socket address stands."""
         self.address_length = 0
+        self.heard: set[bytes] = set()
+        """SSRCs of authentic packets, as they stand in them."""
         self._logs: SendLogs | None = None
         self.row = -1
         self.sent_at: Sequence[float] = ()
