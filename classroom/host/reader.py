@@ -36,6 +36,7 @@ OPEN_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 10.0
 RETRY_FIRST_S: Final = 1.0
 RETRY_MOST_S: Final = 15.0
+_LACKING: Final = (errno.EINVAL, errno.EIO)  # v4l2 and alsa
 BUSY_WAIT_S: Final = 0.01  # a capture device with nothing ready says EAGAIN
 
 AnyPacket: TypeAlias = "av.Packet[Stream]"  # quoted: generic for the type checker only
@@ -101,8 +102,8 @@ class MediaSource(Source):
                     timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
                 )
             except (av.FFmpegError, OSError, ValueError) as error:
-                # A device that lacks the wished size refuses; its own default may still do.
-                if options and isinstance(error, av.error.ArgumentError):
+                # A device that lacks the wished size or channels refuses; its default may do.
+                if options and isinstance(error, av.FFmpegError) and error.errno in _LACKING:
                     continue
                 raise Misuse(sentence(error, shown, device=self._device)) from error
         raise Misuse(f"{shown} cannot be read.")
@@ -260,7 +261,7 @@ def _sendable(stream: VideoStream, largest: tuple[int, int]) -> Codec | None:
 
 def _device_options(address: Address, options: Options) -> dict[str, str]:
     if address.kind == "sound-device":
-        return {}
+        return {"channels": "1"}  # ffmpeg asks for two, and a microphone has one
     width, height = options.size
     return {"video_size": f"{width}x{height}", "framerate": f"{options.rate:g}"}
 

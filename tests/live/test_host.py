@@ -34,7 +34,7 @@ SMALL = Options(size=(320, 180), rate=15, video_bit_rate=300_000)
 
 
 @contextlib.asynccontextmanager
-async def _publishing(
+async def publishing(
     server: WhipServer, *sources: Source
 ) -> AsyncIterator[tuple[asyncio.Task[None], asyncio.Event]]:
     async def locate() -> Place:
@@ -53,18 +53,18 @@ async def _publishing(
             await asyncio.to_thread(source.stop)
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for `condition`; the test's own patience, not a measurement."""
     async with asyncio.timeout(40):
         while not condition():  # noqa: ASYNC110 what is waited for happens in aiortc, which tells no one
             await asyncio.sleep(0.05)
 
 
-def _mono(arrived: Arrived) -> media.Samples:
+def mono(arrived: Arrived) -> media.Samples:
     return (np.concatenate(arrived.sound) / 32768).astype(np.float32)
 
 
-def _said(seconds: int) -> media.Samples:
+def said(seconds: int) -> media.Samples:
     """What the generated voice says from its start, at 48 kHz."""
     low = np.frombuffer(b"".join(map(voice.second, range(seconds))), np.int16)
     places = np.arange(len(low) * 3) / 3
@@ -74,10 +74,10 @@ def _said(seconds: int) -> media.Samples:
 async def test_the_generated_lesson_is_seen_and_heard() -> None:
     async with WhipServer().running() as server:
         lesson = GeneratedLesson(SMALL, screen=True)
-        async with _publishing(server, lesson):
-            await _until(lambda: bool(server.sessions))
+        async with publishing(server, lesson):
+            await until(lambda: bool(server.sessions))
             arrived = server.sessions[0]
-            await _until(lambda: len(arrived.frames) == 2 and len(arrived.frames[1]) > 20)
+            await until(lambda: len(arrived.frames) == 2 and len(arrived.frames[1]) > 20)
         assert server.deleted == 1
 
     kinds = [line.split()[0] for line in server.offers[0].splitlines() if line[:2] == "m="]
@@ -86,7 +86,7 @@ async def test_the_generated_lesson_is_seen_and_heard() -> None:
     assert camera == list(range(len(camera)))
     assert screen == list(range(len(screen)))
     assert arrived.sizes == [{(320, 180)}, {(320, 180)}]
-    matches = media.match_speech(_mono(arrived), _said(12))
+    matches = media.match_speech(mono(arrived), said(12))
     assert np.median([match.likeness for match in matches]) > 0.7
     offsets = [(match.sent_at - match.heard_at + 6) % 12 - 6 for match in matches]
     assert np.ptp(offsets) < 0.04
@@ -99,10 +99,10 @@ async def test_a_file_is_copied_and_repeated(tmp_path: Path) -> None:
         source = MediaSource(parse_address(str(path)), options, voice=True, picture="camera")
         assert "copied" in source.describe()
         assert "coded" not in source.describe()
-        async with _publishing(server, source):
-            await _until(lambda: bool(server.sessions and server.sessions[0].frames))
+        async with publishing(server, source):
+            await until(lambda: bool(server.sessions and server.sessions[0].frames))
             arrived = server.sessions[0]
-            await _until(lambda: len(arrived.frames[0]) > 40)
+            await until(lambda: len(arrived.frames[0]) > 40)
     numbers = arrived.frames[0]
     assert numbers == [number % 15 for number in range(len(numbers))]
 
@@ -111,7 +111,7 @@ async def test_a_file_with_b_frames_is_coded_in_the_order_of_showing(tmp_path: P
     path = write_recording(tmp_path / "a.mp4", b_frames=2, seconds=2.0)
     async with WhipServer().running() as server:
         source = MediaSource(parse_address(str(path)), SMALL, voice=True, picture="camera")
-        async with _publishing(server, source) as (task, _):
+        async with publishing(server, source) as (task, _):
             await task
             await asyncio.sleep(0.3)
         assert server.deleted == 1
@@ -126,7 +126,7 @@ async def test_two_sources_make_one_lesson(tmp_path: Path) -> None:
     async with WhipServer().running() as server:
         camera = MediaSource(parse_address(str(picture)), SMALL, voice=False, picture="camera")
         sound = MediaSource(parse_address(str(talk)), SMALL, voice=True, picture=None)
-        async with _publishing(server, camera, sound) as (task, _):
+        async with publishing(server, camera, sound) as (task, _):
             await task
     assert server.offers[0].index("m=audio") < server.offers[0].index("m=video")
     assert len(server.sessions[0].frames[0]) > 30
@@ -136,12 +136,12 @@ async def test_two_sources_make_one_lesson(tmp_path: Path) -> None:
 async def test_when_the_relay_vanishes_the_lesson_goes_on_where_it_was() -> None:
     async with WhipServer().running() as server:
         lesson = GeneratedLesson(SMALL, screen=False)
-        async with _publishing(server, lesson):
-            await _until(lambda: bool(server.sessions and server.sessions[0].frames))
-            await _until(lambda: len(server.sessions[0].frames[0]) > 10)
+        async with publishing(server, lesson):
+            await until(lambda: bool(server.sessions and server.sessions[0].frames))
+            await until(lambda: len(server.sessions[0].frames[0]) > 10)
             await server.vanish()
-            await _until(lambda: len(server.sessions) > 1 and bool(server.sessions[1].frames))
-            await _until(lambda: len(server.sessions[1].frames[0]) > 10)
+            await until(lambda: len(server.sessions) > 1 and bool(server.sessions[1].frames))
+            await until(lambda: len(server.sessions[1].frames[0]) > 10)
     first = [number for number in server.sessions[0].frames[0] if number is not None]
     second = [number for number in server.sessions[1].frames[0] if number is not None]
     assert second == list(range(second[0], second[0] + len(second)))
@@ -161,14 +161,14 @@ async def test_a_keyframe_request_is_answered() -> None:
             forward()
 
         camera.request_keyframe = count
-        async with _publishing(server, lesson):
-            await _until(lambda: bool(server.sessions and server.sessions[0].frames))
-            await _until(lambda: len(server.sessions[0].frames[0]) > 5)
+        async with publishing(server, lesson):
+            await until(lambda: bool(server.sessions and server.sessions[0].frames))
+            await until(lambda: len(server.sessions[0].frames[0]) > 5)
             before = asked
             receiver = server.receivers[1]
             ssrc = next(iter(receiver.getSynchronizationSources())).source
             await server.request_keyframe(ssrc, receiver)
-            await _until(lambda: asked > before)
+            await until(lambda: asked > before)
 
 
 async def test_a_refusal_is_shown_in_the_relays_own_words() -> None:
@@ -194,15 +194,15 @@ async def test_a_busy_relay_is_asked_again() -> None:
             return web.Response(status=503, text="The relay is full.")
 
         server.refuse = refuse
-        async with _publishing(server, GeneratedLesson(SMALL, screen=False)):
-            await _until(lambda: bool(server.sessions and server.sessions[0].frames))
+        async with publishing(server, GeneratedLesson(SMALL, screen=False)):
+            await until(lambda: bool(server.sessions and server.sessions[0].frames))
         assert next(refusals) == 2
 
 
 async def test_the_command_ends_cleanly_on_ctrl_c_and_answers_errors_in_a_sentence() -> None:
     async with WhipServer().running() as server:
         hosting = await _start("test:", "--size", "320x180", "--whip", server.url)
-        await _until(lambda: bool(server.sessions and server.sessions[0].frames))
+        await until(lambda: bool(server.sessions and server.sessions[0].frames))
         hosting.send_signal(signal.SIGINT)
         _, errors = await hosting.communicate()
         assert hosting.returncode == 0, errors
