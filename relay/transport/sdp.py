@@ -25,6 +25,7 @@ _TOKEN: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+\Z")
 # must stay one line there.
 _NOT_IN_LINES: Final = re.compile(r"[\x00\r]")
 _HEX_PAIRS: Final = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})+\Z")
+FEEDBACK: Final = frozenset(("transport-cc", "goog-remb", "ccm fir", "nack", "nack pli"))
 FINGERPRINT_ALGORITHMS: Final = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 
 
@@ -49,6 +50,7 @@ class RtpMap:
 class Section:
     """One m= section as read; attributes of the session level are already merged in.
 
+    feedback: payload type or "*", and what was wished for it, as read so far.
     bundle_only: port 0 means that another section's transport is used (RFC 9143 §6), not that
     the section is off. rtcp_rsize: the peer reads reduced-size RTCP (RFC 5506).
     """
@@ -64,6 +66,7 @@ class Section:
     rids: list[str] = field(default_factory=list)
     ssrcs: list[int] = field(default_factory=list)
     fid_groups: list[tuple[int, int]] = field(default_factory=list)
+    feedback: set[tuple[str, str]] = field(default_factory=set)
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
     bundle_only: bool = False
@@ -266,6 +269,11 @@ def _rtcp_fb(rest: str, section: Section) -> None:
     if number != "*" and not _is_number(number, 127):
         raise _malformed("a=rtcp-fb")
     wanted = feedback.strip().lower()
+    # What we do not know could not be agreed, and each line is read once: a hostile offer with
+    # thousands of them for every codec must not hold up the media of others.
+    if wanted not in FEEDBACK or (number, wanted) in section.feedback:
+        return
+    section.feedback.add((number, wanted))
     for payload_type, entry in section.maps.items():
         if (number == "*" or payload_type == int(number)) and wanted not in entry.feedback:
             entry.feedback.append(wanted)

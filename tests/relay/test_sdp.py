@@ -83,6 +83,15 @@ def test_repeated_layers_and_feedback_count_once() -> None:
     assert section.maps[96].feedback == ["nack"]
 
 
+def test_wishes_that_nobody_knows_are_not_even_compared() -> None:
+    text = HEAD + "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"
+    text += "a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n"
+    text += "".join(f"a=rtcp-fb:* wish{number}\r\n" for number in range(1_800))
+    section = sdp.parse(text + "a=rtcp-fb:* nack pli\r\n" * 2).sections[0]
+    assert section.feedback == {("*", "nack pli")}
+    assert [codec.feedback for codec in section.maps.values()] == [["nack pli"]] * 2
+
+
 @pytest.mark.parametrize(
     ("lines", "code", "field"),
     [
