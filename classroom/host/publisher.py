@@ -47,6 +47,7 @@ WATCH_S: Final = 0.5
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MOST_S: Final = 8.0
 FINAL_STATUSES: Final = frozenset({400, 401, 403, 405, 406, 410, 413, 415, 422})
+FINAL_CODES: Final = frozenset({"lesson-ended"})  # 409 too, where "lesson-taken" may be freed
 NOT_FOUND_TRIES: Final = 10  # a lesson made this very second may reach the relay a moment later
 H264_FMTP: Final = "42e01f"  # constrained baseline, what our encoder makes
 
@@ -72,7 +73,8 @@ class Publisher:
                 backoff, not_found = BACKOFF_FIRST_S, 0
             except Refused as error:
                 not_found += error.status == 404
-                if error.status in FINAL_STATUSES or not_found > NOT_FOUND_TRIES:
+                final = error.status in FINAL_STATUSES or error.code in FINAL_CODES
+                if final or not_found > NOT_FOUND_TRIES:
                     raise
                 log.warning("host.waiting reason=%s %s", error.detail, error.fix)
             except Absent as error:

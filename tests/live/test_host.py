@@ -199,6 +199,42 @@ async def test_a_busy_relay_is_asked_again() -> None:
         assert next(refusals) == 2
 
 
+async def test_who_waits_for_another_teacher_publishes_once_that_one_stops() -> None:
+    async with WhipServer().running() as server:
+        refusals = itertools.count()
+
+        def refuse() -> web.Response:
+            if next(refusals) >= 1:
+                server.refuse = None
+            return conflict("lesson-taken", "Another teacher is live in this lesson.")
+
+        server.refuse = refuse
+        async with publishing(server, GeneratedLesson(SMALL, screen=False)):
+            await until(lambda: bool(server.sessions and server.sessions[0].frames))
+        assert next(refusals) == 2
+
+
+async def test_the_command_ends_when_the_teacher_stopped_the_lesson() -> None:
+    async with WhipServer().running() as server:
+        hosting = await _start("test:", "--size", "320x180", "--whip", server.url)
+        await until(lambda: bool(server.sessions and server.sessions[0].frames))
+        server.refuse = lambda: conflict("lesson-ended", "This lesson has ended.")
+        await server.vanish()
+        async with asyncio.timeout(40):
+            _, errors = await hosting.communicate()
+    assert hosting.returncode == 1
+    assert errors.decode().splitlines()[-1].endswith("This lesson has ended. Plan another.")
+
+
+def conflict(code: str, detail: str) -> web.Response:
+    """What a relay answers that knows why an offer cannot be taken now."""
+    return web.json_response(
+        {"type": f"urn:classroom:problem:{code}", "detail": detail, "fix": "Plan another."},
+        status=409,
+        content_type="application/problem+json",
+    )
+
+
 async def test_the_command_ends_cleanly_on_ctrl_c_and_answers_errors_in_a_sentence() -> None:
     async with WhipServer().running() as server:
         hosting = await _start("test:", "--size", "320x180", "--whip", server.url)
