@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +39,11 @@ SWEEP_SECONDS: Final = 1.0
 # Another teacher may take a lesson over whose teacher's session has been silent so long: three
 # consent checks of a browser (2.5 s apart), or as long for a new session to come up.
 HELD_SECONDS: Final = 8.0
+# Teachers' former sessions that are remembered, so that their pages learn what became of them.
+REPLACED_KEPT: Final = 1_000
+# On a full relay a subject with more sessions than this gives one up for somebody else: a page that
+# reloads in a loop must not take the places of others.
+SUBJECT_FAIR: Final = 8
 # Teachers' sessions at once: lessons a relay could never forward all, so it is a bound on memory.
 PUBLISHERS_MAX: Final = 200
 
@@ -83,6 +89,7 @@ class Sessions:
         self._changed = changed
         self._certificate: SharedCertificate = SharedCertificate.generateCertificate()
         self._tasks: asyncio.TaskGroup | None = None
+        self._replaced: deque[str] = deque(maxlen=REPLACED_KEPT)
         # Lessons of which media was seen: their routers count epochs for the recording.
         self._begun: set[str] = set()
 
@@ -142,6 +149,7 @@ class Sessions:
         if current is not None:
             former = self.peers.get(current.identity)
             self._unpublish(router, "replaced", now)
+            self._replaced.append(current.identity)
             if former is not None:
                 former.end("replaced by a newer session of the same teacher")
         peer, answer = self._new_peer(
@@ -158,7 +166,8 @@ class Sessions:
         description = sdp.parse(text)
         accepted = offer.accept_viewer(description, lesson)
         remote = offer.remote_side(description)
-        viewers = sum(peer.role == "viewer" for peer in self.peers.values())
+        self._make_room(subject, now)
+        viewers = self._viewers()
         if viewers >= self._limits.viewers_max:
             raise Refused(
                 503,
@@ -173,6 +182,35 @@ class Sessions:
         peer.slots = tuple(one.slot for one in accepted if one.slot is not None)
         self._start(peer)
         return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
+
+    def _viewers(self) -> int:
+        """Rooms' sessions that hold a place."""
+        return sum(
+            peer.role == "viewer" and not peer.ended.is_set() for peer in self.peers.values()
+        )
+
+    def _make_room(self, subject: str, now: float) -> None:
+        """On a full relay: end the session that has been without consent for longest, else one of
+        a subject that has far more sessions than the one who asks."""
+        sessions = [
+            peer
+            for peer in self.peers.values()
+            if peer.role == "viewer" and not peer.ended.is_set()
+        ]
+        if len(sessions) < self._limits.viewers_max:
+            return
+        away = [peer for peer in sessions if peer.wire and not peer.ice.has_consent(now)]
+        if away:
+            min(away, key=lambda peer: peer.ice.last_check or 0.0).end("its place was needed")
+            return
+        counts = Counter(peer.subject for peer in sessions)
+        crowd, most = counts.most_common(1)[0]
+        if most > SUBJECT_FAIR and counts[subject] < most - 1:
+            newest = max(
+                (peer for peer in sessions if peer.subject == crowd),
+                key=lambda peer: (peer.wire is None, peer.created_at),
+            )
+            newest.end("a place for another room was needed")
 
     def _is_held(self, lesson: str, now: float) -> bool:
         """Whether the lesson's teacher is there: media comes, or the session is alive or new."""
@@ -336,7 +374,15 @@ class Sessions:
     # Sessions as resources
 
     def find(self, lesson: str, session: str, role: str, subject: str) -> Peer:
-        """The session, or Refused 404 (gone, or never was), 403 (somebody else's)."""
+        """The session, or Refused 404 (gone, or never was), 403 (somebody else's), 409 (another
+        page of the same teacher teaches now: two that both came back would never let go)."""
+        if role == "publisher" and session in self._replaced:
+            raise Refused(
+                409,
+                "session-replaced",
+                "The lesson is taught from another page or device now.",
+                fix="Go on there, or begin a new session here to take the lesson back.",
+            )
         peer = self.peers.get(session)
         if peer is None or peer.lesson != lesson or peer.role != role or peer.ended.is_set():
             raise Refused(
@@ -364,7 +410,9 @@ class Sessions:
         """
         peer = self.find(lesson, session, role, subject)
         credentials = read_fragment(text)
-        if etag is not None and etag not in ("*", _etag(peer)):
+        # RFC 9725 §4.3.1 wants If-Match on every PATCH; clients that leave it out are common, and
+        # for them the credentials in the fragment say which ICE session they mean.
+        if etag is not None and not _matches(etag, _etag(peer)):
             raise _stale()
         if credentials is None or credentials == peer.ice.remote:
             return {"fragment": None, "etag": _etag(peer)}
@@ -416,6 +464,11 @@ class Sessions:
 
 def _etag(peer: Peer) -> str:
     return f'"{peer.identity[:8]}-{peer.etag}"'
+
+
+def _matches(wanted: str, etag: str) -> bool:
+    """If-Match (RFC 9110 §13.1.1): "*", or a list of entity tags of which ours is one."""
+    return wanted.strip() == "*" or etag in (one.strip() for one in wanted.split(","))
 
 
 def _stale() -> Refused:

@@ -259,6 +259,8 @@ async def test_ice_is_trickled_and_restarted_while_media_goes_on(relay: Relay) -
             candidate = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
             trickled, _, _ = await patch(relay, link, f"a=mid:0\r\n{candidate}", link.etag)
             assert trickled.status == 204
+            listed, _, _ = await patch(relay, link, candidate, f'"another", {link.etag}')
+            assert listed.status == 204
             stale, problem, _ = await patch(relay, link, candidate, '"another"')
             assert (stale.status, problem["field"]) == (412, "If-Match")
 
@@ -297,10 +299,21 @@ async def test_one_teacher_at_a_time_and_the_same_one_takes_over(relay: Relay) -
         await lesson.goes_on()
         assert (await relay.counters())["relay_publishers"] == 1
         assert former.resource is not None
-        answer, _ = await ask(
-            relay, "DELETE", str(former.resource.path), relay.token(Role.TEACHER, "ms-lan")
-        )
-        assert answer.status == 404
+        # The former page learns that it was replaced, so that two do not take turns for ever.
+        for method in ("DELETE", "PATCH"):
+            answer, problem = await ask(
+                relay,
+                method,
+                str(former.resource.path),
+                relay.token(Role.TEACHER, "ms-lan"),
+                data=restart_body("abcd", "a" * 22),
+                headers={"Content-Type": FRAGMENT},
+            )
+            assert (answer.status, problem["type"]) == (
+                409,
+                "urn:classroom:problem:session-replaced",
+            )
+        await lesson.goes_on()
         await former.vanish()
 
 

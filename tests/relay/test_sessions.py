@@ -45,8 +45,8 @@ class Rig:
     def publish(self, lesson: str = "physics", subject: str = "ms-lan") -> str:
         return str(self.sessions.publish(lesson, subject, OFFERS[TEACHER])["session"])
 
-    def watch(self, lesson: str = "physics") -> str:
-        return str(self.sessions.watch(lesson, "room", OFFERS[ROOM])["session"])
+    def watch(self, lesson: str = "physics", subject: str = "room") -> str:
+        return str(self.sessions.watch(lesson, subject, OFFERS[ROOM])["session"])
 
     async def empty(self) -> None:
         """Wait until every session is gone."""
@@ -138,6 +138,34 @@ async def test_pending_rooms_count_towards_the_limit(patient: Rig) -> None:
             break
         await asyncio.sleep(0.01)
     patient.watch()
+
+
+async def test_on_a_full_relay_a_room_without_consent_gives_up_its_place(patient: Rig) -> None:
+    rooms = [patient.sessions.peers[patient.watch(subject=f"room-{n}")] for n in range(3)]
+    now = patient.clock.now
+    for room, last in zip(rooms, (now, now - 40.0, now - 50.0), strict=True):
+        room.wire = object()  # type: ignore[assignment]  # connected: nothing is sent through it
+        room.ice.last_check = last
+    patient.watch(subject="late")
+    assert [room.ended.is_set() for room in rooms] == [False, False, True]
+    rooms[1].ice.last_check = now
+    with pytest.raises(Refused):
+        patient.watch(subject="later")
+    for room in rooms:
+        room.wire = None
+
+
+async def test_on_a_full_relay_one_link_does_not_keep_others_out() -> None:
+    most = module.SUBJECT_FAIR + 2
+    async with started(Limits(viewers_max=most)) as rig:
+        pages = [rig.sessions.peers[rig.watch(subject="reloading")] for _ in range(most)]
+        with pytest.raises(Refused):
+            rig.watch(subject="reloading")
+        rig.watch(subject="another")
+        assert [page.ended.is_set() for page in pages].count(True) == 1
+        rig.watch(subject="a third")
+        with pytest.raises(Refused):
+            rig.watch(subject="a fourth")  # the crowd is down to its fair part
 
 
 async def test_teachers_are_bounded_too(patient: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
