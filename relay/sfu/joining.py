@@ -100,6 +100,8 @@ class Joining(Generic[W]):
     def detach(self, leg: Leg[W]) -> None:
         """The leg receives nothing and waits for nothing. Flush before."""
         self._stop_waiting(leg)
+        for joiners in self.joined.values():
+            joiners[:] = [one for one in joiners if one[0] is not leg]
         leg.leave()
         leg.target = None
         leg.burst_layer = None
@@ -259,6 +261,8 @@ def _can_begin(leg: Leg[Any], layer: Layer, packet: Received, follows: bool) -> 
     group = leg.group
     if leg.target is not layer:
         return info.temporal_id == 0 and follows
+    if info.temporal_id > leg.target_temporal:
+        return False  # not for this leg at all; a hostile stream may call any frame a keyframe
     if info.keyframe or not layer.is_video:
         return True
     if group is None or group.layer.track is not layer.track:

@@ -7,6 +7,7 @@ Here: what scenarios would pin only by accident. Not here: the parts at work tog
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -19,10 +20,12 @@ from relay.media.rtcp import Sdes, SenderReport
 from relay.media.rtcp_parse import parse
 from relay.sfu.allocation import FIRST_HOLD, MAX_HOLD, PROOF, Climber, Option, choose, next_step
 from relay.sfu.group import Profile
+from relay.sfu.joining import Joining
 from relay.sfu.keyframes import MIN_INTERVAL, KeyframeSchedule
 from relay.sfu.layer import Layer
+from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotCodec, SlotSpec, TrackSpec
-from relay.sfu.packet import Received
+from relay.sfu.packet import Outgoing, Received
 from relay.sfu.pictures import MAX_BYTES, GroupOfPictures
 from relay.sfu.reports import sender_reports
 from relay.sfu.viewer import REPAIR_LEAST, RepairBudget, Viewer
@@ -106,6 +109,42 @@ def test_a_late_packet_does_not_set_a_group_back() -> None:
     assert group.next_sequence == 13
     group.forward(packet(14, 5000))
     assert group.next_sequence == 15  # the missing one keeps its number
+
+
+def test_a_keyframe_above_a_legs_temporal_layer_takes_nobody_along() -> None:
+    """Only a hostile stream has one; a leg that joined with it would never get its first packet."""
+    one = layer("q")
+    one.payload_type = 96
+    slot = SlotSpec("camera", "0", "video", 1, 2, (SlotCodec(96, VP8),))
+    viewer = Viewer("room", [slot], Log(), 1_000.0, 1e6)
+    leg = viewer.legs["camera"]
+    joining: Joining[Log] = Joining(lambda now: None, NoFanOut())
+    joining.want(leg, one, 0, 1_000.0)
+    above = packet(10, 1000, temporal=2)
+    above.info.keyframe = True
+    joining.at_frame_start(one, above, True, 1_000.0)
+    assert joining.joined == {}
+    assert one.joiners == [leg]
+    base = packet(11, 2000)
+    base.info.keyframe = True
+    joining.at_frame_start(one, base, True, 1_000.0)
+    assert list(joining.joined.values()) == [[(leg, False)]]
+    # A room that leaves just then is not to be found there either.
+    joining.detach(leg)
+    assert list(joining.joined.values()) == [[]]
+
+
+class NoFanOut:
+    """Nothing is sent."""
+
+    def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Log]], now: float) -> None:
+        raise AssertionError
+
+    def send_rtp(self, wire: Log, packet: bytearray, twcc_offset: int, now: float) -> None:
+        raise AssertionError
+
+    def send_rtcp(self, wire: Log, packet: bytes) -> None:
+        raise AssertionError
 
 
 def test_reports_speak_of_the_legs_own_timestamps() -> None:
