@@ -97,3 +97,21 @@ export function load(name: string): string | null {
     return null
   }
 }
+
+/** As `save`, but only this tab reads it, also after a reload. */
+export function saveForTab(name: string, value: string | null): void {
+  try {
+    if (value === null) sessionStorage.removeItem(name)
+    else sessionStorage.setItem(name, value)
+  } catch {
+    // The page works on without remembering.
+  }
+}
+
+export function loadForTab(name: string): string | null {
+  try {
+    return sessionStorage.getItem(name)
+  } catch {
+    return null
+  }
+}

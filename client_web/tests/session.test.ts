@@ -228,6 +228,47 @@ describe('a refused token', () => {
   })
 })
 
+describe('a session that a newer one of the same teacher replaced', () => {
+  const REPLACED = { status: 409, body: JSON.stringify({ code: 'session-replaced' }) }
+  const publishing = async (): Promise<WhipPublisher> => {
+    const publisher = new WhipPublisher({ endpoint: () => ENDPOINT })
+    publisher.start()
+    await pass(500)
+    expect(publisher.state).toBe('live')
+    server.answers['PATCH'] = server.answers['DELETE'] = REPLACED
+    return publisher
+  }
+  const staysAway = async (publisher: WhipPublisher): Promise<void> => {
+    expect(publisher.state).toBe('replaced')
+    publisher.start()
+    publisher.nudge()
+    await pass(120_000)
+    expect(server.count('POST')).toBe(1)
+    expect(publisher.state).toBe('replaced')
+    expect(FakePeer.last.connectionState).toBe('closed')
+  }
+  it('stops for good when its restart is refused', async () => {
+    const publisher = await publishing()
+    FakePeer.last.iceConnectionState = 'disconnected'
+    await pass(2_500)
+    await staysAway(publisher)
+  })
+  it('stops for good when its encryption was closed, and asks before it makes another', async () => {
+    const publisher = await publishing()
+    const [first] = FakePeer.last.transceivers
+    if (first !== undefined) first.sender.transport.state = 'closed'
+    await pass(2_500)
+    expect(server.count('PATCH')).toBe(0)
+    await staysAway(publisher)
+  })
+  it('stays ended when the page ends it', async () => {
+    const publisher = await publishing()
+    await publisher.end()
+    await pass(5_000)
+    expect(publisher.state).toBe('ended')
+  })
+})
+
 describe('ending', () => {
   it('tells the server, and does nothing more', async () => {
     const viewer = await watching()

@@ -152,6 +152,10 @@ export const en: Messages = {
     another: 'Teach another lesson',
     ending: 'Ending…',
     taken: 'Another computer teaches this lesson. End it there first; this page keeps trying.',
+    elsewhere: 'The lesson is being taught on another page',
+    elsewhereText:
+      'You opened this lesson on another page or computer. Camera and microphone are off here.',
+    teachHere: 'Teach here',
   },
   room: {
     title: 'Class',

@@ -146,6 +146,10 @@ export const vi = {
     another: 'Dạy buổi khác',
     ending: 'Đang kết thúc…',
     taken: 'Máy khác đang dạy buổi này. Hãy kết thúc ở máy đó trước, trang này sẽ tự thử lại.',
+    elsewhere: 'Buổi học đang được dạy ở trang khác',
+    elsewhereText:
+      'Thầy cô đã mở buổi học này ở một trang hoặc một máy khác. Camera và micrô ở đây đã tắt.',
+    teachHere: 'Dạy ở đây',
   },
   room: {
     title: 'Lớp học',

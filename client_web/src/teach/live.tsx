@@ -56,6 +56,7 @@ function Banner(props: { studio: Studio }) {
     live: t.teach.live,
     recovering: t.teach.recovering,
     failed: t.teach.failed,
+    replaced: t.teach.elsewhere,
     ended: t.teach.ending,
   }[state]
   // While nothing of us arrives there, the last word of it is not true any more.

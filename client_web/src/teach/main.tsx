@@ -10,7 +10,7 @@ import { useObservable } from '../ui/hooks'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
 import { Icon } from '../ui/icons'
 import { Live } from './live'
-import { Prepare } from './prepare'
+import { DeviceHelp, Fault, Prepare } from './prepare'
 import { Studio } from './studio'
 
 function TeachPage(props: { studio: Studio | null }) {
@@ -45,6 +45,12 @@ function TeachPage(props: { studio: Studio | null }) {
           <Live studio={studio} />
         </Shell>
       )
+    case 'elsewhere':
+      return (
+        <Shell title={studio.lesson?.title ?? t.teach.title} links={links}>
+          <Elsewhere studio={studio} />
+        </Shell>
+      )
     case 'ended':
       return (
         <Shell title={t.teach.ended} links={links}>
@@ -52,6 +58,27 @@ function TeachPage(props: { studio: Studio | null }) {
         </Shell>
       )
   }
+}
+
+/** Another page of this teacher has the lesson; this one takes it back only by a press. */
+function Elsewhere(props: { studio: Studio }) {
+  const t = useMessages()
+  const { studio } = props
+  return (
+    <div class="ended">
+      <Fault studio={studio} />
+      <Notice kind="warning" title={t.teach.elsewhere}>
+        <p>{t.teach.elsewhereText}</p>
+      </Notice>
+      <DeviceHelp studio={studio} />
+      <p>
+        <button type="button" class="button primary" onClick={() => void studio.takeBack()}>
+          <Icon name="camera" />
+          {t.teach.teachHere}
+        </button>
+      </p>
+    </div>
+  )
 }
 
 function Ended(props: { studio: Studio }) {

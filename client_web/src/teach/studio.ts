@@ -2,8 +2,10 @@
  * A teacher's lesson apart from its screen: preparing, going live, staying live, ending.
  *
  * Lives here: the phases of the page, and what joins devices, publisher, events and API. What must
- * not: elements and words. A reload in the middle of a lesson finds the lesson's id in this browser
- * and goes on teaching without a press where the browser still allows camera and microphone.
+ * not: elements and words. A reload in the middle of a lesson finds the lesson's id in this tab and
+ * goes on teaching without a press where the browser still allows camera and microphone. Another
+ * tab or machine of the same teacher takes the lesson over only by a press, and this page then
+ * stands back until someone presses here.
  */
 import { Api, socketUrl, type Lesson } from '../api'
 import { EventsSocket } from '../events/socket'
@@ -11,16 +13,17 @@ import type { LessonInfo } from '../events/wire'
 import { Problem, Unreachable } from '../http'
 import type { Lang } from '../i18n'
 import { Observable } from '../observable'
-import { load, save, type Link } from '../token'
+import { loadForTab, saveForTab, type Link } from '../token'
 import { VIDEO_CODECS, WhipPublisher } from '../webrtc/whip'
 import { Devices } from './devices'
 import { LevelMeter } from './meter'
 
 /**
  * preparing: looking at oneself, choosing · starting: the button was pressed, the server is asked
- * · live: publishing or trying to · ending · ended
+ * · live: publishing or trying to · elsewhere: another page of this teacher has taken the lesson
+ * over · ending · ended
  */
-export type Phase = 'preparing' | 'starting' | 'live' | 'ending' | 'ended'
+export type Phase = 'preparing' | 'starting' | 'live' | 'elsewhere' | 'ending' | 'ended'
 
 const LIVE_KEY = 'classroom.teach.live'
 const LESSONS_EVERY_MS = 15_000
@@ -121,7 +124,7 @@ export class Studio extends Observable {
     this.#events.start()
     void this.#keepListing()
     await this.devices.open()
-    const interrupted = load(LIVE_KEY)
+    const interrupted = loadForTab(LIVE_KEY)
     if (interrupted !== null && this.devices.state === 'ready') await this.#resume(interrupted)
   }
 
@@ -141,6 +144,22 @@ export class Studio extends Observable {
     } catch (error) {
       this.#fault = asFault(error)
       this.#to('preparing')
+    }
+  }
+
+  /** Take the lesson back from the page that took it over. */
+  async takeBack(): Promise<void> {
+    const lesson = this.#lesson
+    if (lesson === null || this.#phase !== 'elsewhere') return
+    this.#to('starting')
+    this.#fault = null
+    await this.devices.open()
+    if (this.devices.state !== 'ready') return this.#to('elsewhere')
+    try {
+      await this.#publish(lesson.id)
+    } catch (error) {
+      this.#fault = asFault(error)
+      this.#to('elsewhere')
     }
   }
 
@@ -215,13 +234,13 @@ export class Studio extends Observable {
       try {
         const lesson = await this.api.lesson(id)
         const over = lesson.state === 'ended' || lesson.state === 'published'
-        if (over) return save(LIVE_KEY, null)
+        if (over) return saveForTab(LIVE_KEY, null)
         await this.#publish(id)
         return
       } catch (error) {
         this.#fault = asFault(error)
         this.changed()
-        if (error instanceof Problem) return save(LIVE_KEY, null)
+        if (error instanceof Problem) return saveForTab(LIVE_KEY, null)
         await pause(RETRY_MS)
       }
     }
@@ -229,7 +248,7 @@ export class Studio extends Observable {
 
   async #publish(id: string): Promise<void> {
     let started = await this.api.start(id)
-    save(LIVE_KEY, id)
+    saveForTab(LIVE_KEY, id)
     this.#lesson = started.lesson
     const publisher = new WhipPublisher(
       {
@@ -242,7 +261,10 @@ export class Studio extends Observable {
     )
     await publisher.setVoice(this.devices.microphone)
     await publisher.setCamera(this.cameraOn ? this.devices.camera : null)
-    publisher.onChange(() => this.changed())
+    publisher.onChange(() => {
+      if (publisher.state === 'replaced' && this.#publisher === publisher) this.#standBack()
+      this.changed()
+    })
     this.#publisher = publisher
     this.#fault = null
     publisher.start()
@@ -259,7 +281,8 @@ export class Studio extends Observable {
 
   #heard(): void {
     const state = this.info?.state
-    if (this.#phase === 'live' && (state === 'ended' || state === 'published')) {
+    const teaching = this.#phase === 'live' || this.#phase === 'elsewhere'
+    if (teaching && (state === 'ended' || state === 'published')) {
       this.#endedElsewhere = true
       void this.stopSharing()
       void this.#publisher?.end()
@@ -268,8 +291,18 @@ export class Studio extends Observable {
     this.changed()
   }
 
+  /** Another page of this teacher publishes now: leave camera and microphone to it. */
+  #standBack(): void {
+    if (this.#phase !== 'live') return
+    saveForTab(LIVE_KEY, null)
+    this.#publisher = null
+    this.#to('elsewhere')
+    void this.stopSharing()
+    this.devices.close()
+  }
+
   #finish(): void {
-    save(LIVE_KEY, null)
+    saveForTab(LIVE_KEY, null)
     this.devices.close()
     this.#to('ended')
   }

@@ -4,7 +4,7 @@
  * Implements the client's side of RFC 9725 sections 4.2 to 4.4, which WHEP shares. What must not
  * live here: the peer connection, retries, and what is sent or received.
  */
-import { request } from '../http'
+import { Problem, request } from '../http'
 import { iceServers, restartFragment, withFragment } from './sdp'
 
 export interface Endpoint {
@@ -60,7 +60,8 @@ export class SessionResource {
   /**
    * Tell the server the new ICE credentials of `offer`; returns the answer to apply.
    *
-   * Throws `Problem` (404, 410 or 412: the session is gone) or `Unreachable`.
+   * Throws `Problem` (404, 410 or 412: the session is gone; 409: a newer one has its place) or
+   * `Unreachable`.
    */
   async restart(offer: string, signal: AbortSignal): Promise<string> {
     const response = await request(this.url, this.token, {
@@ -75,14 +76,20 @@ export class SessionResource {
     return this.answer
   }
 
-  /** End the session. Never throws: a server that cannot be told will notice by itself. */
-  async remove(): Promise<void> {
-    if (this.url === '') return
+  /**
+   * End the session; returns the server's refusal, or null.
+   *
+   * Never throws: a server that cannot be told will notice by itself.
+   */
+  async remove(): Promise<Problem | null> {
+    if (this.url === '') return null
     try {
       // keepalive: the request outlives a page that is being closed or reloaded.
       await request(this.url, this.token, { method: 'DELETE', keepalive: true })
-    } catch {
+      return null
+    } catch (error) {
       // Whether it is already gone or cannot be reached, there is nothing left to do here.
+      return error instanceof Problem ? error : null
     }
   }
 }

@@ -19,9 +19,11 @@ export type { Endpoint } from './resource'
 /**
  * idle: not begun · connecting: first attempt · live: media can flow · recovering: was live, and
  * is being repaired · failed: refused, a person must do something (a stubborn session still tries
- * every 30 s) · ended: by us.
+ * every 30 s) · replaced: a newer session of the same person took its place, and this one is over
+ * for good · ended: by us.
  */
-export type SessionState = 'idle' | 'connecting' | 'live' | 'recovering' | 'failed' | 'ended'
+export type SessionState =
+  'idle' | 'connecting' | 'live' | 'recovering' | 'failed' | 'replaced' | 'ended'
 
 export interface SessionOptions {
   /** Where to POST. `fresh` asks for a new token after the last one was refused. */
@@ -118,7 +120,8 @@ export abstract class MediaSession extends Observable {
   async end(): Promise<void> {
     if (this.#state === 'ended') return
     this.#stop.abort()
-    this.#to('ended')
+    // What took our place is not ours to end, and stays what is to be told.
+    if (this.#state !== 'replaced') this.#to('ended')
     await this.#drop()
   }
 
@@ -141,8 +144,12 @@ export abstract class MediaSession extends Observable {
         await this.#watch()
         if (Date.now() - since > 10_000) backoff.reset()
         wait = backoff.next()
+        // A new session of ours would take the lesson back from a page that took it over; whether
+        // one did is only told to who asks.
+        if (!this.stubborn && isReplaced(await this.#drop())) return this.#replaced()
       } catch (error) {
         if (stop.aborted) return
+        if (isReplaced(error)) return this.#replaced()
         wait = backoff.next()
         this.#unreachable = error instanceof Unreachable
         if (!(error instanceof Problem) && !this.#unreachable) console.error(error)
@@ -183,7 +190,10 @@ export abstract class MediaSession extends Observable {
     // The relay is ICE-lite: it learns our addresses from our checks, so no candidate is awaited.
     const resource = await SessionResource.create(endpoint, offer, stop)
     this.#resource = resource
-    if (stop.aborted) return await this.#drop()
+    if (stop.aborted) {
+      await this.#drop()
+      return
+    }
     if (resource.iceServers.length > 0) peer.setConfiguration({ iceServers: resource.iceServers })
     await peer.setRemoteDescription({ type: 'answer', sdp: resource.sdp })
     this.#generation += 1
@@ -226,6 +236,7 @@ export abstract class MediaSession extends Observable {
         this.#recovered()
       } catch (error) {
         if (stop.aborted) return
+        if (isReplaced(error)) throw error
         if (health === 'good' && error instanceof Problem) {
           await takeBack(this.#peer)
           continue
@@ -287,13 +298,24 @@ export abstract class MediaSession extends Observable {
     return false
   }
 
-  /** Let go of the connection, and end the session that the server may still hold. */
-  async #drop(): Promise<void> {
+  /**
+   * Let go of the connection, and end the session that the server may still hold; returns why the
+   * server refused that, or null.
+   */
+  async #drop(): Promise<Problem | null> {
     const resource = this.#resource
     this.#resource = null
     this.#peer?.close()
     this.#stats = null
-    await resource?.remove()
+    return (await resource?.remove()) ?? null
+  }
+
+  #replaced(): void {
+    if (this.#stop.signal.aborted) return
+    this.#stop.abort()
+    this.#retryAt = null
+    void this.#drop()
+    this.#to('replaced')
   }
 
   #to(state: SessionState): void {
@@ -306,3 +328,7 @@ export abstract class MediaSession extends Observable {
 function isFinal(problem: Problem): boolean {
   return [400, 401, 403, 405, 406, 413, 415, 422].includes(problem.status)
 }
+
+/** The server's word that a newer session of the same person has this one's place. */
+const isReplaced = (error: unknown): boolean =>
+  error instanceof Problem && error.code === 'session-replaced'

@@ -1,0 +1,93 @@
+/*
+ * A teacher's page as a story: going live, reloaded, replaced by another page, ended.
+ */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Studio } from '../src/teach/studio'
+import { FakeBrowser } from './fake_browser'
+import { FakePeer, FakeServer, install } from './fake_peer'
+
+const LESSON = { id: 'om', title: 'Ôm', state: 'live' }
+const STARTED = { lesson: LESSON, whip: 'http://relay.test/whip/om', token: 'P', relay: '' }
+const LINK = {
+  token: 'T',
+  claims: { name: 'Cô Mai', role: 'teacher', lesson: '*', expiresAt: null },
+  lesson: null,
+}
+let browser: FakeBrowser
+let relay: FakeServer
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  relay = new FakeServer()
+  install(relay)
+  browser = new FakeBrowser()
+  browser.install()
+  browser.api.set('GET /api/lessons/om', { status: 200, body: LESSON })
+  browser.api.set('POST /api/lessons/om/start', { status: 200, body: STARTED })
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
+
+async function opened(): Promise<Studio> {
+  const studio = new Studio(LINK, 'vi')
+  void studio.open()
+  await pass(1_000)
+  return studio
+}
+
+async function teaching(): Promise<Studio> {
+  const studio = await opened()
+  await studio.goLive({ id: 'om' })
+  await pass(1_000)
+  expect([studio.phase, studio.publisher?.state]).toEqual(['live', 'live'])
+  return studio
+}
+
+describe('a lesson that was interrupted', () => {
+  it('goes on by itself after a reload of its tab', async () => {
+    await teaching()
+    const reloaded = await opened()
+    expect(reloaded.phase).toBe('live')
+  })
+  it('is not taken by another tab of the same browser', async () => {
+    await teaching()
+    browser.tab.kept.clear()
+    const other = await opened()
+    expect(other.phase).toBe('preparing')
+  })
+})
+
+describe('a lesson that another page of the teacher took over', () => {
+  async function replaced(): Promise<Studio> {
+    const studio = await teaching()
+    relay.answers['PATCH'] = relay.answers['DELETE'] = {
+      status: 409,
+      body: JSON.stringify({ code: 'session-replaced' }),
+    }
+    FakePeer.last.iceConnectionState = 'failed'
+    await pass(3_000)
+    return studio
+  }
+  it('is left to it, with camera and microphone', async () => {
+    const studio = await replaced()
+    expect(studio.phase).toBe('elsewhere')
+    expect(browser.devices.tracks.every((track) => track.readyState === 'ended')).toBe(true)
+    await pass(120_000)
+    expect(studio.phase).toBe('elsewhere')
+    expect(relay.count('POST')).toBe(1)
+    const reloaded = await opened()
+    expect(reloaded.phase).toBe('preparing')
+  })
+  it('is taken back by a press', async () => {
+    const studio = await replaced()
+    await studio.takeBack()
+    await pass(1_000)
+    expect([studio.phase, studio.publisher?.state]).toEqual(['live', 'live'])
+    expect(relay.count('POST')).toBe(2)
+    expect(browser.devices.tracks.some((track) => track.readyState === 'live')).toBe(true)
+  })
+})
