@@ -9,7 +9,7 @@ Raises PayloadError when a frame cannot be joined.
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,10 +112,10 @@ class H264Joiner:
         self._sequence_sets: dict[bytes, bytes] = {}
         self._picture_sets: dict[bytes, bytes] = {}
         for text in sprop.split(",") if sprop else ():
-            try:
+            # What the SDP says is only a beginning: mostly the sets come in the stream as well.
+            # Text that is no base64 is a ValueError, sometimes one of its subclasses.
+            with contextlib.suppress(ValueError, PayloadError):
                 self._keep(base64.b64decode(text, validate=True))
-            except binascii.Error:
-                continue
 
     def join(self, packets: Sequence[Item]) -> Joined:
         return self._join(_h264_units(packets))
@@ -157,11 +157,16 @@ class H264Joiner:
             return
         kind = unit[0] & 0x1F
         if kind == h264.SPS and len(unit) >= 4:
-            self._sequence_sets[unit] = unit
+            _add_set(self._sequence_sets, unit, 31)
         elif kind == h264.PPS and len(unit) >= 2:
-            self._picture_sets[unit] = unit
-        if len(self._sequence_sets) > 31 or len(self._picture_sets) > 255:
-            raise PayloadError("h264: too many parameter sets")
+            _add_set(self._picture_sets, unit, 255)
+
+
+def _add_set(sets: dict[bytes, bytes], unit: bytes, most: int) -> None:
+    """most: that avcC has room for (ISO/IEC 14496-15 5.3.3.1.2)."""
+    if unit not in sets and len(sets) >= most:
+        raise PayloadError("h264: too many parameter sets")
+    sets[unit] = unit
 
 
 def _h264_units(packets: Sequence[Item]) -> list[bytes]:

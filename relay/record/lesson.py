@@ -204,6 +204,15 @@ class LessonRecorder:
         if all(other.track.source != source for other in self._pipelines.values()):
             self._event("source", {"source": source, "on": False, "reason": reason})
 
+    def drop_track(self, number: int) -> None:
+        """Record no more of this track and need none of its records: it met a bug of ours."""
+        self._introduced.pop(number, None)
+        pipeline = self._pipelines.pop(number, None)
+        if pipeline is not None:
+            # Not `_end`: what the pipeline holds may be what it stumbled over.
+            pipeline.writer.finish()
+            self.note(f"the {pipeline.track.source} is recorded no further: an internal error")
+
     def _event(self, kind: str, body: dict[str, object], at: float | None = None) -> None:
         """at: seconds of media time; None: where the newest frame is."""
         if at is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -29,6 +30,10 @@ from relay.record.transcode import Transcoder
 
 State = Literal["none", "recording", "failing", "finished"]
 LessonRecord = Track | Packet | Sync | End | LessonEnd
+
+_log: Final = logging.getLogger("relay.recorder")
+
+NOT_RECORDED: Final = "not-recorded"  # `detail`: what is taught does not reach the archive
 
 _SILENT: Final = 1.0  # s without a packet, from when on our own clock moves the lesson's time
 _TRANSCODER_PATIENCE: Final = 10.0  # s that the end of a lesson waits for its last pictures
@@ -98,6 +103,11 @@ class LessonSession:
         self._patience = 0.0
         self._detail = ""
         self._dropped = 0
+        self._broken: set[int] = set()
+        """Tracks of this feed that met a bug: what comes of them is acknowledged, not recorded."""
+        self._fault: Exception | None = None
+        self._at_fault = False
+        """A fault of the lesson is in the log, and nothing was recorded since."""
         self._valid = is_lesson(lesson)
 
     def needed(self) -> int | None:
@@ -144,25 +154,62 @@ class LessonSession:
         if feed == self._feed:
             return
         if self._recorder is not None and self._feed:
-            self._recorder.suspend("the media process came back")
+            try:
+                self._recorder.suspend("the media process came back")
+            except Exception as error:
+                # The lesson's own bug stays with the lesson; see `_apply`.
+                self._blame(error)
         self._feed = feed
         self._last = 0
         self._tracks.clear()
         self._anchors.clear()
         self._unsafe.clear()
         self._unsafe_bytes = 0
+        self._broken.clear()
 
     def _apply(self, sequence: int, record: LessonRecord) -> None:
-        if self._recorder is None:
+        recorder = self._recorder
+        if recorder is None:
             return
         if isinstance(record, LessonEnd):
-            self._recorder.suspend("the lesson ended")
             self._ending = self._now
             self._patience = self._monotonic() + _TRANSCODER_PATIENCE
-        else:
-            self._recorder.receive(self._feed, sequence, record)
-        for pipeline, job in self._recorder.take_jobs():
-            self._transcoder.submit(pipeline, job)
+        elif record.track in self._broken:
+            return
+        try:
+            if isinstance(record, LessonEnd):
+                recorder.suspend("the lesson ended")
+            else:
+                recorder.receive(self._feed, sequence, record)
+            for pipeline, job in recorder.take_jobs():
+                self._transcoder.submit(pipeline, job)
+        except Exception as error:
+            # Media that no test thought of must cost its own track alone: the same record would
+            # come again after a restart, and end the recording of every lesson again.
+            self._break(recorder, record, error)
+
+    def _break(self, recorder: LessonRecorder, record: LessonRecord, error: Exception) -> None:
+        """A record met a bug: record the lesson without its track."""
+        if isinstance(record, LessonEnd):
+            self._blame(error)
+            return
+        self._broken.add(record.track)
+        _log.error(
+            "track not recorded",
+            extra={"lesson": self.lesson, "track": record.track},
+            exc_info=error,
+        )
+        try:
+            recorder.drop_track(record.track)
+        except Exception as again:
+            # What its rendition holds cannot be written either.
+            self._blame(again)
+
+    def _blame(self, error: Exception) -> None:
+        """A bug that no single track can be blamed for: the next commit goes on without what
+        waits. Not at once, for the store may be at work in its thread."""
+        self._fault = error
+        self._recorder = None
 
     def request_finish(self, at: float) -> None:
         """Finish the archive although the feed says nothing. at: Unix seconds."""
@@ -173,32 +220,45 @@ class LessonSession:
         """In a feed gone silent, time passes all the same: let what is held go to disk."""
         silent = self._monotonic() - self._received_at
         if self._recorder is not None and self._now and silent > _SILENT:
-            self._recorder.advance(self._now + silent)
+            try:
+                self._recorder.advance(self._now + silent)
+            except Exception as error:
+                # The lesson's own bug stays with the lesson; see `_apply`.
+                self._blame(error)
 
     async def commit(self) -> None:
         """Make durable what came so far. A failing disk, or an archive damaged by one, shows in the
         state and is tried again; nothing is raised."""
         if not self._valid:
             return
-        loop = asyncio.get_running_loop()
         try:
-            if self._recorder is None:
-                await self._open(loop)
-            recorder, store = self._recorder, self._store
-            assert recorder is not None, "opened just now"
-            assert store is not None, "opened just now"
-            if self._ending is not None and (
-                not recorder.draining or self._monotonic() > self._patience
-            ):
-                recorder.finish(self._ending)
-            actions = recorder.take_actions()
-            needed = recorder.first_feed()
-            last = self._last
-            if actions:
-                await loop.run_in_executor(self._executor, store.commit, actions)
+            if self._fault is None:
+                await self._commit()
         except (OSError, Refused) as error:
             self._fail(error)
-            return
+        except Exception as error:
+            # The lesson's own bug stays with the lesson; see `_apply`.
+            self._blame(error)
+        if self._fault is not None:
+            self._go_on_without(self._fault)
+            self._fault = None
+
+    async def _commit(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._recorder is None:
+            await self._open(loop)
+        recorder, store = self._recorder, self._store
+        if recorder is None or store is None:
+            return  # what waited met a bug at once
+        if self._ending is not None and (
+            not recorder.draining or self._monotonic() > self._patience
+        ):
+            recorder.finish(self._ending)
+        actions = recorder.take_actions()
+        needed = recorder.first_feed()
+        last = self._last
+        if actions:
+            await loop.run_in_executor(self._executor, store.commit, actions)
         if any(isinstance(action, asked.Finish) for action in actions):
             self._ending = None
         self._forget(last if needed is None else min(last, needed - 1))
@@ -218,15 +278,12 @@ class LessonSession:
         self._recorder = recorder
         if self._dropped:
             recorder.note(f"{self._dropped} packets could not be kept: {self._detail}")
-        for sequence, track in self._tracks.values():
-            recorder.receive(self._feed, sequence, track)
-        for sequence, anchor in self._anchors.values():
-            recorder.receive(self._feed, sequence, anchor)
-        for sequence, record in list(self._unsafe):
+        known: list[tuple[int, LessonRecord]] = [*self._tracks.values(), *self._anchors.values()]
+        for sequence, record in (*known, *self._unsafe):
             self._apply(sequence, record)
 
     def _settle(self, recorder: LessonRecorder, actions: list[Action]) -> None:
-        self._detail, self._dropped = "", 0
+        self._detail, self._dropped, self._at_fault = "", 0, False
         if any(isinstance(action, asked.Finish) for action in actions) and not self._unsafe:
             self.ended = True
             self.close()
@@ -261,14 +318,28 @@ class LessonSession:
         """While the disk fails: let go of what is more than the buffer holds."""
         if self._unsafe_bytes <= self._settings.buffer_bytes:
             return
-        self._dropped += sum(isinstance(record, Packet) for _, record in self._unsafe)
         if not self._detail:
             self._detail = "The disk is too slow for this recording."
             self._tell("failing", self._detail, self.state.seconds)
+        self._let_go()
+
+    def _go_on_without(self, fault: Exception) -> None:
+        """Let go of what waits, so that nothing meets `fault` again, and reopen the archive."""
+        if not self._at_fault:
+            _log.error("lesson not recorded", extra={"lesson": self.lesson}, exc_info=fault)
+        self._at_fault = True
+        self._detail = NOT_RECORDED
+        self._tell("failing", self._detail, self.state.seconds)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Count all that came as done with, and begin again from what is on the disk."""
+        self._dropped += sum(isinstance(record, Packet) for _, record in self._unsafe)
         if any(isinstance(record, LessonEnd) for _, record in self._unsafe):
             self._ending = self._now
         self._forget(self._last)
         self._unsafe_bytes = 0
+        self.close()
         self._recorder = None
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ and the voice is not touched.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections import deque
 from typing import Final
@@ -17,6 +18,8 @@ import msgpack
 
 from relay.record.transcode_worker import LENGTH
 from relay.record.transcoded import Job, TranscodedPipeline
+
+_log: Final = logging.getLogger("relay.recorder")
 
 MAX_QUEUE: Final = 600  # frames under way: 20 s of one source; three layers share it
 RESTART_AFTER: Final = 1.0  # s, so that a worker that dies at once does not take the processor
@@ -92,7 +95,12 @@ class Transcoder:
             answer = await process.stdout.readexactly(size)
             pipeline, job = self._queue.popleft()
             self._sent -= 1
-            pipeline.receive(job, answer)
+            try:
+                pipeline.receive(job, answer)
+            except Exception as error:
+                # One lesson's pictures must not end the recording of the others.
+                _log.error("transcoded picture not recorded", exc_info=error)
+                pipeline.lose("an internal error: pictures wait for a keyframe")
 
     def _lose(self, pipeline: TranscodedPipeline, reason: str) -> None:
         """Forget what of this pipeline the worker was not given yet."""
