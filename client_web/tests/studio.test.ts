@@ -53,6 +53,13 @@ describe('a lesson that was interrupted', () => {
     const reloaded = await opened()
     expect(reloaded.phase).toBe('live')
   })
+  it('goes on with the microphone off if it was off', async () => {
+    const studio = await teaching()
+    studio.mute(true)
+    const reloaded = await opened()
+    expect([reloaded.phase, reloaded.muted]).toEqual(['live', true])
+    expect(reloaded.devices.microphone?.enabled).toBe(false)
+  })
   it('is not taken by another tab of the same browser', async () => {
     await teaching()
     browser.tab.kept.clear()

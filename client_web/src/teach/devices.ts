@@ -35,6 +35,7 @@ export class Devices extends Observable {
   #camera: MediaStreamTrack | null = null
   #microphone: MediaStreamTrack | null = null
   #list: MediaDeviceInfo[] = []
+  #muted = false
 
   get state(): DeviceState {
     return this.#state
@@ -46,6 +47,17 @@ export class Devices extends Observable {
 
   get microphone(): MediaStreamTrack | null {
     return this.#microphone
+  }
+
+  /** Every microphone is silent, the one held and any that comes in its place. */
+  get muted(): boolean {
+    return this.#muted
+  }
+
+  mute(muted: boolean): void {
+    this.#muted = muted
+    if (this.#microphone !== null) this.#microphone.enabled = !muted
+    this.changed()
   }
 
   /** Devices to choose from; without permission the browser hides their names. */
@@ -106,8 +118,8 @@ export class Devices extends Observable {
 
   #hold(kind: Kind, track: MediaStreamTrack | null): void {
     const before = kind === 'camera' ? this.#camera : this.#microphone
-    // A muted microphone stays muted when it is exchanged.
-    if (track !== null && before !== null) track.enabled = before.enabled
+    // Whoever muted is heard again only by a press, however many microphones come and go.
+    if (track !== null && kind === 'microphone') track.enabled = !this.#muted
     before?.stop()
     if (kind === 'camera') this.#camera = track
     else this.#microphone = track

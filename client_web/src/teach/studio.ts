@@ -26,6 +26,7 @@ import { LevelMeter } from './meter'
 export type Phase = 'preparing' | 'starting' | 'live' | 'elsewhere' | 'ending' | 'ended'
 
 const LIVE_KEY = 'classroom.teach.live'
+const MUTED_KEY = 'classroom.teach.muted'
 const LESSONS_EVERY_MS = 15_000
 /** While the control plane is away it is asked this often. */
 const RETRY_MS = 4_000
@@ -99,7 +100,7 @@ export class Studio extends Observable {
   }
 
   get muted(): boolean {
-    return this.devices.microphone?.enabled === false
+    return this.devices.muted
   }
 
   get cameraOn(): boolean {
@@ -123,8 +124,9 @@ export class Studio extends Observable {
   async open(): Promise<void> {
     this.#events.start()
     void this.#keepListing()
-    await this.devices.open()
     const interrupted = loadForTab(LIVE_KEY)
+    if (interrupted !== null && loadForTab(MUTED_KEY) !== null) this.devices.mute(true)
+    await this.devices.open()
     if (interrupted !== null && this.devices.state === 'ready') await this.#resume(interrupted)
   }
 
@@ -164,8 +166,9 @@ export class Studio extends Observable {
   }
 
   mute(muted: boolean): void {
-    if (this.devices.microphone !== null) this.devices.microphone.enabled = !muted
-    this.changed()
+    // A reload must not turn on a microphone that was off.
+    saveForTab(MUTED_KEY, muted ? 'yes' : null)
+    this.devices.mute(muted)
   }
 
   async showCamera(on: boolean): Promise<void> {
@@ -224,6 +227,7 @@ export class Studio extends Observable {
     this.#publisher = null
     this.#endedElsewhere = false
     this.#cameraOn = true
+    this.mute(false)
     this.#to('preparing')
     void this.devices.open()
   }
