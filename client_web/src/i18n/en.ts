@@ -222,7 +222,7 @@ export const en: Messages = {
     speed: 'Speed',
     quality: 'Quality',
     auto: 'Automatic',
-    lines: (height) => `${height} lines`,
+    lines: (height) => `${height}p`,
     voiceOnly: 'Voice only',
     layout: 'Layout',
     layouts: { screen: 'Large screen', camera: 'Large teacher', side: 'Side by side' },
