@@ -33,6 +33,9 @@ from relay.sfu.viewer import Viewer, W
 _TRAIN: Final = 12
 _TRAIN_BYTES: Final = 16 * 1024
 _TAG: Final = 16
+# A packet that so many others overtook goes to no room unasked: transports refuse to send numbers
+# far behind the newest (their replay window, RFC 3711 §3.3.2).
+LATE_MOST: Final = 480
 _REPORT_SLICES: Final = 10
 # A newcomer needs reports at once to line up voice and picture; later they only follow the drift
 # of clocks, and RFC 3550 §6.2 asks for no more than one in 5 s.
@@ -252,6 +255,8 @@ class Router(Generic[W]):
         self.keyframes.start(now)
 
     def _forward(self, layer: Layer, packet: Received, in_order: bool) -> None:
+        if layer.highest - packet.sequence > LATE_MOST:
+            return  # in the cache by now, for whoever asks
         outbox = self._outbox
         if not outbox:
             self._outbox_since = packet.arrived
