@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from classroom.clock import Clock, wall
 from classroom.errors import Refused
 from classroom.wire import (
     LessonInfo,
@@ -33,14 +34,17 @@ _log: Final = logging.getLogger("relay.service")
 
 # A page that waits for an ended lesson leaves it within the day; a school has a few lessons a day.
 _OVER_KEPT: Final = 50
+# A teacher may begin this late; after that a room waits for the next lesson instead.
+_PAST_SECONDS: Final = 2 * 3600.0
 
 
 class KnownLessons:
     """Call `observe` to hear of changes. Lives on the service's event loop."""
 
-    def __init__(self, kept: Path) -> None:
-        """kept: file that holds the control plane's last list."""
+    def __init__(self, kept: Path, now: Clock = wall) -> None:
+        """kept: file that holds the control plane's last list. now: unix seconds."""
         self._kept = kept
+        self._wall = now
         self._told: dict[str, LessonInfo] = {}
         # Lessons that ended here, newest last, so that their pages are told and nobody goes on.
         self._over: dict[str, LessonInfo] = {}
@@ -85,7 +89,7 @@ class KnownLessons:
         )
 
     def all(self) -> list[LessonInfo]:
-        """Every lesson that runs or is to come, live ones first, then the newest."""
+        """Every lesson that runs or is to come, live ones first, then the one begun last."""
         infos = [self.info(name) for name in {*self._told, *self._media}]
         return sorted(
             (info for info in infos if info is not None and info.id not in self._over),
@@ -93,13 +97,15 @@ class KnownLessons:
         )
 
     def current(self, allowed: Callable[[str], bool]) -> LessonInfo | None:
-        """The lesson that a room should show: live before planned, publishing before waiting."""
-        for info in sorted(
-            self.all(), key=lambda one: (one.state is not LessonState.LIVE, not one.publishing)
-        ):
-            if allowed(info.id) and info.state in (LessonState.LIVE, LessonState.PLANNED):
-                return info
-        return None
+        """The lesson that a room should show: live before planned, publishing before waiting, and
+        of those to come the next one."""
+        now = self._wall()
+        shown = [
+            info
+            for info in self.all()
+            if allowed(info.id) and info.state in (LessonState.LIVE, LessonState.PLANNED)
+        ]
+        return min(shown, key=lambda info: _turn(info, now), default=None)
 
     def over(self, allowed: Callable[[str], bool], most: int) -> list[LessonInfo]:
         """The last `most` lessons that ended here, newest first."""
@@ -181,7 +187,7 @@ class KnownLessons:
         except FileNotFoundError:
             return
         except (OSError, Refused) as error:
-            _log.warning("kept lessons cannot be used", extra={"reason": str(error)})
+            _log.warning("kept-lessons-unusable", extra={"reason": str(error)})
             return
         if isinstance(message, RelayLessons):
             for info in message.lessons:
@@ -202,7 +208,16 @@ class KnownLessons:
             temporary.write_bytes(self._encoded())
             os.replace(temporary, self._kept)
         except (OSError, Refused) as error:
-            _log.warning("lessons not kept", extra={"reason": str(error)})
+            _log.warning("lessons-not-kept", extra={"reason": str(error)})
+
+
+def _turn(info: LessonInfo, now: float) -> tuple[bool, bool, bool, float]:
+    """Sorts lessons by which a room should show first."""
+    if info.state is LessonState.LIVE:
+        return (False, not info.publishing, False, -(info.started_at or 0.0))
+    # One without a date may begin at any time: it comes after those of the next two hours.
+    late = now - info.planned_at if info.planned_at is not None else _PAST_SECONDS
+    return (True, not info.publishing, late > _PAST_SECONDS, abs(late))
 
 
 def as_json(info: LessonInfo) -> dict[str, Any]:

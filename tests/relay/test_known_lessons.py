@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_spoilt_file_is_passed_over(kept: Path, caplog: pytest.LogCaptureFixtu
     kept.write_bytes(b"\xc1 rubbish")
     lessons = KnownLessons(kept)
     assert lessons.all() == []
-    assert "cannot be used" in caplog.text
+    assert "kept-lessons-unusable" in caplog.text
     lessons.told([info("physics")])
     assert KnownLessons(kept).is_known("physics")
 
@@ -130,6 +131,27 @@ def test_a_room_is_shown_what_runs_before_what_waits(kept: Path) -> None:
     assert shown("planned", "silent") == "silent"
     assert shown("planned") == "planned"
     assert shown() is None
+
+
+def test_of_the_lessons_to_come_a_room_waits_for_the_next(kept: Path) -> None:
+    now = 1_800_000_000.0
+    lessons = KnownLessons(kept, lambda: now)
+    dates = {"again": 3600.0, "below": 600.0, "cave": 86_400.0, "atlas": -86_400.0, "aged": -9e6}
+    lessons.told(
+        [
+            *(
+                replace(info(name, LessonState.PLANNED), started_at=None, planned_at=now + ahead)
+                for name, ahead in dates.items()
+            ),
+            replace(info("dateless", LessonState.PLANNED), started_at=None),
+        ]
+    )
+    waiting = [*dates, "dateless"]
+    order = []
+    while (shown := lessons.current(waiting.__contains__)) is not None:
+        order.append(shown.id)
+        waiting.remove(shown.id)
+    assert order == ["below", "again", "dateless", "cave", "atlas", "aged"]
 
 
 def test_a_lost_media_process_publishes_nothing(kept: Path) -> None:
