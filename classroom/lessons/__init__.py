@@ -13,6 +13,7 @@ from classroom.lessons.lesson import (
     new_lesson_id,
     plan,
     publish,
+    require_removable,
     start,
     unknown_lesson,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "place",
     "plan",
     "publish",
+    "require_removable",
     "start",
     "unknown_lesson",
 ]

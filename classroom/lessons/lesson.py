@@ -97,6 +97,7 @@ def start(
             "lesson-ended",
             f"The lesson “{lesson.title}” is over.",
             fix="Plan a new lesson and start that one.",
+            field="lesson",
         )
     if lesson.state is LessonState.LIVE:
         if by is None or by == lesson.started_by:
@@ -107,6 +108,7 @@ def start(
                 "lesson-already-live",
                 f"The lesson “{lesson.title}” is being taught from another device.",
                 fix="Stop it on the other device first, or wait until that one is gone.",
+                field="lesson",
             )
         return replace(lesson, started_by=by)
     return replace(
@@ -127,6 +129,7 @@ def end(lesson: Lesson, now: float) -> Lesson:
             "lesson-not-live",
             f"The lesson “{lesson.title}” has not begun.",
             fix="Start the lesson before you end it.",
+            field="lesson",
         )
     if lesson.state is not LessonState.LIVE:
         return lesson
@@ -142,6 +145,19 @@ def publish(lesson: Lesson, archive: Archive, now: float) -> Lesson:
     if lesson.state is LessonState.PUBLISHED:
         return lesson if lesson.archive == archive else replace(lesson, archive=archive)
     return replace(lesson, state=LessonState.PUBLISHED, published_at=now, archive=archive)
+
+
+def require_removable(lesson: Lesson) -> None:
+    """Raise Refused 409 lesson-not-planned unless the lesson may be taken back: nobody has seen
+    anything of it."""
+    if lesson.state is not LessonState.PLANNED:
+        raise Refused(
+            409,
+            "lesson-not-planned",
+            f"The lesson “{lesson.title}” has begun, so it stays.",
+            fix="Remove only lessons that have not begun.",
+            field="lesson",
+        )
 
 
 def is_open(lesson: Lesson) -> bool:
@@ -189,4 +205,5 @@ def unknown_lesson(lesson_id: str, known: Sequence[str] = ()) -> Refused:
     fix = "Check the address, or ask the teacher for the link."
     if known:
         fix = "The lessons are " + ", ".join(known[:5]) + "."
-    return Refused(404, "lesson-unknown", f"There is no lesson {lesson_id!r}.", fix=fix)
+    detail = f"There is no lesson {lesson_id!r}."
+    return Refused(404, "lesson-unknown", detail, fix=fix, field="lesson")

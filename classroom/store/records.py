@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import event, func, insert, select, text, update
+from sqlalchemy import delete, event, func, insert, select, text, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import (
     ArgumentError,
@@ -155,6 +155,28 @@ class Records:
                         _transition(before, after, at=now, by=by, reason=reason),
                     )
         return before, after
+
+    async def remove(
+        self, lesson_id: str, allow: Callable[[Lesson], None], *, by: str, now: float
+    ) -> None:
+        """Take the lesson out; its history stays, with this as its last line.
+
+        What `allow` raises for the lesson as it stands now is passed on and nothing is written.
+        Refused 404 lesson-unknown.
+        """
+        query = select(tables.lessons).where(tables.lessons.c.id == lesson_id).with_for_update()
+        with _answering():
+            async with self._writing.begin() as connection:
+                row = (await connection.execute(query)).mappings().first()
+                if row is None:
+                    raise unknown_lesson(lesson_id)
+                lesson = tables.lesson_of(row)
+                allow(lesson)
+                await connection.execute(
+                    delete(tables.lessons).where(tables.lessons.c.id == lesson_id)
+                )
+                line = _transition(lesson, lesson, at=now, by=by, reason="removed")
+                await connection.execute(insert(tables.transitions), line | {"after": "removed"})
 
     async def transitions(self, lesson_id: str) -> list[Transition]:
         """The history of a lesson, oldest first."""

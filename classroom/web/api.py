@@ -12,22 +12,20 @@ from aiohttp import web
 
 from classroom.accounts import PAGES, LinkOrder, claims_for, publish_claims, require_may_issue
 from classroom.lessons import unknown_lesson
-from classroom.library import Query
+from classroom.library import read_listing
 from classroom.tokens import ANY_LESSON, Claims, Right, Role, require, require_lesson
+from classroom.web.answers import listed
 from classroom.web.bodies import (
-    LessonsQuery,
     NewLesson,
     NewLink,
     claims_of,
     json_body,
-    query_values,
 )
 from classroom.web.context import Context, context_of
 from classroom.web.views import LessonView
 from classroom.wire import is_lesson_id
 
 _SEES_LESSONS = (Right.WATCH, Right.REPLAY, Right.MANAGE, Right.PUBLISH)
-_MOST_LESSONS = 2000
 
 
 async def keys(request: web.Request) -> web.Response:
@@ -51,15 +49,12 @@ async def me(request: web.Request) -> web.Response:
 
 
 async def list_lessons(request: web.Request) -> web.Response:
-    """GET /api/lessons: the lessons that the caller may see, found and filtered."""
+    """GET /api/lessons: those that the caller may see, found and filtered; 304 if unchanged."""
     context, claims = _caller(request)
     _require_sight(claims)
-    asked = query_values(request, LessonsQuery)
-    states = frozenset(filter(None, asked.state.split(","))) if asked.state else None
-    query = Query(asked.q, asked.subject, asked.grade, states)
-    limit = min(int(asked.limit), _MOST_LESSONS)
-    found, total = await context.desk.find(query, claims.covers, limit)
-    return web.json_response({"lessons": [shown.as_json() for shown in found], "total": total})
+    found, total = await context.desk.find(read_listing(request.query), claims.covers)
+    lessons = [shown.as_json(claims.subject) for shown in found]
+    return listed(request, {"lessons": lessons, "total": total})
 
 
 async def create_lesson(request: web.Request) -> web.Response:
@@ -80,7 +75,9 @@ async def create_lesson(request: web.Request) -> web.Response:
         planned_at=body.planned_at,
     )
     location = f"/api/lessons/{shown.lesson.id}"
-    return web.json_response(shown.as_json(), status=201, headers={"Location": location})
+    return web.json_response(
+        shown.as_json(claims.subject), status=201, headers={"Location": location}
+    )
 
 
 async def get_lesson(request: web.Request) -> web.Response:
@@ -88,7 +85,18 @@ async def get_lesson(request: web.Request) -> web.Response:
     context, claims = _caller(request)
     _require_sight(claims)
     shown = await context.desk.show(_lesson_id(request, claims))
-    return web.json_response(shown.as_json())
+    return web.json_response(shown.as_json(claims.subject))
+
+
+async def remove_lesson(request: web.Request) -> web.Response:
+    """DELETE /api/lessons/{id}: a planned lesson will not be; by whoever planned it or manages."""
+    context, claims = _caller(request)
+    lesson_id = _lesson_id(request, claims)
+    shown = await context.desk.show(lesson_id)
+    if claims.subject != shown.lesson.owner:
+        require(claims, Right.MANAGE, lesson_id)
+    await context.desk.remove(lesson_id, by=claims.subject)
+    return web.Response(status=204)
 
 
 async def start_lesson(request: web.Request) -> web.Response:
@@ -108,7 +116,7 @@ async def start_lesson(request: web.Request) -> web.Response:
     )
     return web.json_response(
         {
-            "lesson": shown.as_json(),
+            "lesson": shown.as_json(claims.subject),
             "whip": f"{relay.url}/whip/{lesson_id}",
             "token": token,
             "relay": relay.url,
@@ -122,7 +130,7 @@ async def end_lesson(request: web.Request) -> web.Response:
     require(claims, Right.MANAGE, None)
     lesson_id = _lesson_id(request, claims)
     shown = await context.desk.end(lesson_id, by=claims.subject, reason="teacher-ended")
-    return web.json_response(shown.as_json())
+    return web.json_response(shown.as_json(claims.subject))
 
 
 async def create_link(request: web.Request) -> web.Response:

@@ -77,6 +77,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/api/lessons", api.list_lessons),
         web.post("/api/lessons", api.create_lesson),
         web.get("/api/lessons/{lesson}", api.get_lesson),
+        web.delete("/api/lessons/{lesson}", api.remove_lesson),
         web.post("/api/lessons/{lesson}/start", api.start_lesson),
         web.post("/api/lessons/{lesson}/end", api.end_lesson),
         web.post("/api/lessons/{lesson}/links", api.create_link),

@@ -1,4 +1,4 @@
-"""What requests carry: tokens, JSON bodies, query values; each failure names its field.
+"""What requests carry: tokens and JSON bodies; each failure names its field.
 
 A body is declared as a frozen dataclass with the marks of `classroom.wire.fields`, as messages
 are. Here is no meaning: handlers decide what a body asks for.
@@ -13,9 +13,9 @@ from typing import Annotated, TypeVar, cast
 
 from aiohttp import web
 
-from classroom.errors import Refused
+from classroom.errors import Refused, require_body
 from classroom.tokens import Claims, Role, Verifier
-from classroom.wire.fields import Number, Text, read
+from classroom.wire.fields import Number, read
 from classroom.wire.messages import Date, Label, LessonId, PersonName, Title
 
 _Body = TypeVar("_Body")
@@ -41,17 +41,6 @@ class NewLink:
     days: Annotated[float, Number(0.01, 3660.0)] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LessonsQuery:
-    """GET /api/lessons; `state` may be several, with commas."""
-
-    q: Annotated[str, Text(200)] = ""
-    subject: Label | None = None
-    grade: Label | None = None
-    state: Annotated[str, Text(60, 1, "(planned|live|ended|published|,)+")] | None = None
-    limit: Annotated[str, Text(4, 1, "[0-9]+")] = "500"
-
-
 def bearer(request: web.Request) -> str:
     """The token of the Authorization header (RFC 6750), "" if there is none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -74,14 +63,7 @@ async def json_body(request: web.Request, cls: type[_Body]) -> _Body:
     Raises Refused 415 media-type-unsupported, 400 body-malformed or field-invalid; 413 is
     aiohttp's. Spaces around texts are taken off.
     """
-    if request.content_type != "application/json":
-        raise Refused(
-            415,
-            "media-type-unsupported",
-            "The body must be of the type application/json.",
-            fix="Send JSON with the header Content-Type: application/json.",
-            field="Content-Type",
-        )
+    require_body(request.content_type, request.headers, "application/json")
     raw = await request.read()
     try:
         body = json.loads(raw)
@@ -95,11 +77,6 @@ async def json_body(request: web.Request, cls: type[_Body]) -> _Body:
             field="body",
         ) from error
     return checked(body, cls)
-
-
-def query_values(request: web.Request, cls: type[_Body]) -> _Body:
-    """The query string as `cls`; raises Refused 400 field-invalid. A `token` is passed over."""
-    return checked({key: value for key, value in request.query.items() if key != "token"}, cls)
 
 
 def checked(body: object, cls: type[_Body]) -> _Body:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +16,7 @@ from classroom import lessons
 from classroom.clock import Clock
 from classroom.errors import Absent, Refused
 from classroom.lessons import Lesson, RelayChoice
-from classroom.library import Query, search
+from classroom.library import Listing, search
 from classroom.settings import Lessons as LessonSettings
 from classroom.store import LiveState, Records, RelayAlive, Report
 from classroom.store.live import RELAYS
@@ -84,15 +84,16 @@ class Desk:
         return await self._view(await self._records.lesson(lesson_id))
 
     async def find(
-        self, query: Query, covers: Callable[[str], bool], limit: int
+        self, asked: Listing, covers: Callable[[str], bool]
     ) -> tuple[list[LessonView], int]:
-        """The first `limit` lessons that match and that `covers` lets through; how many do."""
+        """The part asked for of the lessons that match and that `covers` lets through; how many
+        do."""
         known = await self._records.lessons()
         # In a library of thousands this takes a while; pages and relays are served meanwhile.
         found = await asyncio.to_thread(
-            search, (lesson for lesson in known if covers(lesson.id)), query
+            search, (lesson for lesson in known if covers(lesson.id)), asked.query
         )
-        return await self._views(found[:limit]), len(found)
+        return await self._views(asked.part(found)), len(found)
 
     async def show_open(self) -> list[LessonView]:
         """Every lesson planned or live."""
@@ -142,6 +143,14 @@ class Desk:
             now=now,
         )
         return await self._view(after), relay
+
+    async def remove(self, lesson_id: str, *, by: str) -> None:
+        """Forget a planned lesson. Refused 404, 409 lesson-not-planned."""
+        now = self._wall()
+        await self._records.remove(lesson_id, lessons.require_removable, by=by, now=now)
+        self._metrics.moves.labels("removed", "removed").inc()
+        event("lesson-removed", lesson=lesson_id, by=by)
+        await self._announce(lesson_id)
 
     async def end(self, lesson_id: str, *, by: str, reason: str) -> LessonView:
         """End a live lesson; one that has ended stays so. Refused 404, 409 lesson-not-live."""
@@ -286,7 +295,7 @@ class Desk:
             reports, relays = [], []
         return view(lesson, reports, relays, now=now, fresh_s=self._settings.relay_lost_s)
 
-    async def _views(self, known: list[Lesson]) -> list[LessonView]:
+    async def _views(self, known: Sequence[Lesson]) -> list[LessonView]:
         now = self._wall()
         relays = await self._live.relays(now)
         reports: dict[str, list[Report]] = {}

@@ -138,16 +138,25 @@ class Hub:
             for shown in await self._desk.show_recent():
                 self._tell_pages(shown)
         elif change != RELAYS:
-            shown = await self._desk.show(change)
-            self._tell_pages(shown)
-            seat = self._relays.get(shown.lesson.relay or "")
-            # Once is enough here: reports of an archive being finished are changes, too.
-            if shown.lesson.state is LessonState.ENDED and seat and change not in seat.ended:
-                self.end_on(seat, change)
+            await self._lesson_changed(change)
         if self._relays:
             open_lessons = await self._desk.show_open()
             for seat in self._relays.values():
                 self._tell_lessons(seat, open_lessons)
+
+    async def _lesson_changed(self, change: str) -> None:
+        try:
+            shown = await self._desk.show(change)
+        except Refused as error:
+            if error.code != "lesson-unknown":
+                raise
+            # It was taken back before it began: relays hear that by their list.
+            return
+        self._tell_pages(shown)
+        seat = self._relays.get(shown.lesson.relay or "")
+        # Once is enough here: reports of an archive being finished are changes, too.
+        if shown.lesson.state is LessonState.ENDED and seat and change not in seat.ended:
+            self.end_on(seat, change)
 
     def _tell_pages(self, shown: LessonView) -> None:
         info = shown.as_info()

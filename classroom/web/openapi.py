@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from classroom.library import MOST_LIMIT, USUAL_LIMIT
 from classroom.tokens import Right, Role
 from classroom.wire import LESSON_ID_PATTERN, LessonState, RecordingState
 
@@ -43,6 +44,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "subject": _WORDS,
             "grade": _WORDS,
             "teacher": {"type": "string"},
+            "mine": {"type": "boolean", "description": "planned or started by who asks"},
             "state": {"type": "string", "enum": [state.value for state in LessonState]},
             "planned_at": _DATE,
             "started_at": _DATE,
@@ -62,7 +64,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
     "Lessons": _object(
         {
             "lessons": {"type": "array", "items": _ref("Lesson")},
-            "total": {"type": "integer", "description": "matches, also beyond the limit"},
+            "total": {"type": "integer", "description": "all matches, whatever the limit"},
         }
     ),
     "NewLesson": _object(
@@ -166,6 +168,13 @@ _LESSON_PARAMETER: Final[Schema] = {
     "required": True,
     "schema": _ID,
 }
+_IF_NONE_MATCH: Final[Schema] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "the ETag of the answer that the caller has",
+    "schema": {"type": "string"},
+}
 _TOKEN_PARAMETER: Final[Schema] = {
     "name": "token",
     "in": "query",
@@ -181,21 +190,30 @@ def _operation(
     body: str | None = None,
     parameters: tuple[Schema, ...] = (),
     open_to_all: bool = False,
+    kept: bool = False,
+    without_body: str | None = None,
 ) -> Schema:
-    """answers: status → name of the schema of its JSON body."""
+    """answers: status → name of the schema of its JSON body. kept: has an ETag, and is not sent
+    again to whom it is new no more. without_body: status of an answer without one."""
     operation: Schema = {"summary": summary, "responses": {"default": _PROBLEM}}
     for status, name in answers.items():
         operation["responses"][status] = {
             "description": summary,
             "content": {"application/json": {"schema": _ref(name)}},
         }
+    if kept:
+        operation["parameters"] = [_IF_NONE_MATCH]
+        operation["responses"]["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}}
+        operation["responses"]["304"] = {"description": "Nothing changed since that ETag"}
+    if without_body is not None:
+        operation["responses"][without_body] = {"description": summary}
     if body is not None:
         operation["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": _ref(body)}},
         }
     if parameters:
-        operation["parameters"] = list(parameters)
+        operation["parameters"] = [*operation.get("parameters", ()), *parameters]
     if open_to_all:
         operation["security"] = []
     return operation
@@ -208,6 +226,19 @@ def _query(name: str, description: str) -> Schema:
         "required": False,
         "description": description,
         "schema": {"type": "string"},
+    }
+
+
+def _count(name: str, description: str, low: int, high: int | None, usual: int) -> Schema:
+    schema: Schema = {"type": "integer", "minimum": low, "default": usual}
+    if high is not None:
+        schema["maximum"] = high
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
     }
 
 
@@ -232,6 +263,7 @@ def _text(summary: str, content_type: str) -> Schema:
     }
 
 
+_STATES: Final = ", ".join(state.value for state in LessonState)
 _ONE: Final = (_LESSON_PARAMETER,)
 _PATHS: Final[dict[str, dict[str, Schema]]] = {
     "/api/keys": {"get": _operation("Public signing keys", {"200": "Keys"}, open_to_all=True)},
@@ -244,14 +276,19 @@ _PATHS: Final[dict[str, dict[str, Schema]]] = {
                 _query("q", "words, without diacritics if you like"),
                 _query("subject", "only this subject"),
                 _query("grade", "only this grade"),
-                _query("state", "only these states, separated by commas"),
-                _query("limit", "at most so many, 500 unless given, never over 2000"),
+                _query("state", f"only these, separated by commas: {_STATES}"),
+                _count("limit", "at most so many", 1, MOST_LIMIT, USUAL_LIMIT),
+                _count("offset", "pass over so many first", 0, None, 0),
             ),
+            kept=True,
         ),
         "post": _operation("Plan a lesson", {"201": "Lesson"}, body="NewLesson"),
     },
     "/api/lessons/{lesson}": {
         "get": _operation("One lesson", {"200": "Lesson"}, parameters=_ONE),
+        "delete": _operation(
+            "Remove a lesson that has not begun", {}, parameters=_ONE, without_body="204"
+        ),
     },
     "/api/lessons/{lesson}/start": {
         "post": _operation("Go live", {"200": "Started"}, parameters=_ONE),

@@ -25,8 +25,8 @@ class LessonView:
     rooms: int
     recording: Recording
 
-    def as_json(self) -> dict[str, object]:
-        """The API's Lesson."""
+    def as_json(self, subject: str) -> dict[str, object]:
+        """The API's Lesson, as it is shown to whoever's token has this subject."""
         lesson = self.lesson
         return {
             "id": lesson.id,
@@ -34,6 +34,7 @@ class LessonView:
             "subject": lesson.subject,
             "grade": lesson.grade,
             "teacher": lesson.teacher,
+            "mine": subject in (lesson.owner, lesson.started_by),
             "state": lesson.state.value,
             "planned_at": lesson.planned_at,
             "started_at": lesson.started_at,

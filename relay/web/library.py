@@ -1,4 +1,4 @@
-"""`GET /api/lessons`: the lessons that can be watched here, running or recorded.
+"""`GET /api/lessons`: the lessons that can be watched here, running or recorded, found by words.
 
 Merges what is known of lessons with the archives on disk. An archive without news from the control
 plane is shown by its id. Titles and other words of lessons are kept by `about` beside each archive
@@ -8,16 +8,20 @@ when the recording begins, so that a relay alone can show its library.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import ETag, web
 
 from classroom.archive.manifest import Manifest
 from classroom.errors import Refused
+from classroom.library import Listing, read_listing, search
 from classroom.tokens import Right
 from classroom.wire import LessonInfo, LessonState, is_lesson_id
 from relay.web.access import Access
@@ -27,6 +31,54 @@ _log: Final = logging.getLogger("relay.service")
 
 ABOUT: Final = "about.json"
 
+# Below this, packing saves less than a packet; a long list is packed beside the event loop.
+_PACKED_BYTES: Final = 1024
+_PACKED_ASIDE_BYTES: Final = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """An archive on disk with the words about its lesson; can be searched.
+
+    started_at: unix seconds, None while unknown. duration: seconds, None while it is written.
+    """
+
+    id: str
+    title: str
+    teacher: str
+    subject: str | None
+    grade: str | None
+    planned_at: float | None
+    started_at: float | None
+    finished: bool
+    duration: float | None
+
+    @property
+    def state(self) -> str:
+        """A lesson whose archive is finished can be replayed as a whole."""
+        return (LessonState.PUBLISHED if self.finished else LessonState.ENDED).value
+
+    def as_json(self) -> dict[str, Any]:
+        """The lesson, when nothing but its archive is known."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "subject": self.subject,
+            "grade": self.grade,
+            "teacher": self.teacher,
+            "state": self.state,
+            "publishing": False,
+            "sources": [],
+            "rooms": 0,
+            "planned_at": self.planned_at,
+            "started_at": self.started_at,
+            "recording": {
+                "state": "finished" if self.finished else "none",
+                "detail": "",
+                "seconds": self.duration or 0.0,
+            },
+        }
+
 
 class Library:
     """Handler of the list; keeps what was read of finished archives, which never change."""
@@ -35,7 +87,7 @@ class Library:
         self._access = access
         self._lessons = lessons
         self._archives = archives
-        self._finished: dict[str, dict[str, Any]] = {}
+        self._finished: dict[str, Archived] = {}
         lessons.observe(self._keep_about)
 
     def add_routes(self, app: web.Application) -> None:
@@ -44,48 +96,33 @@ class Library:
 
     async def _list(self, request: web.Request) -> web.Response:
         claims = await self._access.check(request, Right.REPLAY, None, query=True)
-        known = {info.id: info for info in self._lessons.all()}
-        archived = await asyncio.get_running_loop().run_in_executor(None, self._scan)
-        lessons = []
-        for name in {*known, *archived}:
-            if not claims.covers(name):
-                continue
-            lessons.append(self._entry(name, known.get(name), archived.get(name)))
-        lessons.sort(key=lambda one: (one["state"] != "live", -(one["started_at"] or 0.0)))
-        return web.json_response({"lessons": lessons})
+        asked = read_listing(request.query)
+        known = self._lessons.all()
+        body = await asyncio.to_thread(self._found, asked, known, claims.covers)
+        return _answer(request, body)
 
-    def _entry(
-        self, name: str, info: LessonInfo | None, archive: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        document = (archive or {}).get("about") or {}
-        if info is not None:
-            document = as_json(info)
-        elif not document:
-            document = {"id": name, "title": name, "teacher": "", "subject": None, "grade": None}
-            document |= {"planned_at": None, "started_at": (archive or {}).get("epoch")}
-        if info is None:
-            finished = archive is not None and archive["finished"]
-            document |= {
-                "state": "published" if finished else "ended",
-                "publishing": False,
-                "sources": [],
-                "rooms": 0,
-                "recording": {
-                    "state": "finished" if finished else "none",
-                    "detail": "",
-                    "seconds": (archive or {}).get("duration", 0.0),
-                },
-            }
-        duration = (archive or {}).get("duration") or document["recording"]["seconds"]
-        return {**document, "duration": duration, "playable": archive is not None}
+    def _found(
+        self, asked: Listing, known: list[LessonInfo], covers: Callable[[str], bool]
+    ) -> bytes:
+        """The answer's body; runs in a thread, since an archive holds thousands of lessons."""
+        archived = self._scan()
+        names = {info.id for info in known}
+        entries: list[LessonInfo | Archived] = [info for info in known if covers(info.id)]
+        entries += (one for name, one in archived.items() if name not in names and covers(name))
+        found = search(entries, asked.query)
+        # What can be joined now stands before everything.
+        found.sort(key=lambda entry: entry.state != LessonState.LIVE)
+        lessons = [_entry(entry, archived.get(entry.id)) for entry in asked.part(found)]
+        document = {"lessons": lessons, "total": len(found)}
+        return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 
-    def _scan(self) -> dict[str, dict[str, Any]]:
+    def _scan(self) -> dict[str, Archived]:
         """Archives on disk; runs in a thread."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Archived] = {}
         try:
             entries = [entry for entry in os.scandir(self._archives) if entry.is_dir()]
         except OSError as error:
-            _log.warning("archives unreadable", extra={"reason": str(error)})
+            _log.warning("archives-unreadable", extra={"reason": str(error)})
             return found
         for entry in entries:
             name = entry.name
@@ -98,7 +135,7 @@ class Library:
             if read is None:
                 continue
             found[name] = read
-            if read["finished"]:
+            if read.finished:
                 self._finished[name] = read
         return found
 
@@ -122,27 +159,80 @@ class Library:
             temporary.write_text(text)
             os.replace(temporary, file)
         except OSError as error:
-            _log.warning("words about a lesson not kept", extra={"reason": str(error)})
+            _log.warning("lesson-words-not-kept", extra={"reason": str(error)})
 
 
-def _read(directory: Path) -> dict[str, Any] | None:
-    about: dict[str, Any] | None = None
-    try:
-        about = json.loads((directory / ABOUT).read_text())
-    except (OSError, ValueError):
-        about = None
+def _entry(entry: LessonInfo | Archived, archive: Archived | None) -> dict[str, Any]:
+    document = entry.as_json() if isinstance(entry, Archived) else as_json(entry)
+    duration = archive.duration if archive is not None else None
+    return {
+        **document,
+        "duration": duration or document["recording"]["seconds"],
+        "playable": archive is not None,
+    }
+
+
+def _answer(request: web.Request, body: bytes) -> web.Response:
+    """`body` packed and with a weak ETag (RFC 9110 8.8.1); 304 to a client that has it."""
+    tag = ETag(hashlib.sha256(body).hexdigest()[:32], is_weak=True)
+    known = {each.value for each in request.if_none_match or ()}
+    if tag.value in known or "*" in known:
+        response = web.Response(status=304)
+    else:
+        response = web.Response(
+            body=body, content_type="application/json", zlib_executor_size=_PACKED_ASIDE_BYTES
+        )
+        if len(body) > _PACKED_BYTES:
+            response.enable_compression()
+    response.etag = tag
+    # What a token may see is for its holder alone, and is asked anew each time.
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Accept-Encoding, Authorization"
+    return response
+
+
+def _read(directory: Path) -> Archived | None:
+    finished, duration, epoch = False, None, None
     try:
         manifest = Manifest.decode((directory / "manifest.json").read_bytes())
+        finished = manifest.finished
+        duration, epoch = manifest.duration_ms / 1000, manifest.epoch_ms / 1000
     except FileNotFoundError:
         if not (directory / "journal.jsonl").exists():
             return None
-        return {"about": about, "finished": False, "duration": None, "epoch": None}
     except (OSError, Refused) as error:
-        _log.warning("archive unreadable", extra={"lesson": directory.name, "reason": str(error)})
+        _log.warning("archive-unreadable", extra={"lesson": directory.name, "reason": str(error)})
         return None
-    return {
-        "about": about,
-        "finished": manifest.finished,
-        "duration": manifest.duration_ms / 1000,
-        "epoch": manifest.epoch_ms / 1000,
-    }
+    about = _about(directory)
+    name = directory.name
+    return Archived(
+        id=name,
+        title=_words(about, "title") or name,
+        teacher=_words(about, "teacher") or "",
+        subject=_words(about, "subject"),
+        grade=_words(about, "grade"),
+        planned_at=_date(about, "planned_at"),
+        started_at=_date(about, "started_at") or epoch,
+        finished=finished,
+        duration=duration,
+    )
+
+
+def _about(directory: Path) -> dict[str, Any]:
+    """The words kept beside the archive; empty where there are none to be used."""
+    try:
+        about = json.loads((directory / ABOUT).read_bytes())
+    # RecursionError: nested brackets, which nobody wrote on purpose.
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _words(about: dict[str, Any], name: str) -> str | None:
+    value = about.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _date(about: dict[str, Any], name: str) -> float | None:
+    value = about.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classroom.library import Query, fold, search
+from classroom.errors import Refused
+from classroom.library import Listing, Query, fold, read_listing, search
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,44 @@ def test_filters() -> None:
     assert ids(Query(grade="9")) == ["tho", "om"]
     assert ids(Query(grade="9", states=frozenset({"published"}))) == ["om"]
     assert ids(Query(states=frozenset())) == []
+
+
+def test_a_listing_is_read_from_a_query_string() -> None:
+    assert read_listing({}) == Listing(Query(), 500, 0)
+    asked = {"q": " ôm ", "grade": "9", "state": "live, ended,", "limit": "2000", "offset": "3"}
+    query = Query("ôm", None, "9", frozenset({"live", "ended"}))
+    assert read_listing({**asked, "token": "t"}) == Listing(query, 2000, 3)
+    assert list(Listing(Query(), 2, 3).part("abcdefg")) == ["d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("limit", "0", "a whole number from 1 to 2000"),
+        ("limit", "2001", "a whole number from 1 to 2000"),
+        ("limit", "many", "a whole number from 1 to 2000"),
+        ("limit", "9" * 5000, "a whole number from 1 to 2000"),
+        ("limit", "٣", "a whole number from 1 to 2000"),
+        ("offset", "-1", "a whole number from 0"),
+        ("state", "asleep", "one or more of planned, live, ended, published"),
+        ("q", "x" * 201, "at most 200 characters"),
+        ("grade", "a\nb", "text in one line"),
+        ("page", "2", "unknown here"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_and_what_can_be_is_said(
+    name: str, value: str, words: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        read_listing({name: value})
+    assert (caught.value.status, caught.value.field) == (400, name)
+    assert words in caught.value.detail
+
+
+@given(st.dictionaries(st.sampled_from(["q", "state", "limit", "offset", "x"]), st.text()))
+def test_any_query_string_is_read_or_refused_by_field(values: dict[str, str]) -> None:
+    try:
+        found = 1 <= read_listing(values).limit <= 2000
+    except Refused as error:
+        found = error.code == "field-invalid" and error.field in values
+    assert found

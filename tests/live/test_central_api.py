@@ -168,7 +168,67 @@ async def test_lessons_are_found_and_only_those_of_the_token(
     assert await found("subject=Toan&state=planned,live") == ["Đường thẳng"]
     assert await found("state=published") == []
     assert len(await found("limit=1")) == 1
+    assert await found("limit=1") + await found("limit=1&offset=1") == await found("")
+    assert await found("offset=2") == []
     assert await found("", central.token(Role.ROOM, ohm)) == ["Định luật Ôm"]
+
+
+async def test_a_list_that_did_not_change_is_not_sent_again(central: Central, teacher: str) -> None:
+    for number in range(20):
+        await central.plan(teacher, f"Bài {number}")
+    for encoding in ("gzip", "identity"):
+        packed = {"Accept-Encoding": encoding}
+        answer = await central.call("GET", "/api/lessons", teacher, headers=packed)
+        assert answer.headers.get("Content-Encoding", "identity") == encoding
+        assert answer.json["total"] == 20
+        known = {"If-None-Match": answer.headers["ETag"], **packed}
+        again = await central.call("GET", "/api/lessons", teacher, headers=known)
+        assert (again.status, again.body) == (304, b"")
+        assert again.headers["ETag"] == answer.headers["ETag"]
+    await central.plan(teacher)
+    assert (await central.call("GET", "/api/lessons", teacher, headers=known)).status == 200
+    few = await central.call("GET", "/api/lessons?limit=1", teacher)
+    assert "Content-Encoding" not in few.headers
+
+
+async def test_a_lesson_is_mine_if_i_planned_or_started_it(central: Central, teacher: str) -> None:
+    other = central.token(Role.TEACHER, name="Thầy Nam")
+    async with relay(central):
+        planned, taken = await central.plan(teacher), await central.plan(teacher)
+        await central.call("POST", f"/api/lessons/{taken}/start", other)
+
+        async def mine(token: str) -> dict[str, bool]:
+            listed = (await central.call("GET", "/api/lessons", token)).json["lessons"]
+            return {lesson["id"]: lesson["mine"] for lesson in listed}
+
+        assert await mine(teacher) == {planned: True, taken: True}
+        assert await mine(other) == {planned: False, taken: True}
+        assert await mine(central.token(Role.ROOM)) == {planned: False, taken: False}
+
+
+async def test_a_lesson_is_removed_while_it_is_planned(central: Central, teacher: str) -> None:
+    async with relay(central) as root:
+        kept, gone = await central.plan(teacher), await central.plan(teacher)
+        room, other = central.token(Role.ROOM), central.token(Role.TEACHER, "toan-8")
+        for token, code in ((room, "right-missing"), (other, "wrong-lesson")):
+            answer = await central.call("DELETE", f"/api/lessons/{gone}", token)
+            assert (answer.status, answer.json["type"].rpartition(":")[2]) == (403, code)
+        while len((await root.heard_of(wire.RelayLessons)).lessons) < 2:
+            pass
+        assert (await central.call("DELETE", f"/api/lessons/{gone}", teacher)).status == 204
+        told = await root.heard_of(wire.RelayLessons)
+        assert [lesson.id for lesson in told.lessons] == [kept]
+        for method in ("GET", "DELETE"):
+            answer = await central.call(method, f"/api/lessons/{gone}", teacher)
+            assert (answer.status, answer.json["field"]) == (404, "lesson")
+        assert (await central.history(gone))[-1][::2] == ("removed", "removed")
+
+        await central.call("POST", f"/api/lessons/{kept}/start", teacher)
+        for _ in range(2):
+            answer = await central.call("DELETE", f"/api/lessons/{kept}", teacher)
+            assert answer.status == 409
+            assert answer.json["type"] == "urn:classroom:problem:lesson-not-planned"
+            await central.call("POST", f"/api/lessons/{kept}/end", teacher)
 
 
 async def test_relays_are_listed_while_they_are_connected(central: Central, teacher: str) -> None:
@@ -191,6 +251,7 @@ async def test_relays_are_listed_while_they_are_connected(central: Central, teac
         ("GET", "/api/lessons"),
         ("POST", "/api/lessons"),
         ("GET", "/api/lessons/vat-ly-9"),
+        ("DELETE", "/api/lessons/vat-ly-9"),
         ("POST", "/api/lessons/vat-ly-9/start"),
         ("POST", "/api/lessons/vat-ly-9/end"),
         ("POST", "/api/lessons/vat-ly-9/links"),
