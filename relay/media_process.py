@@ -16,6 +16,7 @@ import resource
 import signal
 import socket
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,8 @@ FEED_SOCKET: Final = "feed.sock"
 _COLLECT: Final = (100_000, 20, 100)
 # Lessons' states go out on change, and again so often in case one was missed.
 STATUS_SECONDS: Final = 2.0
+# Notices that may wait for a service that does not read; beyond it is better told all anew.
+_NOTICES_MOST: Final = 1 << 20
 # A timer that is due sooner is rounded up: the loop's own wake-ups cost more than the delay.
 _FINEST_TIMER: Final = 0.001
 
@@ -73,6 +76,7 @@ class MediaProcess:
         self._recorder_stream: BoundedStream | None = None
         self._listeners: set[asyncio.StreamWriter] = set()
         self._changed: set[str] = set()
+        self._faults: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._port = UdpPort(sock, relay_clock, self._after_batch)
@@ -128,16 +132,28 @@ class MediaProcess:
             # Feedback of viewers, most of what arrives, queues nothing and moves no timer.
             if not router.touched:
                 continue
-            held = router.holds_until()
-            if held is None or held <= now:
-                router.flush(now)
-                router.touched = False
-            else:
-                soonest = min(soonest, held)
-            soonest = min(soonest, router.get_timer())
+            try:
+                held = router.holds_until()
+                if held is None or held <= now:
+                    router.touched = False
+                    router.flush(now)
+                else:
+                    soonest = min(soonest, held)
+                soonest = min(soonest, router.get_timer())
+            except Exception:  # the lesson's edge, see `_fault`
+                self._fault(router.lesson)
         if soonest < float("inf"):
             self._schedule(soonest, now)
         self._flush_recording()
+
+    def _fault(self, lesson: str) -> None:
+        """A bug that one lesson meets costs that lesson's packets, not the time of the others.
+
+        Told once for a lesson, else its timer fills the disk with the same trace.
+        """
+        self._faults[lesson] += 1
+        if self._faults[lesson] == 1:
+            _log.exception("lesson failed", extra={"lesson": lesson})
 
     def _flush_recording(self) -> None:
         if self._recorder_stream is not None:
@@ -158,9 +174,12 @@ class MediaProcess:
         now = relay_clock()
         soonest = now + 1.0
         for router in self._sessions.routers.values():
-            router.handle_timer(now)
-            router.flush(now)
-            soonest = min(soonest, router.get_timer())
+            try:
+                router.handle_timer(now)
+                router.flush(now)
+                soonest = min(soonest, router.get_timer())
+            except Exception:  # the lesson's edge, see `_fault`
+                self._fault(router.lesson)
         self._schedule(soonest, now)
         self._flush_recording()
 
@@ -221,6 +240,7 @@ class MediaProcess:
             "viewers": sum(peer.role == "viewer" for peer in peers),
             "publishers": sum(peer.role == "publisher" for peer in peers),
             "handshakes_failed": sessions.handshakes_failed,
+            "faults": sum(self._faults.values()),
             "feed": {
                 "connected": self._feed.connected,
                 "unacknowledged": self._feed.unacknowledged,
@@ -254,7 +274,11 @@ class MediaProcess:
             for name in names:
                 status = self._sessions.status(name)
                 for writer in self._listeners:
-                    ipc.write_frame(writer, [2, "lesson", status])
+                    # A service that hangs is told all again when it comes back, see `_rpc`.
+                    if writer.transport.get_write_buffer_size() < _NOTICES_MOST:
+                        ipc.write_frame(writer, [2, "lesson", status])
+                    else:
+                        writer.transport.abort()
 
     # The recorder
 

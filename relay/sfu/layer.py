@@ -48,6 +48,7 @@ class Layer:
         self.ssrc = ssrc
         self.feed_track = feed_track
         self.began_at = -1e9
+        self.codec_began_at = -1e9
         codec = next(iter(track.codecs.values()))
         self.payload_type = -1
         self.codec_name = codec.name
@@ -78,6 +79,10 @@ class Layer:
     def store(self, packet: Received) -> None:
         """Keep the packet for repairs and for newcomers."""
         self._cache.put(packet.sequence, packet, len(packet.data), packet.arrived)
+
+    def expire(self, now: float) -> None:
+        """Let go of packets that are too old, once the layer has stopped."""
+        self._cache.expire(now)
 
     def cached(self, sequence: int) -> Received | None:
         """The packet with this unwrapped number, if it is still kept."""

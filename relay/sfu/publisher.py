@@ -30,6 +30,9 @@ REPORT_INTERVAL: Final = 1.0
 DEFAULT_RTT: Final = 0.1
 # SSRCs that a publisher may use: 2 sources × 3 layers, as many repairs, a voice; twice for safety.
 MAX_SSRCS: Final = 64
+# An encoding begins anew, or changes its codec, at most so often, seconds: each time costs every
+# room a new beginning and the recording a new segment.
+CHANGES_APART: Final = 1.0
 # Sender of our RTCP; the relay sends no media to a publisher, so any value but 0 serves.
 OWN_SSRC: Final = 1
 _u16: Final = struct.Struct("!H").unpack_from
@@ -60,6 +63,8 @@ class Publisher:
         self.rtt = DEFAULT_RTT
         self.malformed = 0
         self.unknown = 0
+        self.restless = 0
+        """Packets of an encoding that began anew too often."""
         self._new_layer = new_layer
         self._by_ssrc: dict[int, Layer] = {}
         self._repairs: dict[int, Layer] = {}
@@ -133,6 +138,9 @@ class Publisher:
             return None
         if layer.is_far(header.sequence_number):
             if repair or not layer.is_new_start(header.sequence_number):
+                return None
+            if now - layer.began_at < CHANGES_APART:
+                self.restless += 1
                 return None
             layer = self._begin_layer(layer.track, layer.rid, layer.ssrc)
         if not repair:

@@ -17,11 +17,11 @@ from relay.media.twcc import TransportFeedback
 from relay.sfu.group import Group
 from relay.sfu.joining import Joining, starves
 from relay.sfu.keyframes import KeyframeSchedule
-from relay.sfu.layer import Layer
+from relay.sfu.layer import CACHE_SECONDS, Layer
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SCREEN, SlotSpec, TrackSpec
 from relay.sfu.packet import Outgoing, Received
-from relay.sfu.publisher import Publisher
+from relay.sfu.publisher import CHANGES_APART, Publisher
 from relay.sfu.repairs import repair
 from relay.sfu.reports import sender_reports
 from relay.sfu.selection import Selection
@@ -68,6 +68,7 @@ class Router(Generic[W]):
         """Whether media came since the last look: packets may wait, timers may have moved."""
         self._outbox_since = now
         self._unfinished: set[Layer] = set()
+        self._ended: list[Layer] = []
         self._joining = Joining(self.flush, fan_out)
         self._selection = Selection(self._joining)
         self._next_reports = now
@@ -135,6 +136,9 @@ class Router(Generic[W]):
 
     def _end_layer(self, layer: Layer, reason: str) -> None:
         self._joining.abandon(layer)
+        layer.pictures.clear()
+        # Its last packets may be asked for a while longer.
+        self._ended.append(layer)
         if self._feed is not None and layer.payload_type >= 0:
             self._feed.end_track(layer, reason)
 
@@ -221,6 +225,8 @@ class Router(Generic[W]):
                     layer.payload_type = packet.payload_type
             elif layer.payload_type >= 0 and not in_order:
                 return False
+            elif now - layer.codec_began_at < CHANGES_APART:
+                return False  # every change makes all rooms join again
             else:
                 self._begin_codec(layer, packet, now)
         elif layer.timeline.receive_packet(packet.timestamp, now) is not None:
@@ -234,6 +240,7 @@ class Router(Generic[W]):
         self.flush(now)
         if layer.timeline.receive_packet(packet.timestamp, now) is not None:
             layer.slot_offset = layer.timeline.slot_offset()
+        layer.codec_began_at = now
         if layer.payload_type >= 0:
             self._joining.abandon(layer)
             layer.pictures.clear()
@@ -437,6 +444,16 @@ class Router(Generic[W]):
         if now >= self._next_reports:
             self._next_reports = now + 1.0 / _REPORT_SLICES
             self._send_reports(now)
+            self._expire(now)
+
+    def _expire(self, now: float) -> None:
+        """Free what layers keep that get no packets any more: put lets go of old ones else."""
+        for layer in (*self._ended, *self._layers()):
+            if not layer.rate.is_active(now):
+                layer.expire(now)
+        self._ended = [
+            layer for layer in self._ended if now - layer.rate.last_packet < CACHE_SECONDS
+        ]
 
     def get_timer(self) -> float:
         """When `handle_timer` wants to run next, seconds; never in the past by much."""

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.media import rtcp_build, rtp
+from relay.sfu.layer import CACHE_SECONDS
+from relay.sfu.publisher import CHANGES_APART
 from tests.fakes.lesson_wire import Lesson
 from tests.scenarios.story import CODECS, camera, continuous, single, voice
 
@@ -138,3 +140,56 @@ def test_feedback_about_packets_never_sent_moves_nothing_out_of_bounds() -> None
     lesson.advance(1.0)
     assert room.viewer.bandwidth.bitrate > 0
     continuous(room.shown("camera"), lesson.now - 0.8, lesson.now - 0.1, 0.6)
+
+
+def test_a_voice_that_begins_anew_all_the_time_costs_others_nothing() -> None:
+    lesson = Lesson()
+    teacher = lesson.publish(camera("vp8"), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room")
+    began = lesson.now
+    for _ in range(100):
+        outlet = teacher.outlet("voice")
+        outlet.sequence = (outlet.sequence + 10_000) & 0xFFFF
+        lesson.advance(0.04)
+    voices = [source for source, _, _ in lesson.feed.tracks.values() if source == "voice"]
+    assert len(voices) <= 2 + (lesson.now - began) / CHANGES_APART
+    assert lesson.router.publisher is not None
+    assert lesson.router.publisher.restless > 50
+    continuous(room.shown("camera"), began + 0.5, lesson.now - 0.1, 0.3)
+
+
+def test_a_picture_that_changes_its_codec_all_the_time_begins_anew_at_times() -> None:
+    lesson = Lesson()
+    plan = single(codec="vp8")
+    teacher = lesson.publish(plan, voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room")
+    began = lesson.now
+    for number in range(40):
+        outlet = teacher.outlet("camera")
+        assert outlet.encoder is not None
+        plan.codec = outlet.encoder.codec = ("h264", "vp8")[number % 2]
+        outlet.key_wanted = True
+        lesson.advance(0.1)
+    cameras = [source for source, _, _ in lesson.feed.tracks.values() if source == "camera"]
+    assert len(cameras) <= 2 + (lesson.now - began) / CHANGES_APART
+    lesson.advance(2.0)
+    continuous(room.shown("voice"), began + 0.5, lesson.now - 0.1, 0.1)
+    continuous(room.shown("camera"), lesson.now - 1.0, lesson.now - 0.2, 0.5)
+
+
+def test_layers_that_get_no_packets_any_more_keep_none() -> None:
+    lesson = lesson_with_rooms("vp8")
+    assert lesson.router.publisher is not None
+    layers = list(lesson.router.publisher.layers)
+    assert all(layer.cached(layer.highest) is not None for layer in layers)
+    for outlet in lesson.publisher.outlets if lesson.publisher is not None else ():
+        outlet.sending = outlet.plan.source == "voice"
+    lesson.advance(CACHE_SECONDS + 1.0)
+    kept = {layer.track.source for layer in layers if layer.cached(layer.highest) is not None}
+    assert kept == {"voice"}
+    lesson.unpublish()
+    assert all(layer.pictures.first is None for layer in layers)
+    lesson.advance(CACHE_SECONDS + 1.0)
+    assert not any(layer.cached(layer.highest) for layer in layers)
