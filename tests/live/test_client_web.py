@@ -1,11 +1,13 @@
 """The pages as they are built and delivered: what a browser would load, and from where.
 
-Lives here: the build hook, the built files, the browser side's own tests (run by Vitest), and the
-wheel. Must not live here: pages at work against a real control plane and relay.
+Lives here: the build hook, the built files, the browser side's own tests (run by Vitest), the
+wheel, and that the pages have words for what the servers refuse. Must not live here: pages at work
+against a real control plane and relay.
 """
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import re
@@ -25,6 +27,27 @@ CLIENT = ROOT / "client_web"
 ROOM_FIRST_LOAD = 60_000
 # Names of XML namespaces and of an event scheme: compared, never fetched.
 NAMES = ("http://www.w3.org", "https://aomedia.org")
+# Where what a page is told comes from.
+REFUSING = ("classroom", "relay/web", "relay/transport", "relay/ipc.py")
+# Packages of `classroom` that talk to programs and never to a page.
+APART = ("archive", "host", "wire", "signalling")
+# Codes that no page meets, each with why.
+UNMET = {
+    "asset-unknown": "files, not calls",
+    "body-malformed": "pages write JSON",
+    "ice-lite-peer": "browsers are full ICE agents",
+    "keys-malformed": "told to a relay by itself",
+    "lesson-exists": "pages leave the id to the server",
+    "media-type-unsupported": "pages name the type",
+    "method-not-allowed": "pages use the methods that there are",
+    "relay-replaced": "told to relays",
+    "websocket-malformed": "told to other programs",
+    "websocket-required": "told to other programs",
+    # Former names of the same refusals.
+    "bad-request": "answers of the HTTP library to what no page sends",
+    "content-type": "pages name the type",
+    "fault": "now internal-error",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,6 +116,39 @@ def test_the_built_files_name_no_other_host() -> None:
         if address not in NAMES
     ]
     assert named == []
+
+
+def _refusal_codes() -> set[str]:
+    """Every code with which `Refused` is raised, directly or through a helper that takes it."""
+    files = [ROOT / name for name in REFUSING if name.endswith(".py")]
+    files += [file for name in REFUSING for file in (ROOT / name).rglob("*.py")]
+    codes: set[str] = set()
+    for file in files:
+        if file.parent.name in APART:
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+            name = call.func.id if isinstance(call.func, ast.Name) else name
+            if name.lower().strip("_") not in {"refused", "refuse"}:
+                continue
+            # Refused(status, code, …), refuse(code, …): a sentence is no code.
+            texts = [word.value for word in call.args[:2] if isinstance(word, ast.Constant)]
+            codes |= {
+                text for text in texts if isinstance(text, str) and re.fullmatch("[a-z-]+", text)
+            }
+    return codes
+
+
+def test_the_pages_have_words_for_what_the_servers_refuse() -> None:
+    source = (CLIENT / "src/i18n/problems.ts").read_text(encoding="utf-8")
+    worded = set(re.findall(r"^  '?([a-z-]+)'?: \{$", source, re.MULTILINE))
+    codes = _refusal_codes() | {"absent"}
+    assert {"lesson-taken", "token-expired", "sdp-malformed", "session-replaced"} <= codes
+    unsaid = {code for code in codes - UNMET.keys() if not worded & {code, code.split("-")[0]}}
+    assert unsaid == set()
+    families = {code.split("-")[0] for code in codes}
+    assert worded <= codes | families, "words for what nobody refuses"
 
 
 def test_the_lock_file_names_no_download_host() -> None:

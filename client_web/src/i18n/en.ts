@@ -15,7 +15,6 @@ export const en: Messages = {
     loading: 'Loading…',
     cannotReach: 'The server does not answer.',
     cannotReachFix: 'Check the network cable or the Wi-Fi. The page keeps trying by itself.',
-    somethingWrong: 'Something went wrong.',
     linkMissing: 'This page opens with a personal link',
     linkMissingFix:
       'Open the link that your school’s technician sent you. Once is enough: this computer remembers it.',
@@ -124,6 +123,11 @@ export const en: Messages = {
       finished: 'Recording finished',
       waiting: 'Recording waits for the connection',
       unknown: 'Recording state unknown',
+      details: {
+        'disk-full': 'The server’s disk is full.',
+        'disk-failing': 'The server cannot write to its disk.',
+        'not-recorded': 'Nothing reaches the server’s recorder.',
+      },
       failingText: 'The lesson goes on as usual. Please tell the technician.',
     },
     mute: 'Mute',
@@ -141,6 +145,8 @@ export const en: Messages = {
     inviteMake: 'Get a link',
     copy: 'Copy',
     copied: 'Copied',
+    copiedText: 'The link was copied.',
+    copyByHand: 'The browser does not let this page copy. The link is selected: press Ctrl and C.',
     stop: 'End the lesson',
     stopAsk: 'End it for all classes?',
     stopYes: 'End it',
@@ -151,7 +157,6 @@ export const en: Messages = {
     toLibrary: 'See it in the library',
     another: 'Teach another lesson',
     ending: 'Ending…',
-    taken: 'Another computer teaches this lesson. End it there first; this page keeps trying.',
     elsewhere: 'The lesson is being taught on another page',
     elsewhereText:
       'You opened this lesson on another page or computer. Camera and microphone are off here.',

@@ -13,7 +13,6 @@ export const vi = {
     loading: 'Đang tải…',
     cannotReach: 'Chưa liên lạc được với máy chủ.',
     cannotReachFix: 'Hãy xem lại dây mạng hoặc Wi-Fi. Trang sẽ tự thử lại.',
-    somethingWrong: 'Có lỗi.',
     linkMissing: 'Cần mở bằng đường dẫn riêng',
     linkMissingFix:
       'Hãy mở đường dẫn mà người phụ trách kỹ thuật của trường đã gửi. Chỉ cần mở một lần, máy này sẽ nhớ.',
@@ -118,6 +117,11 @@ export const vi = {
       finished: 'Đã ghi xong',
       waiting: 'Ghi hình đang chờ nối lại',
       unknown: 'Chưa rõ việc ghi hình',
+      details: {
+        'disk-full': 'Ổ đĩa của máy chủ đã đầy.',
+        'disk-failing': 'Máy chủ không ghi được vào ổ đĩa.',
+        'not-recorded': 'Máy chủ không nhận được hình tiếng để ghi.',
+      },
       failingText: 'Buổi học vẫn phát bình thường. Hãy báo người phụ trách kỹ thuật.',
     },
     mute: 'Tắt micrô',
@@ -135,6 +139,9 @@ export const vi = {
     inviteMake: 'Lấy đường dẫn',
     copy: 'Sao chép',
     copied: 'Đã sao chép',
+    copiedText: 'Đã sao chép đường dẫn.',
+    copyByHand:
+      'Trình duyệt không cho trang tự sao chép. Đường dẫn đã được chọn sẵn, hãy bấm Ctrl và C.',
     stop: 'Kết thúc buổi học',
     stopAsk: 'Kết thúc cho tất cả các lớp?',
     stopYes: 'Kết thúc',
@@ -145,7 +152,6 @@ export const vi = {
     toLibrary: 'Xem trong thư viện',
     another: 'Dạy buổi khác',
     ending: 'Đang kết thúc…',
-    taken: 'Máy khác đang dạy buổi này. Hãy kết thúc ở máy đó trước, trang này sẽ tự thử lại.',
     elsewhere: 'Buổi học đang được dạy ở trang khác',
     elsewhereText:
       'Thầy cô đã mở buổi học này ở một trang hoặc một máy khác. Camera và micrô ở đây đã tắt.',

@@ -3,11 +3,13 @@
  */
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Problem, Unreachable } from '../http'
-import { duration, useMessages } from '../i18n'
+import { duration, useLanguage, useMessages, type Messages } from '../i18n'
+import { problemWords } from '../i18n/problems'
 import { useNow } from '../ui/hooks'
 import { Icon, type IconName } from '../ui/icons'
 import { Notice } from '../ui/shell'
 import { DeviceHelp, Fault } from './prepare'
+import { toClipboard } from './clipboard'
 import { Level, Pickers, Preview } from './preview'
 import type { Studio } from './studio'
 
@@ -95,11 +97,12 @@ function Banner(props: { studio: Studio }) {
 
 /** Only what the teacher should know now; most of the time nothing. */
 function Troubles(props: { studio: Studio }) {
-  const t = useMessages()
+  const { t, lang } = useLanguage()
   const { studio } = props
   const publisher = studio.publisher
   const recording = studio.info?.recording
   const problem = publisher?.problem ?? null
+  const refused = problem === null ? null : problemWords(problem, lang)
   const state = publisher?.state
   const wait = publisher?.retryAt ? Math.ceil((publisher.retryAt - Date.now()) / 1000) : 0
   return (
@@ -118,15 +121,15 @@ function Troubles(props: { studio: Studio }) {
           <p>{t.common.cannotReachFix}</p>
         </Notice>
       )}
-      {state !== 'live' && problem?.status === 409 && (
-        <Notice kind="warning" title={t.teach.taken}>
-          {problem.fix !== '' && <p>{problem.fix}</p>}
+      {state !== 'live' && refused !== null && problem?.status === 409 && (
+        <Notice kind="warning" title={refused.title}>
+          <p>{refused.fix}</p>
         </Notice>
       )}
       {state === 'failed' && (
         <Notice kind="bad" title={t.teach.failed}>
           <p>
-            {problem?.detail} {problem?.fix}
+            {refused?.title}. {refused?.fix}
           </p>
           <button type="button" class="button" onClick={() => publisher?.start()}>
             {t.teach.tryAgain}
@@ -136,12 +139,18 @@ function Troubles(props: { studio: Studio }) {
       {recording?.state === 'failing' && (
         <Notice kind="bad" title={t.teach.recording.failing}>
           <p>
-            {recording.detail} {t.teach.recording.failingText}
+            {recordingFault(recording.detail, t)} {t.teach.recording.failingText}
           </p>
         </Notice>
       )}
     </>
   )
+}
+
+/** Why nothing is recorded, in words; empty for a code that this page does not know. */
+function recordingFault(code: string, t: Messages): string {
+  const { details } = t.teach.recording
+  return Object.hasOwn(details, code) ? details[code as keyof typeof details] : ''
 }
 
 function Buttons(props: { studio: Studio }) {
@@ -207,26 +216,26 @@ function Big(props: {
 }
 
 function Invite(props: { studio: Studio }) {
-  const t = useMessages()
+  const { t, lang } = useLanguage()
   const [url, setUrl] = useState<string | null>(null)
   const [fault, setFault] = useState<string | null>(null)
-  const [copied, setCopied] = useState(false)
+  const [copied, setCopied] = useState<'no' | 'yes' | 'by-hand'>('no')
   const field = useRef<HTMLInputElement>(null)
   const make = async (): Promise<void> => {
     setFault(null)
     try {
       setUrl((await props.studio.api.invite(props.studio.lesson?.id ?? '')).url)
     } catch (error) {
-      if (error instanceof Problem) setFault(`${error.detail} ${error.fix}`)
-      else if (error instanceof Unreachable) setFault(t.common.cannotReach)
+      if (error instanceof Problem) {
+        const { title, fix } = problemWords(error, lang)
+        setFault(`${title}. ${fix}`)
+      } else if (error instanceof Unreachable) setFault(t.common.cannotReach)
       else throw error
     }
   }
   const copy = async (): Promise<void> => {
     field.current?.select()
-    // Without https there is no clipboard; the link stays selected, to be copied by hand.
-    await (navigator.clipboard as Clipboard | undefined)?.writeText(url ?? '')
-    setCopied(true)
+    setCopied((await toClipboard(url ?? '')) ? 'yes' : 'by-hand')
   }
   return (
     <details class="card invite">
@@ -243,12 +252,14 @@ function Invite(props: { studio: Studio }) {
         <div class="row">
           <input ref={field} type="text" readOnly value={url} aria-label={t.teach.invite} />
           <button type="button" class="button" onClick={() => void copy()}>
-            {copied ? t.teach.copied : t.teach.copy}
+            {copied === 'yes' ? t.teach.copied : t.teach.copy}
           </button>
         </div>
       )}
       <p class="hint" role="status">
         {fault}
+        {copied === 'yes' && t.teach.copiedText}
+        {copied === 'by-hand' && t.teach.copyByHand}
       </p>
     </details>
   )

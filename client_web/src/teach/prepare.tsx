@@ -3,6 +3,7 @@
  */
 import { useState } from 'preact/hooks'
 import { dayAndTime, dayOf, useLanguage } from '../i18n'
+import { problemWords } from '../i18n/problems'
 import { Problem } from '../http'
 import { useNow } from '../ui/hooks'
 import { Notice } from '../ui/shell'
@@ -147,16 +148,16 @@ export function DeviceHelp(props: { studio: Studio }) {
 }
 
 export function Fault(props: { studio: Studio }) {
-  const { t } = useLanguage()
+  const { t, lang } = useLanguage()
   const { fault } = props.studio
   if (fault === null) return null
-  const [title, fix] =
+  const words =
     fault instanceof Problem
-      ? [fault.detail || t.common.somethingWrong, fault.fix]
-      : [t.common.cannotReach, t.common.cannotReachFix]
+      ? problemWords(fault, lang)
+      : { title: t.common.cannotReach, fix: t.common.cannotReachFix }
   return (
-    <Notice kind="bad" title={title}>
-      {fix !== '' && <p>{fix}</p>}
+    <Notice kind="bad" title={words.title}>
+      <p>{words.fix}</p>
     </Notice>
   )
 }
