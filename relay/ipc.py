@@ -67,7 +67,7 @@ async def serve_connection(
                 answer = [1, number, problem(error) | _extras(error), None]
             except Exception:
                 # One call that meets a bug must not cost the connection that all others use.
-                _log.exception("call failed", extra={"method": str(method)})
+                _log.exception("call-failed", extra={"method": str(method)})
                 answer = [1, number, problem(_BUG) | _extras(_BUG), None]
             write_frame(writer, answer)
             await writer.drain()

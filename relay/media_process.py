@@ -114,7 +114,7 @@ class MediaProcess:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        _log.info("media process begins", extra={"udp_port": self._port.port, "pid": os.getpid()})
+        _log.info("media-begins", extra={"udp_port": self._port.port, "pid": os.getpid()})
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._sessions.run())
@@ -153,7 +153,7 @@ class MediaProcess:
         """
         self._faults[lesson] += 1
         if self._faults[lesson] == 1:
-            _log.exception("lesson failed", extra={"lesson": lesson})
+            _log.exception("lesson-failed", extra={"lesson": lesson})
 
     def _flush_recording(self) -> None:
         if self._recorder_stream is not None:

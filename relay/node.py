@@ -175,7 +175,7 @@ class Node:
             delay = _FIRST_DELAY if lived > _LIVED else min(delay * 2, _LAST_DELAY)
             restarts += 1
             _log.error(
-                "process died and is started again",
+                "process-died",
                 extra={"name_of_process": name, "code": code, "lived_s": round(lived, 1)},
             )
             await asyncio.sleep(delay)
@@ -189,7 +189,7 @@ class Node:
                 async with asyncio.timeout(STOP_SECONDS):
                     await child.wait()
             except TimeoutError:
-                _log.error("process does not stop and is killed", extra={"pid": child.pid})
+                _log.error("process-killed", extra={"pid": child.pid})
                 child.kill()
                 await child.wait()
 

@@ -129,7 +129,7 @@ class Peer:
         """
         self.faults += 1
         if self.faults == 1:
-            _log.exception("packet failed", extra={"session": self.identity[:8], "packet": what})
+            _log.exception("packet-failed", extra={"session": self.identity[:8], "packet": what})
 
     def address_moved(self, address: bytes, now: float) -> None:
         """The peer is somewhere else now: send there."""

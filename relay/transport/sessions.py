@@ -298,7 +298,7 @@ class Sessions:
                     peer.reason = str(error)
         except Exception:
             # The peer's edge: a bug met by one peer must not end the lesson of all others.
-            _log.exception("session failed", extra={"session": peer.identity[:8]})
+            _log.exception("session-failed", extra={"session": peer.identity[:8]})
             peer.reason = "internal error"
         finally:
             connecting.cancel()
@@ -320,7 +320,7 @@ class Sessions:
             peer.router.connect_publisher(peer.identity, peer.wire)
         self._changed(peer.lesson)
         _log.info(
-            "session begins",
+            "session-begins",
             extra={
                 "session": peer.identity[:8],
                 "role": peer.role,
@@ -345,7 +345,7 @@ class Sessions:
         await peer.close()
         self._changed(peer.lesson)
         _log.info(
-            "session ends",
+            "session-ends",
             extra={
                 "session": peer.identity[:8],
                 "role": peer.role,

@@ -30,7 +30,7 @@ def _viewer_sessions(demo: Demo) -> int:
     lines = [line for line in demo.log.read_text().splitlines() if line.startswith("{")]
     events = [json.loads(line) for line in lines]
     return sum(
-        event.get("event") == "session begins" and event.get("role") == "viewer" for event in events
+        event.get("event") == "session-begins" and event.get("role") == "viewer" for event in events
     )
 
 

@@ -46,7 +46,7 @@ async def test_a_lesson_whose_timer_fails_does_not_stop_the_clock_of_others(
         await asyncio.sleep(0.01)
     assert len(ticks) > 1
     assert process.statistics()["faults"] >= 2
-    told = [record for record in caplog.records if record.message == "lesson failed"]
+    told = [record for record in caplog.records if record.message == "lesson-failed"]
     assert [record.__dict__["lesson"] for record in told] == ["broken"]
     monkeypatch.undo()
     running.cancel()
