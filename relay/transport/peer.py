@@ -108,7 +108,7 @@ class Peer:
         if publisher is not None and publisher.identity == self.identity:
             try:
                 self.router.receive_rtp(data, now)
-            except Exception:
+            except Exception:  # the peer's edge, see `_fault`
                 self._fault("RTP")
 
     def receive_rtcp(self, data: bytes, now: float) -> None:
@@ -120,7 +120,7 @@ class Peer:
             publisher = self.router.publisher
             if publisher is not None and publisher.identity == self.identity:
                 self.router.receive_publisher_rtcp(data, now)
-        except Exception:
+        except Exception:  # the peer's edge, see `_fault`
             self._fault("RTCP")
 
     def _fault(self, what: str) -> None:
