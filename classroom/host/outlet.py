@@ -4,7 +4,8 @@ Lives here: `Piece` (one encoded frame), `Outlet` (a queue between two threads),
 time to loop time) and `PacketTrack` (what aiortc reads). Must not live here: codecs and files.
 
 An outlet outlives a connection: while nobody reads, a file or generated source waits (nothing is
-lost for the recording), a live source drops what is old. A reader always starts at a keyframe.
+lost for the recording), a live source drops what is old. A reader always starts at a keyframe, and
+goes on at one after a drop: a picture that refers to one that is missing shows rubbish.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Outlet:
         self._pieces: deque[Piece] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._lacks_key = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._arrived = asyncio.Event()
 
@@ -71,13 +73,16 @@ class Outlet:
         with self._changed:
             while not self._closed and self._is_full():
                 if self.live:
-                    self._pieces.popleft()
-                    self.dropped += 1
+                    self._drop_to_keyframe()
                 else:
                     # A sibling's reader may empty its queue without waking us: look again soon.
                     self._changed.wait(0.05)
             if self._closed:
                 return False
+            self._lacks_key = self._lacks_key and not piece.keyframe
+            if self._lacks_key:
+                self.dropped += 1
+                return True
             self._pieces.append(piece)
         self._wake()
         return True
@@ -108,6 +113,17 @@ class Outlet:
         """Whether the source is over and everything was read."""
         with self._changed:
             return self._closed and not self._pieces
+
+    def _drop_to_keyframe(self) -> None:
+        """Drop the oldest piece, and those after it that need it."""
+        self._pieces.popleft()
+        self.dropped += 1
+        while self._pieces and not self._pieces[0].keyframe:
+            self._pieces.popleft()
+            self.dropped += 1
+        if not self._pieces:
+            self._lacks_key = True
+            self.request_keyframe()
 
     def _is_full(self) -> bool:
         if not self._pieces:

@@ -113,6 +113,17 @@ def test_a_live_source_drops_the_oldest() -> None:
     assert not outlet.ended
 
 
+def test_after_a_drop_the_picture_goes_on_at_a_keyframe_and_one_is_asked_for() -> None:
+    outlet = Outlet("camera", "h264", live=True)
+    asked = []
+    outlet.request_keyframe = lambda: asked.append(True)
+    for number in range(20):
+        outlet.put(_piece(number / 10, keyframe=number in (0, 17)))
+    outlet.close()
+    assert [piece.time for piece in outlet._pieces] == [1.7, 1.8, 1.9]
+    assert (outlet.dropped, len(asked)) == (17, 1)
+
+
 def test_a_hungry_sibling_is_fed_even_when_this_one_is_full() -> None:
     voice, camera = Outlet("voice", "opus", live=False), Outlet("camera", "h264", live=False)
     camera.siblings = (voice,)
