@@ -2,7 +2,7 @@
 
 Lives here: arguments, their checks, opening the sources, signals, exit codes. Must not live here:
 media or network code. Exit codes: 0 the source ended or Ctrl-C; 1 the relay or central school
-refused; 2 the command or a source was wrong.
+refused; 2 the command or a source was wrong; 3 a fault of this program.
 """
 
 from __future__ import annotations
@@ -80,6 +80,12 @@ def run(args: argparse.Namespace) -> int:
     except ClassroomError as error:
         print(f"classroom host: {sentence(error)}", file=sys.stderr)
         return 2
+    except Exception as error:
+        # A bug, here or in a source's thread: its trace is for the log, a person gets a sentence.
+        log.exception("host.broke")
+        text = f"something broke that should not ({error!r}); please report it with the lines above"
+        print(f"classroom host: {text}.", file=sys.stderr)
+        return 3
 
 
 async def _publish(

@@ -57,3 +57,18 @@ def no_sound(shown: str) -> str:
 def no_picture(shown: str, name: Name) -> str:
     """For a source given as camera or screen that has no picture."""
     return f"{shown} has no picture, so it cannot be the {name}."
+
+
+def came_back_without(shown: str, name: Name) -> str:
+    """For a live source that returned after a break and lacks a track that it had."""
+    what = "sound" if name == "voice" else "picture"
+    return f"{shown} came back without its {what}; check its settings, then start the host again."
+
+
+def undecodable(shown: str, name: Name) -> str:
+    """For a track in a codec that nothing here reads."""
+    what = "sound" if name == "voice" else "picture"
+    return (
+        f"The {what} of {shown} is coded in a way that cannot be read here; set it to "
+        f"{'Opus or AAC' if name == 'voice' else 'H.264'}."
+    )

@@ -64,7 +64,11 @@ class Publisher:
         self.sessions = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Publish. Raises Refused when the relay says no for good, Misuse when a source broke."""
+        """Publish.
+
+        Raises Refused when the relay says no for good, Misuse when a source cannot be read on, and
+        whatever else ended a source's thread.
+        """
         backoff = BACKOFF_FIRST_S
         not_found = 0
         while not stop.is_set() and not self._ended():
@@ -134,7 +138,7 @@ class Publisher:
                 ]
             )
             # The picture loss indications that aiortc reads must reach our own encoder.
-            setattr(transceiver.sender, "_send_keyframe", outlet.request_keyframe)  # noqa: B010 a method, for mypy not assignable
+            setattr(transceiver.sender, "_send_keyframe", _asking(outlet))  # noqa: B010 a method, for mypy not assignable
             outlet.request_keyframe()
         with _loopback_candidates(URL(place.url).host or ""):
             await peer.setLocalDescription(await peer.createOffer())
@@ -175,6 +179,11 @@ class Publisher:
             # A relay that never reports cannot be judged by its silence.
             if heard > at_start and monotonic() - heard_at > SILENCE_S:
                 return "relay-silent"
+
+
+def _asking(outlet: Outlet) -> Callable[[], None]:
+    """Ask whom the outlet names now: a camera that came back may have another encoder."""
+    return lambda: outlet.request_keyframe()
 
 
 def spread(answer: str) -> str:

@@ -1,31 +1,45 @@
 """Files, streams and capture devices: packets copied where they can be sent, else coded anew.
 
 Lives here: opening with PyAV, choosing between copy and coding, looping a file, and opening a
-live source again when it went away. Must not live here: codec settings (`encoders`), sending.
+live source again when it went away. Must not live here: what becomes of a packet (`lanes`), codec
+settings (`encoders`), sending.
 
-Copied: Opus; H.264 without B-frames, 4:2:0; VP8; each only with a keyframe at least every 8 s,
-since a recording is cut and a room joins at keyframes. RFC 7742 and RFC 7874 name these codecs.
+A stream is copied only with a keyframe at least every 8 s, since a recording is cut and a room
+joins at keyframes. A camera that comes back may look different: the outlet keeps its codec, and
+what cannot be copied under it any more is coded.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Stream
 from av.video.stream import VideoStream
 
 from classroom.clock import monotonic
 from classroom.errors import Misuse
 from classroom.host.encoders import VideoEncoder, VoiceEncoder
-from classroom.host.faults import no_picture, no_sound, sentence
-from classroom.host.outlet import Codec, Name, Outlet, Piece
+from classroom.host.faults import came_back_without, no_picture, no_sound, sentence, undecodable
+from classroom.host.lanes import (
+    AnyPacket,
+    Lane,
+    Looks,
+    coded_picture,
+    coded_voice,
+    copied_picture,
+    copy,
+    duration_of,
+    looks,
+    pictures,
+    sendable,
+    time_of,
+    voice_is_sendable,
+)
+from classroom.host.outlet import Codec, Name, Outlet, ignore_keyframe_request
 from classroom.host.sources import SCREEN_MAX, Address, Options, Source
 
 log = logging.getLogger(__name__)
@@ -38,19 +52,7 @@ RETRY_FIRST_S: Final = 1.0
 RETRY_MOST_S: Final = 15.0
 _LACKING: Final = (errno.EINVAL, errno.EIO)  # v4l2 and alsa
 BUSY_WAIT_S: Final = 0.01  # a capture device with nothing ready says EAGAIN
-
-AnyPacket: TypeAlias = "av.Packet[Stream]"  # quoted: generic for the type checker only
-Handler: TypeAlias = "Callable[[AnyPacket, float], list[Piece]]"
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One stream of the container on its way to an outlet."""
-
-    outlet: Outlet
-    handle: Handler
-    copied: bool
-    last_time: float = float("-inf")
+LACKING_TRIES: Final = 3  # a camera that starts may show its picture before it has its sound
 
 
 class MediaSource(Source):
@@ -66,10 +68,9 @@ class MediaSource(Source):
         self._container = self._open()
         live = self._device or self._container.duration is None
         super().__init__(address.shown, live=live)
-        self._lanes: dict[int, _Lane] = {}
-        self._encoders: dict[Name, VoiceEncoder | VideoEncoder] = {}
-        video = next(iter(_pictures(self._container)), None)
-        sound = next(iter(self._container.streams.audio), None)
+        self._lanes: dict[int, Lane] = {}
+        self._lacking = 0
+        video, sound = self._streams()
         if picture is not None and video is None and address.kind != "sound-device":
             raise Misuse(no_picture(self.shown, picture))
         if voice and sound is None:
@@ -108,62 +109,86 @@ class MediaSource(Source):
                 raise Misuse(sentence(error, shown, device=self._device)) from error
         raise Misuse(f"{shown} cannot be read.")
 
+    def _streams(self) -> tuple[VideoStream | None, AudioStream | None]:
+        """The picture and the sound of what is open, by kind: a camera may change their order."""
+        video = next(iter(pictures(self._container)), None)
+        return video, next(iter(self._container.streams.audio), None)
+
     def _add_voice(self, stream: AudioStream) -> None:
-        context = stream.codec_context
         outlet = Outlet("voice", "opus", live=self.live)
-        copied = context.name in ("opus", "libopus") and context.channels <= 2
-        handle: Handler = _copy
-        if not copied:
-            encoder = VoiceEncoder(self._options.voice_bit_rate)
-            handle = _voice_handler(encoder)
-        self._add(stream.index, _Lane(outlet, handle, copied))
+        self._add(self._voice_lane(stream, outlet), stream.index)
 
     def _add_picture(self, stream: VideoStream, name: Name) -> None:
-        largest = self._options.size if name == "camera" else SCREEN_MAX
-        codec = _sendable(stream, largest)
-        if codec is not None and not self._keyframes_are_frequent(stream):
-            log.info("host.recode source=%s reason=keyframes-too-rare", self.shown)
-            codec = None
-        if codec is not None:
-            handle = _copy if codec == "vp8" else _annex_b(stream)
-            self._add(stream.index, _Lane(Outlet(name, codec, live=self.live), handle, True))
-            return
-        screen = name == "screen"
-        rate = self._options.screen_bit_rate if screen else self._options.video_bit_rate
-        encoder = VideoEncoder(self._options.video_codec, rate, largest, sharp=screen)
-        outlet = Outlet(name, self._options.video_codec, live=self.live)
-        outlet.request_keyframe = encoder.request_keyframe
-        stream.thread_type = "AUTO" if not self.live else "SLICE"
-        self._add(stream.index, _Lane(outlet, _picture_handler(encoder), False))
+        seen = self._looks(stream, name)
+        try:
+            copied = self._copied_codec(stream, name)
+        except av.FFmpegError as error:
+            raise Misuse(sentence(error, self.shown, device=self._device)) from error
+        outlet = Outlet(name, copied or self._options.video_codec, live=self.live)
+        self._add(self._picture_lane(stream, outlet, seen, copied), stream.index)
 
-    def _add(self, index: int, lane: _Lane) -> None:
+    def _add(self, lane: Lane, index: int) -> None:
         self._lanes[index] = lane
         self.outlets.append(lane.outlet)
 
+    def _looks(self, stream: VideoStream | AudioStream, name: Name) -> Looks:
+        seen = looks(stream)
+        if seen is None:
+            raise Misuse(undecodable(self.shown, name))
+        return seen
+
+    def _voice_lane(self, stream: AudioStream, outlet: Outlet) -> Lane:
+        seen = self._looks(stream, "voice")
+        if voice_is_sendable(stream):
+            return Lane(outlet, seen, copy, copied=True)
+        encoder = VoiceEncoder(self._options.voice_bit_rate)
+        return Lane(outlet, seen, coded_voice(encoder), copied=False)
+
+    def _copied_codec(self, stream: VideoStream, name: Name) -> Codec | None:
+        codec = sendable(stream, self._largest(name))
+        if codec is not None and not self._keyframes_are_frequent(stream):
+            log.info("host.recode source=%s reason=keyframes-too-rare", self.shown)
+            return None
+        return codec
+
+    def _largest(self, name: Name) -> tuple[int, int]:
+        return SCREEN_MAX if name == "screen" else self._options.size
+
+    def _picture_lane(
+        self, stream: VideoStream, outlet: Outlet, seen: Looks, copied: Codec | None
+    ) -> Lane:
+        """`copied`: the codec under which the packets can be sent as they are, or None."""
+        if copied == outlet.codec:
+            outlet.request_keyframe = ignore_keyframe_request
+            return Lane(outlet, seen, copied_picture(stream, copied), copied=True)
+        screen = outlet.name == "screen"
+        rate = self._options.screen_bit_rate if screen else self._options.video_bit_rate
+        encoder = VideoEncoder(outlet.codec, rate, self._largest(outlet.name), sharp=screen)
+        outlet.request_keyframe = encoder.request_keyframe
+        stream.thread_type = "AUTO" if not self.live else "SLICE"
+        return Lane(outlet, seen, coded_picture(encoder), copied=False)
+
     def _keyframes_are_frequent(self, stream: VideoStream) -> bool:
-        """Look ahead for gaps over 8 s; then be at the start again."""
+        """Look ahead for gaps over 8 s; then a file is at its start again. Raises FFmpegError."""
         first: float | None = None
         last_key = now = 0.0
         frequent = True
         until = KEYFRAME_GAP_MAX_S + 0.5 if self.live else PROBE_S
-        try:
-            for packet in self._container.demux(stream):
-                if packet.pts is None or packet.time_base is None:
-                    continue
-                now = float(packet.pts * packet.time_base)
-                if first is None:
-                    first = last_key = now
-                if now - last_key > KEYFRAME_GAP_MAX_S:
-                    frequent = False
-                    break
-                if packet.is_keyframe:
-                    last_key = now
-                if now - first > until:
-                    break
-            if not self.live:
-                self._container.seek(0)
-        except av.FFmpegError as error:
-            raise Misuse(sentence(error, self.shown, device=self._device)) from error
+        for packet in self._container.demux(stream):
+            if packet.pts is None or packet.time_base is None:
+                continue
+            now = float(packet.pts * packet.time_base)
+            if first is None:
+                first = last_key = now
+            if now - last_key > KEYFRAME_GAP_MAX_S:
+                frequent = False
+                break
+            if packet.is_keyframe:
+                last_key = now
+            if now - first > until:
+                break
+        if not self.live:
+            self._container.seek(0)
         return frequent
 
     def _produce(self) -> None:
@@ -195,13 +220,54 @@ class MediaSource(Source):
                     break
 
     def _reopen(self) -> bool:
+        """Open the live source again; False while it is not there.
+
+        Raises Misuse when it stays without a stream that it had, or has one that none can decode.
+        """
         self._container.close()
         try:
             self._container = self._open()
-        except Misuse:
+        except Misuse as error:
+            log.info("host.source-away source=%s reason=%s", self.shown, error)
             return False
-        # The lanes know streams by number; a camera that came back has the same ones.
-        return all(index < len(self._container.streams) for index in self._lanes)
+        video, sound = self._streams()
+        lanes: dict[int, Lane] = {}
+        for lane in self._lanes.values():
+            stream = sound if lane.outlet.name == "voice" else video
+            if stream is None:
+                self._lacking += 1
+                if self._lacking >= LACKING_TRIES:
+                    raise Misuse(came_back_without(self.shown, lane.outlet.name))
+                log.info("host.source-lacks source=%s track=%s", self.shown, lane.outlet.name)
+                return False
+            try:
+                lanes[stream.index] = self._resumed(lane, stream)
+            except av.FFmpegError as error:
+                reason = sentence(error, self.shown, device=self._device)
+                log.info("host.source-away source=%s reason=%s", self.shown, reason)
+                return False
+        self._lanes, self._lacking = lanes, 0
+        return True
+
+    def _resumed(self, lane: Lane, stream: VideoStream | AudioStream) -> Lane:
+        """`lane` reading `stream` of the container that was just opened, into the same outlet."""
+        name = lane.outlet.name
+        seen = self._looks(stream, name)
+        changed = seen != lane.looks
+        if isinstance(stream, AudioStream):
+            fresh = self._voice_lane(stream, lane.outlet) if changed else lane
+        else:
+            copied = lane.outlet.codec if lane.copied else None
+            if changed:
+                copied = self._copied_codec(stream, name)
+            fresh = self._picture_lane(stream, lane.outlet, seen, copied)
+            fresh.awaits_key = True  # what it refers to may have been lost with the connection
+        fresh.last_time = lane.last_time
+        if changed:
+            how = "copied" if fresh.copied else "coded"
+            form = "host.source-changed source=%s track=%s was=%s now=%s %s"
+            log.warning(form, self.shown, name, lane.looks, seen, how)
+        return fresh
 
     def _play(self, offset: float) -> float:
         """Send the container once through, times shifted by `offset`; returns its length in s."""
@@ -214,12 +280,12 @@ class MediaSource(Source):
                 for packet in container.demux(*streams):
                     if self._stopping.is_set():
                         return end
-                    time = _time_of(packet)
+                    time = time_of(packet)
                     if time is not None:
                         zero = time if zero is None else zero
                         time -= zero
-                        end = max(end, time + _duration_of(packet))
-                    self._send(packet, end if time is None else time, offset)
+                        end = max(end, time + duration_of(packet))
+                    self._send(packet, (end if time is None else time) + offset)
                 return end
             except av.error.BlockingIOError as error:
                 if error.errno != errno.EAGAIN:
@@ -227,36 +293,12 @@ class MediaSource(Source):
                 self._stopping.wait(BUSY_WAIT_S)
         return end
 
-    def _send(self, packet: AnyPacket, time: float, offset: float) -> None:
-        lane = self._lanes[packet.stream.index]
+    def _send(self, packet: AnyPacket, time: float) -> None:
         try:
-            pieces = lane.handle(packet, time + offset)
+            self._lanes[packet.stream.index].send(packet, time)
         except av.error.InvalidDataError:
             # One damaged packet costs a picture or 20 ms of voice, not the lesson.
             log.debug("host.damaged-packet source=%s", self.shown)
-            return
-        for piece in pieces:
-            if piece.time >= lane.last_time:
-                lane.last_time = piece.time
-                lane.outlet.put(piece)
-
-
-def _pictures(container: InputContainer) -> list[VideoStream]:
-    """Video streams that move: not the cover picture of a sound file."""
-    still = av.stream.Disposition.attached_pic
-    return [stream for stream in container.streams.video if not stream.disposition & still]
-
-
-def _sendable(stream: VideoStream, largest: tuple[int, int]) -> Codec | None:
-    """The codec under which `stream` can be sent as it is, or None."""
-    context = stream.codec_context
-    if context.pix_fmt not in ("yuv420p", "yuvj420p"):
-        return None
-    if context.width > largest[0] or context.height > largest[1]:
-        return None
-    if context.name in ("h264", "libx264") and not context.has_b_frames:
-        return "h264"
-    return "vp8" if context.name in ("vp8", "libvpx") else None
 
 
 def _device_options(address: Address, options: Options) -> dict[str, str]:
@@ -264,57 +306,3 @@ def _device_options(address: Address, options: Options) -> dict[str, str]:
         return {"channels": "1"}  # ffmpeg asks for two, and a microphone has one
     width, height = options.size
     return {"video_size": f"{width}x{height}", "framerate": f"{options.rate:g}"}
-
-
-def _time_of(packet: AnyPacket) -> float | None:
-    if packet.pts is None or packet.time_base is None:
-        return None
-    return float(packet.pts * packet.time_base)
-
-
-def _duration_of(packet: AnyPacket) -> float:
-    return float((packet.duration or 0) * packet.time_base)
-
-
-def _copy(packet: AnyPacket, time: float) -> list[Piece]:
-    if not packet.size:
-        return []
-    return [Piece(bytes(packet), time, packet.is_keyframe)]
-
-
-def _annex_b(stream: VideoStream) -> Handler:
-    """H.264 with start codes, its parameter sets before each keyframe (RFC 6184, 8.2.2)."""
-    filters = av.BitStreamFilterContext("h264_mp4toannexb,dump_extra=freq=keyframe", stream)
-
-    def handle(packet: AnyPacket, time: float) -> list[Piece]:
-        if not packet.size:
-            return []
-        return [Piece(bytes(out), time, out.is_keyframe) for out in filters.filter(packet)]
-
-    return handle
-
-
-def _voice_handler(encoder: VoiceEncoder) -> Handler:
-    def handle(packet: AnyPacket, time: float) -> list[Piece]:
-        pieces: list[Piece] = []
-        for frame in packet.decode():
-            if isinstance(frame, av.AudioFrame):
-                pieces += encoder.encode(frame, time)
-                time += frame.samples / frame.sample_rate
-        return pieces
-
-    return handle
-
-
-def _picture_handler(encoder: VideoEncoder) -> Handler:
-    def handle(packet: AnyPacket, time: float) -> list[Piece]:
-        pieces: list[Piece] = []
-        came = _time_of(packet)
-        for frame in packet.decode():
-            if isinstance(frame, av.VideoFrame):
-                # With B-frames a packet gives an earlier picture than its own.
-                shift = 0.0 if came is None or frame.time is None else frame.time - came
-                pieces += encoder.encode(frame, time + shift)
-        return pieces
-
-    return handle

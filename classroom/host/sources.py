@@ -6,6 +6,7 @@ generated source. Must not live here: reading media files (`reader`), coding (`e
 
 from __future__ import annotations
 
+import logging
 import threading
 import time as system_time
 from abc import ABC, abstractmethod
@@ -16,6 +17,8 @@ from classroom.errors import Misuse
 from classroom.host.encoders import VideoEncoder, VoiceEncoder
 from classroom.host.outlet import Codec, Outlet, Timeline
 from classroom.host.test_lesson import CameraPicture, SlidePicture, sound
+
+log = logging.getLogger(__name__)
 
 SCREEN_RATE: Final = 5.0  # pictures a second; slides hardly move
 SCREEN_MAX: Final = (1920, 1080)
@@ -84,7 +87,8 @@ class Source(ABC):
     """Outlets, their common timeline and the thread that fills them.
 
     Subclasses set `outlets` before `start` and write `_produce`, which runs on the thread, puts
-    pieces until the source ends or `put` returns False, and may raise Misuse.
+    pieces until the source ends or `put` returns False, and may raise Misuse. `error` is what ended
+    the thread, if it was an error; anything but Misuse is a bug.
     """
 
     def __init__(self, shown: str, *, live: bool) -> None:
@@ -92,7 +96,7 @@ class Source(ABC):
         self.live = live
         self.timeline = Timeline(live=live)
         self.outlets: list[Outlet] = []
-        self.error: Misuse | None = None
+        self.error: Exception | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -123,7 +127,10 @@ class Source(ABC):
     def _run(self) -> None:
         try:
             self._produce()
-        except Misuse as error:
+        except Exception as error:
+            # A bug too is raised again, by the publisher; left in this thread, it would look as if
+            # the source had come to its end.
+            log.warning("host.source-failed source=%s reason=%r", self.shown, error)
             self.error = error
         finally:
             for outlet in self.outlets:

@@ -83,6 +83,11 @@ def _video(
             "sc_threshold": "0",
             "bf": str(b_frames),
         }
+    elif codec == "libx265":
+        stream.codec_context.options = {
+            "preset": "ultrafast",
+            "x265-params": f"bframes=0:keyint={keyframe_every}:scenecut=0:log-level=none",
+        }
     elif codec.startswith("libvpx"):
         stream.codec_context.options = {
             "deadline": "realtime",

@@ -7,18 +7,20 @@ kernel module that no test may load; its errors are tested beside the reader.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from classroom.errors import Misuse
 from classroom.host.outlet import Name
 from classroom.host.reader import MediaSource
 from classroom.host.sources import Options, parse_address
 from tests import media
 from tests.fakes.recordings import write_recording
-from tests.fakes.stream_servers import HttpStream, RtspCamera
+from tests.fakes.stream_servers import HttpStream, RtspCamera, VideoCodec
 from tests.fakes.whip_server import Arrived, WhipServer
 from tests.live.test_host import mono, publishing, said, until
 
@@ -80,6 +82,89 @@ async def test_an_ip_camera_is_seen_and_heard(tmp_path: Path) -> None:
     # G.711 at 8 kHz: what is left is the words, not their upper half.
     likeness = [match.likeness for match in media.match_speech(mono(arrived), said(4))]
     assert np.median(likeness) > 0.5
+
+
+async def _seen_after(
+    camera: RtspCamera, arrived: Arrived, change: Callable[[], None]
+) -> list[int | None]:
+    """The pictures that came from `change` on until two seconds of them arrived."""
+    await until(lambda: len(arrived.frames[0]) > 20)
+    change()
+    await until(lambda: camera.plays > 1)
+    before = len(arrived.frames[0])
+    await until(lambda: len(arrived.frames[0]) > before + 45)
+    return arrived.frames[0][before + 15 :]
+
+
+@pytest.mark.parametrize(
+    ("size", "codec", "shown", "how"),
+    [
+        ((256, 144), "h264", (256, 144), "copied"),
+        ((640, 360), "h264", (320, 180), "coded"),
+        ((320, 180), "hevc", (320, 180), "coded"),
+    ],
+)
+async def test_a_camera_that_comes_back_with_other_settings_is_seen_on(
+    size: tuple[int, int],
+    codec: VideoCodec,
+    shown: tuple[int, int],
+    how: str,
+    tmp_path: Path,
+) -> None:
+    async with RtspCamera(tmp_path).running() as camera, WhipServer().running() as server:
+        source = await _open(camera.url, "camera")
+        async with publishing(server, source):
+            await until(lambda: bool(server.sessions and server.sessions[0].frames))
+            arrived = server.sessions[0]
+            numbers = await _seen_after(
+                camera, arrived, lambda: camera.become(codec=codec, size=size)
+            )
+        assert source.describe() == f"voice opus (coded), camera h264 ({how})"
+    assert len(server.sessions) == 1, "rooms stay in one session"
+    assert None not in numbers, "each picture could be decoded and read"
+    assert shown in arrived.sizes[0]
+    steps = {(b - a) % 60 for a, b in pairwise(n for n in numbers if n is not None)}
+    assert steps == {1}
+
+
+async def test_a_camera_whose_sound_comes_first_now_is_seen_and_heard_on(tmp_path: Path) -> None:
+    async with RtspCamera(tmp_path).running() as camera, WhipServer().running() as server:
+        source = await _open(camera.url, "camera")
+        async with publishing(server, source):
+            await until(lambda: bool(server.sessions and server.sessions[0].frames))
+            arrived = server.sessions[0]
+            numbers = await _seen_after(camera, arrived, lambda: camera.become(voice_first=True))
+            heard = len(arrived.sound)
+            await until(lambda: len(arrived.sound) > heard + 100)
+    assert None not in numbers
+    voice = np.concatenate(arrived.sound[-100:])
+    assert float(np.abs(voice).max()) > 1_000
+
+
+@pytest.mark.parametrize(
+    ("become", "words"),
+    [
+        (lambda camera: camera.become(voice=False), "came back without its sound"),
+        (lambda camera: camera.become(codec="unknown"), "coded in a way that cannot be read here"),
+    ],
+)
+async def test_a_camera_that_cannot_go_on_ends_the_host_with_what_changed(
+    become: Callable[[RtspCamera], None], words: str, tmp_path: Path
+) -> None:
+    async with RtspCamera(tmp_path).running() as camera, WhipServer().running() as server:
+        source = await _open(camera.url, "camera")
+        with pytest.raises(Misuse, match=words):
+            await _until_it_ends(server, source, lambda: become(camera))
+
+
+async def _until_it_ends(
+    server: WhipServer, source: MediaSource, change: Callable[[], None]
+) -> None:
+    async with publishing(server, source) as (task, _):
+        await until(lambda: bool(server.sessions and server.sessions[0].frames))
+        change()
+        async with asyncio.timeout(60):
+            await task
 
 
 async def test_a_stream_that_breaks_off_is_opened_again(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
 
 import pytest
 from hypothesis import given
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 
 from classroom.errors import Absent, Misuse, Refused
 from classroom.host import cli
-from classroom.host.publisher import spread
-from classroom.host.whip import sentence
+from classroom.host.outlet import Outlet
+from classroom.host.publisher import Publisher, spread
+from classroom.host.sources import Source
+from classroom.host.whip import Place, sentence
 
 CANDIDATE = "a=candidate:1 1 udp 2130706431 192.0.2.1 8082 typ host\r\na=end-of-candidates\r\n"
 HEAD = "v=0\r\na=ice-lite\r\n"
@@ -71,3 +75,38 @@ def test_a_wrong_command_is_misuse(
     shown = capsys.readouterr().err
     assert words in shown
     assert len(shown.splitlines()) == 1
+
+
+class Broken(Source):
+    """A source with a bug in it."""
+
+    def __init__(self) -> None:
+        super().__init__("broken", live=False)
+        self.outlets = [Outlet("voice", "opus", live=False)]
+
+    def _produce(self) -> None:
+        raise ZeroDivisionError("a bug")
+
+
+async def test_a_bug_in_a_sources_thread_is_raised_where_it_is_seen() -> None:
+    async def nowhere() -> Place:
+        raise Absent("Nobody is there.", fix="Wait.")
+
+    source = Broken()
+    source.start()
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        async with asyncio.timeout(10):
+            await Publisher([source], nowhere).run(asyncio.Event())
+    source.stop()
+
+
+def test_a_bug_ends_the_command_with_a_sentence_and_its_trace_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "open_sources", lambda args, options: [Broken()])
+    with caplog.at_level(logging.ERROR):
+        assert _run("--whip", "http://127.0.0.1:9/whip/physics-9") == 3
+    assert "something broke that should not (ZeroDivisionError('a bug'))" in capsys.readouterr().err
+    assert 'raise ZeroDivisionError("a bug")' in caplog.text
