@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,7 +19,7 @@ from typing import Any, Final
 from classroom.clock import Clock
 from classroom.errors import Refused
 from relay.sfu.router import Router
-from relay.transport import offer, sdp
+from relay.transport import offer, places, sdp
 from relay.transport.answer import Local, tagged, write_answer
 from relay.transport.dtls import HandshakeFailed, SharedCertificate
 from relay.transport.fanout import NativeFanOut
@@ -41,9 +41,6 @@ SWEEP_SECONDS: Final = 1.0
 HELD_SECONDS: Final = 8.0
 # Teachers' former sessions that are remembered, so that their pages learn what became of them.
 REPLACED_KEPT: Final = 1_000
-# On a full relay a subject with more sessions than this gives one up for somebody else: a page that
-# reloads in a loop must not take the places of others.
-SUBJECT_FAIR: Final = 8
 # Teachers' sessions at once: lessons a relay could never forward all, so it is a bound on memory.
 PUBLISHERS_MAX: Final = 200
 
@@ -166,8 +163,8 @@ class Sessions:
         description = sdp.parse(text)
         accepted = offer.accept_viewer(description, lesson)
         remote = offer.remote_side(description)
-        self._make_room(subject, now)
-        viewers = self._viewers()
+        places.make_room(self.peers.values(), subject, self._limits.viewers_max, now)
+        viewers = len(places.taken(self.peers.values()))
         if viewers >= self._limits.viewers_max:
             raise Refused(
                 503,
@@ -182,35 +179,6 @@ class Sessions:
         peer.slots = tuple(one.slot for one in accepted if one.slot is not None)
         self._start(peer)
         return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
-
-    def _viewers(self) -> int:
-        """Rooms' sessions that hold a place."""
-        return sum(
-            peer.role == "viewer" and not peer.ended.is_set() for peer in self.peers.values()
-        )
-
-    def _make_room(self, subject: str, now: float) -> None:
-        """On a full relay: end the session that has been without consent for longest, else one of
-        a subject that has far more sessions than the one who asks."""
-        sessions = [
-            peer
-            for peer in self.peers.values()
-            if peer.role == "viewer" and not peer.ended.is_set()
-        ]
-        if len(sessions) < self._limits.viewers_max:
-            return
-        away = [peer for peer in sessions if peer.wire and not peer.ice.has_consent(now)]
-        if away:
-            min(away, key=lambda peer: peer.ice.last_check or 0.0).end("its place was needed")
-            return
-        counts = Counter(peer.subject for peer in sessions)
-        crowd, most = counts.most_common(1)[0]
-        if most > SUBJECT_FAIR and counts[subject] < most - 1:
-            newest = max(
-                (peer for peer in sessions if peer.subject == crowd),
-                key=lambda peer: (peer.wire is None, peer.created_at),
-            )
-            newest.end("a place for another room was needed")
 
     def _is_held(self, lesson: str, now: float) -> bool:
         """Whether the lesson's teacher is there: media comes, or the session is alive or new."""

@@ -15,6 +15,7 @@ import pytest
 
 from classroom.errors import Refused
 from relay.media import rtp
+from relay.transport import places
 from relay.transport import sessions as module
 from relay.transport.answer import Local
 from relay.transport.fanout import NativeFanOut
@@ -156,7 +157,7 @@ async def test_on_a_full_relay_a_room_without_consent_gives_up_its_place(patient
 
 
 async def test_on_a_full_relay_one_link_does_not_keep_others_out() -> None:
-    most = module.SUBJECT_FAIR + 2
+    most = places.SUBJECT_FAIR + 2
     async with started(Limits(viewers_max=most)) as rig:
         pages = [rig.sessions.peers[rig.watch(subject="reloading")] for _ in range(most)]
         with pytest.raises(Refused):

@@ -1,0 +1,41 @@
+"""Places for rooms on a full relay: who gives one up, and for whom.
+
+Rules only: what holds a place, which session ends. Not here: offers, refusals (sessions).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from relay.transport.peer import Peer
+
+# On a full relay a subject with more sessions than this gives one up for somebody else: a page that
+# reloads in a loop must not take the places of others.
+SUBJECT_FAIR: Final = 8
+
+
+def taken(peers: Iterable[Peer]) -> list[Peer]:
+    """Rooms' sessions that hold a place."""
+    return [peer for peer in peers if peer.role == "viewer" and not peer.ended.is_set()]
+
+
+def make_room(peers: Iterable[Peer], subject: str, most: int, now: float) -> None:
+    """Where `most` places are taken, end the session that has been without consent for longest,
+    else one of a subject that has far more sessions than `subject`, which asks for one."""
+    sessions = taken(peers)
+    if len(sessions) < most:
+        return
+    away = [peer for peer in sessions if peer.wire and not peer.ice.has_consent(now)]
+    if away:
+        min(away, key=lambda peer: peer.ice.last_check or 0.0).end("its place was needed")
+        return
+    counts = Counter(peer.subject for peer in sessions)
+    crowd, many = counts.most_common(1)[0]
+    if many > SUBJECT_FAIR and counts[subject] < many - 1:
+        newest = max(
+            (peer for peer in sessions if peer.subject == crowd),
+            key=lambda peer: (peer.wire is None, peer.created_at),
+        )
+        newest.end("a place for another room was needed")
