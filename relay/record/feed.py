@@ -18,20 +18,22 @@ The sequence counts from 1 and rises by one for each record except H, over all l
 On a new connection the media process sends H; then, for each track that lives or has records not
 acknowledged, its T and the S that was in force before the first record not acknowledged, both
 with the sequence they had; then every record not acknowledged, in order. The recorder drops what
-it has already seen.
+it has already seen. A record that it cannot read it passes over and acknowledges: it would come
+again for ever.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgpack
 
 from classroom.errors import Refused
+from relay.media.rtp import DEPENDENCY_DESCRIPTOR
 
 LENGTH_SIZE: Final = 4
 _HEAD: Final = struct.Struct("!BQ")
@@ -42,8 +44,13 @@ _ACK: Final = struct.Struct("!Q")
 MAX_RECORD: Final = 70_000  # bytes; an RTP packet in a UDP datagram is at most 65,507
 MAX_PACKET: Final = 65_507
 MAX_TEXT: Final = 1_000  # characters in any string of a record
-MAX_ENTRIES: Final = 64  # of `fmtp` and of `extensions`; SDP sections carry far fewer
+MAX_ENTRIES: Final = 64  # of `fmtp` and of `extensions`; what the recorder uses is far less
+MAX_EXTENSION: Final = 255  # identifier of a header extension (RFC 8285 4.3)
 MAX_SEQUENCE: Final = 2**63 - 1
+
+# What the recorder looks at. Whoever publishes writes the SDP, so a track is told no more of it.
+USED_PARAMETERS: Final = ("sprop-parameter-sets",)
+USED_EXTENSIONS: Final = (DEPENDENCY_DESCRIPTOR,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,9 @@ class Track:
     track: number, unique in the feed; never reused for other media.
     lesson: lesson id. source: "voice", "camera" or "screen". rid: simulcast layer, None if single.
     codec: "opus", "vp8", "vp9", "h264" or "av1". clock_rate: Hz. channels: of Opus, else None.
-    fmtp: format parameters of the SDP. payload_type: of the codec; red_payload_type: of RFC 2198
-    redundancy around it, or None. extensions: RTP header extension URI to its id.
+    fmtp: format parameters of the SDP, those that are used. payload_type: of the codec;
+    red_payload_type: of RFC 2198 redundancy around it, or None. extensions: RTP header extension
+    URI to its identifier, those that are used.
     epoch: rises by one with each restart of the publisher.
     """
 
@@ -135,22 +143,42 @@ def encode(sequence: int, record: Record) -> bytes:
     return _LENGTH.pack(_HEAD.size + len(body)) + _HEAD.pack(kind[0], sequence) + body
 
 
+def is_media(data: bytes) -> bool:
+    """Whether an encoded record is a packet or an anchor, not the beginning or end of anything."""
+    return data[LENGTH_SIZE] in b"PS"
+
+
 def encode_ack(sequence: int) -> bytes:
     """Everything up to `sequence` is durable, or deliberately dropped."""
     return _ACK.pack(sequence)
 
 
+def used_parameters(fmtp: Mapping[str, str]) -> dict[str, str]:
+    """Of a publisher's format parameters, those that a track may be told: used, and in bounds."""
+    found = ((key, fmtp.get(key, "")) for key in USED_PARAMETERS)
+    return {key: text for key, text in found if text.isascii() and 0 < len(text) <= MAX_TEXT}
+
+
+def used_extensions(extensions: Mapping[str, int]) -> dict[str, int]:
+    """Of a publisher's header extensions, those that a track may be told."""
+    found = ((uri, extensions.get(uri, 0)) for uri in USED_EXTENSIONS)
+    return {uri: number for uri, number in found if 0 < number <= MAX_EXTENSION}
+
+
 class FeedParser:
     """Records out of a byte stream. After a `Refused` the connection is to be closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, skip: Callable[[int, Refused], None] | None = None) -> None:
+        """skip: told (feed sequence, why) of a record that cannot be read although its end is
+        known; it is passed over. None: such a record raises."""
         self._buffer = bytearray()
+        self._skip = skip
 
     def receive(self, data: bytes) -> Iterator[tuple[int, Record]]:
         """Yield (sequence, record) for each record that `data` completes; run it to its end.
 
-        Raises Refused 400 `feed-malformed`: the two processes disagree, so nothing after it in
-        this stream can be trusted.
+        Raises Refused 400 `feed-malformed`: the two processes disagree about where records end,
+        so nothing after it in this stream can be trusted.
         """
         buffer = self._buffer
         buffer += data
@@ -164,7 +192,15 @@ class FeedParser:
                     return
                 start = at + LENGTH_SIZE
                 at = start + length
-                yield _decode(bytes(buffer[start:at]))
+                try:
+                    record = _decode(bytes(buffer[start:at]))
+                except Refused as error:
+                    _, sequence = _HEAD.unpack_from(buffer, start)
+                    if self._skip is None or sequence > MAX_SEQUENCE:
+                        raise
+                    self._skip(sequence, error)
+                    continue
+                yield record
         finally:
             del buffer[:at]
 
@@ -250,7 +286,7 @@ def _decode_map(kind: str, body: bytes) -> Record:
                     else None
                 ),
                 extensions={
-                    k: _number(kind, "extensions", v, 1, 255)
+                    k: _number(kind, "extensions", v, 1, MAX_EXTENSION)
                     for k, v in fields.mapping("extensions").items()
                 },
                 epoch=fields.number("epoch", 0, MAX_SEQUENCE),

@@ -8,6 +8,7 @@ connections; when the whole process was killed, a new one goes on from what is o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,8 @@ from relay.record.feed import (
 )
 from relay.record.session import LessonSession, RecorderSettings, RecordingState
 from relay.record.transcode import Transcoder
+
+_log: Final = logging.getLogger("relay.recorder")
 
 READ_SIZE: Final = 256 * 1024
 _NONE: Final = RecordingState("none", "", 0.0)
@@ -60,6 +63,8 @@ class Recorder:
         self._lesson_of: dict[int, str] = {}
         self._committing = asyncio.Lock()
         self._feed = ""
+        self.skipped = 0
+        """Records that could not be read."""
         self._last = self._acknowledged = 0
         self._connection = 0
         self._retry_at: dict[str, float] = {}
@@ -111,7 +116,7 @@ class Recorder:
         self._executor.shutdown()
 
     async def _read(self, reader: asyncio.StreamReader, connection: int) -> None:
-        parser = FeedParser()
+        parser = FeedParser(self._skip)
         greeted = False
         while data := await _read_some(reader):
             if connection != self._connection:
@@ -129,6 +134,13 @@ class Recorder:
                     )
                 else:
                     self._receive(sequence, record)
+
+    def _skip(self, sequence: int, error: Refused) -> None:
+        """A record that cannot be read counts as dropped for good."""
+        self._last = max(self._last, sequence)
+        if not self.skipped:
+            _log.error("feed record skipped", extra={"reason": error.detail, "field": error.field})
+        self.skipped += 1
 
     def _greet(self, feed: str) -> None:
         if feed == self._feed:

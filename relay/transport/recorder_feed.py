@@ -2,8 +2,9 @@
 
 Every record stays here until the recorder says that it is durable, so that a recorder that is
 killed and comes back loses nothing: on each new connection it gets the living tracks and all that
-was not acknowledged. Bounded in bytes; beyond the bound the oldest is dropped and counted, because
-the lesson itself must go on. Format: relay/record/feed.py.
+was not acknowledged. Bounded in bytes; beyond the bound the oldest media is dropped and counted,
+because the lesson itself must go on: what begins and ends a track or a lesson stays, for without it
+the recording could be neither read nor finished. Format: relay/record/feed.py.
 """
 
 from __future__ import annotations
@@ -80,16 +81,26 @@ class BoundedStream:
 
 @dataclass(slots=True)
 class _Track:
+    """media: sequence of its last packet or anchor. last: of its last record."""
+
     begun: tuple[int, bytes]
     anchors: list[tuple[int, bytes]] = field(default_factory=list)
+    media: int = 0
     last: int = 0
     ended: bool = False
+
+    def forget_anchors(self, oldest: int) -> None:
+        """Only the newest anchor before `oldest`, the first record that is kept, is in force."""
+        while len(self.anchors) > 1 and self.anchors[1][0] < oldest:
+            del self.anchors[0]
 
 
 class RecorderFeed:
     """Feed of all lessons of this process. Connect with `attach`, acknowledge with `receive`."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_bytes: int = KEEP_BYTES) -> None:
+        """keep_bytes: of records that no recorder acknowledged."""
+        self._keep_bytes = keep_bytes
         # Tracks are numbered here, because numbers of different lessons must not meet.
         self._numbers: dict[Layer, int] = {}
         self._next_number = 1
@@ -97,6 +108,8 @@ class RecorderFeed:
         self.dropped = 0
         self.acknowledged = 0
         self._sequence = 0
+        self._spared: deque[tuple[int, bytes]] = deque()
+        """Beginnings and ends from before `_kept`: all that is left of media that was dropped."""
         self._kept: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._tracks: dict[int, _Track] = {}
@@ -106,7 +119,7 @@ class RecorderFeed:
     @property
     def unacknowledged(self) -> int:
         """Records kept for a recorder to come."""
-        return len(self._kept)
+        return len(self._spared) + len(self._kept)
 
     @property
     def connected(self) -> bool:
@@ -117,14 +130,13 @@ class RecorderFeed:
         """A recorder connected: tell it all that it may not have."""
         self._acks = feed.AckParser()
         stream.write(feed.encode(0, feed.Hello(self.name)))
-        oldest = self._kept[0][0] if self._kept else self._sequence + 1
+        oldest = self._oldest()
+        before = list(self._spared)
         for track in self._tracks.values():
-            if track.begun[0] < oldest:
-                stream.write(track.begun[1])
-            before = [anchor for anchor in track.anchors if anchor[0] < oldest]
-            if before:
-                stream.write(before[-1][1])
-        for _, record in self._kept:
+            if track.begun[0] <= self.acknowledged:
+                before.append(track.begun)
+            before += [anchor for anchor in track.anchors if anchor[0] < oldest][-1:]
+        for _, record in (*sorted(before), *self._kept):
             stream.write(record)
         self._stream = stream
 
@@ -138,14 +150,20 @@ class RecorderFeed:
         if acknowledged is None or acknowledged <= self.acknowledged:
             return
         self.acknowledged = acknowledged
+        while self._spared and self._spared[0][0] <= acknowledged:
+            self._spared.popleft()
         while self._kept and self._kept[0][0] <= acknowledged:
             self._bytes -= len(self._kept.popleft()[1])
+        oldest = self._oldest()
         for number, track in list(self._tracks.items()):
             if track.ended and track.last <= acknowledged:
                 del self._tracks[number]
-                continue
-            while len(track.anchors) > 1 and track.anchors[1][0] <= acknowledged:
-                del track.anchors[0]
+            else:
+                track.forget_anchors(oldest)
+
+    def _oldest(self) -> int:
+        """Sequence of the first record that was neither acknowledged nor dropped."""
+        return self._kept[0][0] if self._kept else self._sequence + 1
 
     # The Feed protocol
 
@@ -169,14 +187,15 @@ class RecorderFeed:
             codec.name,
             codec.clock_rate,
             codec.channels if codec.kind == "audio" else None,
-            codec.fmtp,
+            feed.used_parameters(codec.fmtp),
             payload_type,
             red,
-            track.extensions,
+            feed.used_extensions(track.extensions),
             epoch,
         )
         begun = self._add(record)
         self._tracks[number] = _Track(begun, last=begun[0])
+        self._forget_ended()
 
     def anchor(self, layer: Layer, anchor: Anchor) -> None:
         """Packets of the layer from now on are timed by `anchor`."""
@@ -186,13 +205,15 @@ class RecorderFeed:
         added = self._add(feed.Sync(number, anchor.rtp_timestamp, anchor.wall))
         track = self._tracks[number]
         track.anchors.append(added)
-        track.last = added[0]
+        track.media = track.last = added[0]
+        track.forget_anchors(self._oldest())
 
     def packet(self, layer: Layer, packet: Received) -> None:
         """One packet of a layer."""
         number = self._numbers[layer]
         added = self._add(feed.Packet(number, packet.arrived, packet.data))
-        self._tracks[number].last = added[0]
+        track = self._tracks[number]
+        track.media = track.last = added[0]
 
     def end_track(self, layer: Layer, reason: str) -> None:
         """No more packets of this layer."""
@@ -212,9 +233,29 @@ class RecorderFeed:
         added = (self._sequence, feed.encode(self._sequence, record))
         self._kept.append(added)
         self._bytes += len(added[1])
-        while self._bytes > KEEP_BYTES:
-            self._bytes -= len(self._kept.popleft()[1])
-            self.dropped += 1
+        while self._bytes > self._keep_bytes:
+            self._drop_oldest()
         if self._stream is not None:
             self._stream.write(added[1])
         return added
+
+    def _drop_oldest(self) -> None:
+        oldest = self._kept.popleft()
+        self._bytes -= len(oldest[1])
+        if feed.is_media(oldest[1]):
+            self.dropped += 1
+        else:
+            self._spared.append(oldest)
+
+    def _forget_ended(self) -> None:
+        """Of an ended track whose media was all dropped, a recorder needs no more than its end."""
+        oldest = self._oldest()
+        gone = {
+            track.begun[0]: number
+            for number, track in self._tracks.items()
+            if track.ended and track.media < oldest and track.last > self.acknowledged
+        }
+        for number in gone.values():
+            del self._tracks[number]
+        if gone:
+            self._spared = deque(record for record in self._spared if record[0] not in gone)

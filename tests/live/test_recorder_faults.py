@@ -118,6 +118,23 @@ async def test_bad_parameter_sets_in_an_sdp_are_ignored(sprop: str, tmp_path: Pa
     assert of_other(tmp_path) == {name: whole[name] for name in whole if name.endswith(".m4s")}
 
 
+async def test_a_record_that_cannot_be_read_is_acknowledged(tmp_path: Path) -> None:
+    ours = lesson_records(10)
+    bad = [
+        replace(record, fmtp=dict.fromkeys(map(str, range(65)), ""))
+        for record in ours
+        if isinstance(record, Track)
+    ]
+    records = [*beside(bad), *ours, LessonEnd(LESSON)]
+    recorder = Recorder(tmp_path, settings=QUICK)
+    async with connected(recorder) as media:
+        await media.send(numbered(records))
+        await media.until(len(records))
+    await recorder.close()
+    assert recorder.skipped == 2
+    assert files(tmp_path) == record_whole(tmp_path / "whole", numbered(ours))
+
+
 async def test_a_track_that_meets_a_bug_is_dropped_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -103,6 +104,29 @@ def test_each_fault_is_named(kind: bytes, body: bytes, field: str) -> None:
     with pytest.raises(Refused) as caught:
         list(FeedParser().receive(_record(kind, body)))
     assert (caught.value.code, caught.value.field) == ("feed-malformed", field)
+
+
+@given(st.integers(1, 60))
+def test_what_cannot_be_read_is_passed_over_and_named(size: int) -> None:
+    many = replace(TRACK, fmtp={f"key-{number}": "" for number in range(65)})
+    bad = [(3, many), (8, replace(VOICE, lesson="x" * 1_001))]
+    wanted = RECORDS[:3] + RECORDS[4:]
+    stream = b"".join(
+        encode(sequence, record) for sequence, record in [*wanted[:3], *bad, *wanted[3:]]
+    )
+    skipped: list[tuple[int, str | None]] = []
+    parser = FeedParser(lambda sequence, error: skipped.append((sequence, error.field)))
+    got: list[tuple[int, Record]] = []
+    for at in range(0, len(stream), size):
+        got += parser.receive(stream[at : at + size])
+    assert got == wanted
+    assert skipped == [(3, "T.fmtp"), (8, "T.lesson")]
+
+
+def test_a_sequence_out_of_range_is_not_passed_over() -> None:
+    parser = FeedParser(lambda sequence, error: None)
+    with pytest.raises(Refused, match="out of range"):
+        list(parser.receive(struct.pack("!IBQ", 9, ord("Z"), 2**63)))
 
 
 @settings(max_examples=300, deadline=None)
