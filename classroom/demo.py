@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
@@ -16,7 +17,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -36,6 +37,8 @@ START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
 TITLE: Final = "Bài học thử"
 _TOKEN_DAYS: Final = 30.0
+_WRONG: Final = (1, 2, 3)  # exit codes of a command that would end so each time
+_TAIL: Final = 4_000  # bytes kept of what a child said last
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -64,12 +67,24 @@ def default_data() -> Path:
 
 @dataclass(slots=True)
 class _Child:
-    """One process that is kept running. lines: what it printed on standard output."""
+    """One process that is kept running.
+
+    proven: whether it ever did what it is for; until then an exit is told, not mended. tail: the
+    last of what it printed on standard error, where that passes through us.
+    """
 
     name: str
     command: list[str]
     process: asyncio.subprocess.Process
     environment: dict[str, str] = field(default_factory=dict)
+    proven: bool = False
+    tail: bytes = b""
+
+    @property
+    def last_line(self) -> str:
+        """What it said last, or nothing."""
+        lines = self.tail.decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 class Demo:
@@ -98,10 +113,10 @@ class Demo:
                 await stopping
                 await self._stop()
         except* (Misuse, Absent) as errors:
-            self._stopping.set()
-            await self._stop()
             raise errors.exceptions[0] from None
         finally:
+            self._stopping.set()
+            await self._stop()
             if self._log is not None:
                 self._log.close()
         return 0
@@ -153,6 +168,7 @@ class Demo:
                 )
                 tasks.create_task(self._keep(host))
                 await self._wait_for_lesson(http, relay_url, tokens["room"], lesson)
+                host.proven = True
         self._tell(central_url, relay_url, lesson, tokens)
 
     def _tokens(self) -> dict[str, str]:
@@ -172,32 +188,44 @@ class Demo:
 
     async def _make_lesson(self, http: aiohttp.ClientSession, central: str, token: str) -> str:
         """A planned lesson, once a relay has reported to the control plane."""
-        headers = {"Authorization": f"Bearer {token}"}
-        async with asyncio.timeout(START_SECONDS):
+        async with self._patience("The relay did not report to the control plane"):
             while True:
-                async with http.get(f"{central}/api/relays", headers=headers) as answer:
-                    if answer.status == 200 and (await answer.json())["relays"]:
-                        break
+                if (await _ask(http, f"{central}/api/relays", token)).get("relays"):
+                    break
                 await asyncio.sleep(0.1)
+        headers = {"Authorization": f"Bearer {token}"}
         async with http.post(
             f"{central}/api/lessons", headers=headers, json={"title": TITLE}
         ) as answer:
             if answer.status >= 400:
-                raise Absent(await answer.text(), fix="Look at the log.")
+                raise Absent(await answer.text(), fix=self._where)
             return str((await answer.json())["id"])
 
     async def _wait_for_lesson(
         self, http: aiohttp.ClientSession, relay: str, token: str, lesson: str
     ) -> None:
-        headers = {"Authorization": f"Bearer {token}"}
-        async with asyncio.timeout(START_SECONDS):
+        async with self._patience("The lesson did not reach the relay"):
             while True:
-                async with http.get(f"{relay}/api/lessons", headers=headers) as answer:
-                    if answer.status == 200:
-                        lessons = (await answer.json())["lessons"]
-                        if any(one["id"] == lesson and one["publishing"] for one in lessons):
-                            return
+                lessons = (await _ask(http, f"{relay}/api/lessons", token)).get("lessons", [])
+                if any(one["id"] == lesson and one["publishing"] for one in lessons):
+                    return
                 await asyncio.sleep(0.1)
+
+    @contextlib.asynccontextmanager
+    async def _patience(self, what: str) -> AsyncIterator[None]:
+        """Absent, saying `what`, when the block takes longer than a start may."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                yield
+        except TimeoutError as error:
+            raise Absent(f"{what} within {START_SECONDS:g} s.", fix=self._where) from error
+
+    @property
+    def _where(self) -> str:
+        """Where to read what the processes said."""
+        if self._log is None:
+            return "See what is printed above."
+        return f"See {self._data / 'demo.log'}."
 
     def _tell(self, central: str, relay: str, lesson: str, tokens: dict[str, str]) -> None:
         pages = {
@@ -234,20 +262,21 @@ class Demo:
 
     async def _spawn(self, module: str, *arguments: str, **environment: str) -> _Child:
         command = [sys.executable, "-m", module, *arguments]
-        process = await self._run(command, environment)
-        child = _Child(arguments[0] if module == "classroom" else module, command, process)
-        child.environment = environment
+        name = arguments[0] if module == "classroom" else module
+        # A host is told what to publish by our own command line; its words are the answer.
+        process = await self._run(command, environment, heard=name == "host")
+        child = _Child(name, command, process, environment)
         self._children.append(child)
         return child
 
     async def _run(
-        self, command: Sequence[str], environment: dict[str, str]
+        self, command: Sequence[str], environment: dict[str, str], *, heard: bool
     ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=self._log,
+            stderr=asyncio.subprocess.PIPE if heard else self._log,
             env={**os.environ, **environment},
             # Ctrl-C in the terminal is for us alone; we stop the others in order.
             process_group=0,
@@ -255,28 +284,45 @@ class Demo:
         )
 
     async def _ready(self, child: _Child) -> dict[str, Any]:
-        """The child's ready line. Raises Misuse with what it said when it ends instead."""
+        """The child's ready line. Raises Misuse when it ends instead, Absent when it says none."""
         assert child.process.stdout is not None
-        async with asyncio.timeout(START_SECONDS):
+        async with self._patience(f"The {child.name} process did not become ready"):
             line = await child.process.stdout.readline()
         if not line:
             code = await child.process.wait()
-            where = f"see {self._data / 'demo.log'}" if self._log is not None else "see above"
-            raise Misuse(f"{child.name} did not start (exit status {code}); {where}")
+            raise Misuse(f"{child.name} did not start (exit status {code}). {self._where}")
+        child.proven = True
         ready: dict[str, Any] = json.loads(line)
         return ready
 
     async def _keep(self, child: _Child) -> None:
-        """Start the child again whenever it dies before its time."""
+        """Start the child again whenever it dies before its time.
+
+        Raises Misuse with its last words if it never did its work and says that it cannot.
+        """
         while True:
-            await _drain(child.process)
-            await child.process.wait()
+            await asyncio.gather(_drain(child.process), self._hear(child))
+            code = await child.process.wait()
             if self._stopping.is_set():
                 return
+            if not child.proven and code in _WRONG:
+                said = child.last_line or f"exit status {code}. {self._where}"
+                raise Misuse(f"{child.name} cannot start: {said}")
             await asyncio.sleep(0.5)
             if self._stopping.is_set():
                 return
-            child.process = await self._run(child.command, child.environment)
+            heard = child.process.stderr is not None
+            child.process = await self._run(child.command, child.environment, heard=heard)
+
+    async def _hear(self, child: _Child) -> None:
+        """Pass on what the child prints on standard error, and keep the end of it."""
+        if child.process.stderr is None:
+            return
+        log = sys.stderr.buffer if self._log is None else self._log
+        while data := await child.process.stderr.read(65_536):
+            child.tail = (child.tail + data)[-_TAIL:]
+            log.write(data)
+            log.flush()
 
     async def _stop(self) -> None:
         """Last started, first stopped: the host says goodbye, the relay closes the recording."""
@@ -290,6 +336,16 @@ class Demo:
             except TimeoutError:
                 child.process.kill()
                 await child.process.wait()
+
+
+async def _ask(http: aiohttp.ClientSession, url: str, token: str) -> dict[str, Any]:
+    """What is answered at `url`; nothing when the process behind it is not there at the moment."""
+    with contextlib.suppress(aiohttp.ClientError):
+        async with http.get(url, headers={"Authorization": f"Bearer {token}"}) as answer:
+            if answer.status == 200:
+                document: dict[str, Any] = await answer.json()
+                return document
+    return {}
 
 
 async def _drain(process: asyncio.subprocess.Process) -> None:
