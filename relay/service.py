@@ -21,6 +21,7 @@ import aiohttp
 from aiohttp import web
 
 from classroom.archive.manifest import Manifest
+from classroom.clock import monotonic
 from classroom.errors import Absent, Misuse, Refused
 from classroom.tokens import Right
 from classroom.wire import RelayArchive, RelayHello
@@ -28,6 +29,7 @@ from relay import ipc
 from relay.media_process import FEED_SOCKET, RPC_SOCKET
 from relay.record.recorder import Recorder
 from relay.record.session import RecorderSettings, RecordingState
+from relay.record.watch import RecordingWatch
 from relay.settings import RelaySettings
 from relay.web.access import HTTP, Access
 from relay.web.archives import add_archive_routes
@@ -131,6 +133,7 @@ class Service:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.media.run())
             tasks.create_task(self._record())
+            tasks.create_task(self._watch_recordings())
             tasks.create_task(self.access.keep_trying(http))
             tasks.create_task(self.central.run(http))
             tasks.create_task(self._end_again())
@@ -147,18 +150,29 @@ class Service:
             try:
                 await self.recorder.run(reader, writer)
             except (ConnectionError, Refused) as error:
-                _log.warning("recorder feed ended", extra={"reason": str(error)})
+                _log.warning("recorder-feed-ended", extra={"reason": str(error)})
             finally:
                 self._recorder_connected = False
                 writer.close()
             await asyncio.sleep(0.1)
+
+    async def _watch_recordings(self) -> None:
+        """A lesson that is taught and not recorded is told to its teacher."""
+        watch = RecordingWatch()
+        while True:
+            await asyncio.sleep(1.0)
+            taught = {
+                info.id: info.recording.seconds for info in self.lessons.all() if info.publishing
+            }
+            for lesson in watch.check(monotonic(), self._recorder_connected, taught):
+                self.recorder.miss(lesson)
 
     def _token(self) -> str:
         if self._settings.token_file is not None:
             try:
                 return Path(self._settings.token_file).read_text().strip()
             except OSError as error:
-                _log.warning("token file unreadable", extra={"reason": str(error)})
+                _log.warning("token-file-unreadable", extra={"reason": str(error)})
         return self._settings.token or ""
 
     def _notice(self, name: str, parameters: dict[str, object]) -> None:
@@ -179,7 +193,7 @@ class Service:
             self._ends.add(lesson)
         except Refused as error:
             # Logged where it happened; asking again would meet the same bug.
-            _log.error("lesson not ended", extra={"lesson": lesson, "reason": error.detail})
+            _log.error("lesson-not-ended", extra={"lesson": lesson, "reason": error.detail})
             self._ends.discard(lesson)
 
     async def _end_again(self) -> None:
@@ -196,7 +210,7 @@ class Service:
             try:
                 manifest = Manifest.decode((self.archives / lesson / "manifest.json").read_bytes())
             except (OSError, Refused) as error:
-                _log.error("finished archive unreadable", extra={"reason": str(error)})
+                _log.error("finished-archive-unreadable", extra={"reason": str(error)})
                 return
             self.central.archive_finished(
                 RelayArchive(
@@ -234,11 +248,15 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     service = Service(settings, url, run_directory, restarts)
-    runner = web.AppRunner(service.application(), access_log=None, shutdown_timeout=2.0)
+    # A packed body is refused by its header. Unpacked on the way in, a bad one would cut the
+    # connection before its sender has read why.
+    runner = web.AppRunner(
+        service.application(), access_log=None, shutdown_timeout=2.0, auto_decompress=False
+    )
     await runner.setup()
     try:
         await web.SockSite(runner, listening, ssl_context=tls_context(settings)).start()
-        _log.info("service process begins", extra={"url": url, "pid": os.getpid()})
+        _log.info("service-process-ready", extra={"url": url, "pid": os.getpid()})
         stopped = asyncio.ensure_future(stopping.wait())
         connected = asyncio.ensure_future(service.media_up.wait())
         await asyncio.wait((stopped, connected), return_when=asyncio.FIRST_COMPLETED)

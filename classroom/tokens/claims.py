@@ -83,6 +83,7 @@ def require(claims: Claims, right: Right, lesson: str | None) -> None:
             "right-missing",
             f"This link does not allow to {_DEEDS[right]}.",
             fix="Ask whoever sent you the link for one that does.",
+            field="Authorization",
         )
     if lesson is not None:
         require_lesson(claims, lesson)
@@ -96,6 +97,7 @@ def require_lesson(claims: Claims, lesson: str) -> None:
             "wrong-lesson",
             f"This link is for the lesson {claims.lesson!r}, not for {lesson!r}.",
             fix="Open the link of this lesson, or ask the teacher for it.",
+            field="Authorization",
         )
 
 

@@ -201,7 +201,7 @@ def _malformed(field: str, must: str) -> Refused:
     return _refused("token-malformed", f"The access token is not valid: {field} {must}.", field)
 
 
-def _refused(code: str, detail: str, field: str | None = None) -> Refused:
+def _refused(code: str, detail: str, field: str = "Authorization") -> Refused:
     return Refused(
         401,
         code,

@@ -35,6 +35,13 @@ async def page(request: web.Request) -> web.StreamResponse:
     return _file(context_of(request), _PAGES[request.path])
 
 
+async def without_slash(request: web.Request) -> web.StreamResponse:
+    """`/teach/` as people type it: to `/teach`."""
+    path = request.rel_url.raw_path.rstrip("/")
+    query = f"?{request.rel_url.raw_query_string}" if request.query_string else ""
+    return web.Response(status=302, headers={"Location": path + query})
+
+
 async def room(request: web.Request) -> web.StreamResponse:
     """To the relay that serves the room's page: that of `?lesson=`, of a running lesson, or any."""
     context = context_of(request)
@@ -92,6 +99,7 @@ async def asset(request: web.Request) -> web.StreamResponse:
             "asset-unknown",
             "There is no such file.",
             fix="Reload the page: it was updated meanwhile.",
+            field="path",
         )
     return web.FileResponse(path, headers={"Cache-Control": _FOR_EVER})
 
@@ -101,5 +109,6 @@ def routes() -> list[web.RouteDef]:
     return [
         *(web.get(path, page) for path in _PAGES),
         web.get("/room", room),
+        *(web.get(f"/{name}/", without_slash) for name in ("teach", "library", "room")),
         web.get("/assets/{path:.+}", asset),
     ]

@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 
 from classroom import wire
 from classroom.clock import Clock
-from classroom.errors import Absent, Refused
+from classroom.errors import Absent, Refused, websocket_refusal
 from classroom.signalling import Close, Opened, Received, Send, Session
 from classroom.signalling.session import CANNOT_SERVE, NORMAL
 from classroom.web.logs import LOG
@@ -67,7 +67,12 @@ class Peer:
         self._wake.set()
 
     async def run(self, request: web.Request, act: Act) -> tuple[web.WebSocketResponse, str]:
-        """Carry the conversation to its end; the response, and the reason it ended."""
+        """Carry the conversation to its end; the response, and the reason it ended.
+
+        Raises Refused 426 or 400 if the request asks for no WebSocket.
+        """
+        if not self._socket.can_prepare(request):
+            raise websocket_refusal(request.headers)
         await self._socket.prepare(request)
         self._metrics.sockets.labels(self._kind).inc()
         ending = Close(CANNOT_SERVE, "fault")

@@ -1,20 +1,28 @@
 """The HTTP boundary: errors become problem+json (RFC 9457), every answer gets its headers.
 
 Refused and Absent are shown to people; aiohttp's own refusals get the same form; anything else is
-a bug: logged with its trace, answered 500 without details. Pages of any origin may call the API,
-since tokens and never cookies say who somebody is.
+a bug: logged with its trace, answered 500 without details. A browser that was sent to an address
+where nothing is gets a page instead. Pages of any origin may call the API, since tokens and never
+cookies say who somebody is.
 """
 
 from __future__ import annotations
 
-import http
 import time
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from classroom.errors import PROBLEM_CONTENT_TYPE, Absent, Refused, problem
+from classroom.errors import (
+    MISSING_PAGE,
+    PROBLEM_CONTENT_TYPE,
+    Absent,
+    Refused,
+    http_refusal,
+    internal_error,
+    problem,
+)
 from classroom.web.logs import LOG
 from classroom.web.metrics import Metrics
 
@@ -44,19 +52,12 @@ _HEADERS: Final = {
 
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Location, Retry-After",
+    "Access-Control-Expose-Headers": "ETag, Location, Retry-After",
 }
 _PREFLIGHT: Final = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
     "Access-Control-Max-Age": "86400",
-}
-
-_FIXES: Final = {
-    404: "Check the address.",
-    405: "Use one of the methods in the Allow header.",
-    413: "Send less in one request.",
-    426: "Open this address as a WebSocket.",
 }
 
 
@@ -70,6 +71,8 @@ def problem_response(error: Refused | Absent) -> web.Response:
         response.headers["Retry-After"] = f"{max(1, round(error.retry_after))}"
     elif status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    elif status == 426:
+        response.headers["Upgrade"] = "websocket"
     return response
 
 
@@ -98,18 +101,11 @@ def problems(metrics: Metrics) -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            response = _own_problem(error)
+            response = _own_problem(request, error)
         # A bug in a handler must not take the other lessons with it; it is logged in full.
         except Exception:
             LOG.exception("request-failed", extra={"facts": {"path": request.path}})
-            response = problem_response(
-                Refused(
-                    500,
-                    "fault",
-                    "The server made a mistake; it has been noted in its log.",
-                    fix="Try again; if it happens again, tell your technician when it happened.",
-                )
-            )
+            response = problem_response(internal_error())
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "unknown"
         metrics.requests.labels(_method(request), route, str(response.status)).inc()
@@ -137,17 +133,18 @@ def _method(request: web.Request) -> str:
     return request.method if request.method in known else "other"
 
 
-def _own_problem(error: web.HTTPException) -> web.Response:
-    status = error.status
-    phrase = http.HTTPStatus(status).phrase
-    response = problem_response(
-        Refused(
-            status,
-            phrase.lower().replace(" ", "-"),
-            f"{phrase}.",
-            fix=_FIXES.get(status, "Check the request against /api/openapi.json."),
-        )
-    )
+def _own_problem(request: web.Request, error: web.HTTPException) -> web.Response:
+    if error.status == 404 and not _is_api(request) and _is_for_people(request):
+        return web.Response(status=404, text=MISSING_PAGE, content_type="text/html")
+    allowed = error.allowed_methods if isinstance(error, web.HTTPMethodNotAllowed) else ()
+    limit = request.client_max_size
+    refusal = http_refusal(error.status, method=request.method, allowed=allowed, limit=limit)
+    response = problem_response(refusal)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
+
+
+def _is_for_people(request: web.Request) -> bool:
+    """Whether a browser asks because somebody opened the address."""
+    return request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", "")

@@ -48,7 +48,7 @@ class Access:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, Refused) as error:
-            _log.warning("kept keys cannot be used", extra={"reason": str(error)})
+            _log.warning("kept-keys-unusable", extra={"reason": str(error)})
         if self._verifier is None:
             await self.refresh(http)
 
@@ -69,7 +69,7 @@ class Access:
                 # Not here yet: ask again soon, since without keys nobody can enter.
                 if self._verifier is None:
                     self._fetched_at = -_REFETCH_SECONDS
-                _log.info("keys not fetched", extra={"reason": str(error) or type(error).__name__})
+                _log.info("keys-not-fetched", extra={"reason": str(error) or type(error).__name__})
                 return False
             self._fresh = True
             self._keep(json.dumps(document))
@@ -81,7 +81,7 @@ class Access:
             temporary.write_text(text)
             os.replace(temporary, self._file)
         except OSError as error:
-            _log.warning("keys not kept", extra={"reason": str(error)})
+            _log.warning("keys-not-kept", extra={"reason": str(error)})
 
     async def check(
         self, request: web.Request, right: Right, lesson: str | None, *, query: bool = False

@@ -86,7 +86,7 @@ class CentralLink:
                 reason = "closed"
                 try:
                     async with http.ws_connect(self._url, params={"token": self._token()}) as ws:
-                        _log.info("control plane reached")
+                        _log.info("control-plane-reached")
                         attempt = 0
                         reason = await self._talk(ws)
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -94,7 +94,7 @@ class CentralLink:
                 finally:
                     self.connected = False
                 if attempt == 0:
-                    _log.warning("control plane lost", extra={"reason": reason})
+                    _log.warning("control-plane-lost", extra={"reason": reason})
                 await asyncio.sleep(retry_delay(attempt, random.random()))
                 attempt += 1
         finally:
@@ -205,7 +205,7 @@ class CentralLink:
                 self._lessons.ended(lesson)
                 await self._ended(lesson)
             case Error(code, detail, fix):
-                _log.warning("control plane refuses", extra={"code": code, "reason": detail + fix})
+                _log.warning("control-plane-refused", extra={"code": code, "reason": detail + fix})
             case _:
                 return
 
@@ -219,7 +219,7 @@ class CentralLink:
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.warning("list of unreported archives unusable", extra={"reason": str(error)})
+            _log.warning("unreported-archives-unusable", extra={"reason": str(error)})
 
     def _store(self) -> None:
         entries = [
@@ -236,4 +236,4 @@ class CentralLink:
             temporary.write_text(json.dumps(entries))
             os.replace(temporary, self._file)
         except OSError as error:
-            _log.warning("unreported archives not kept", extra={"reason": str(error)})
+            _log.warning("unreported-archives-not-kept", extra={"reason": str(error)})

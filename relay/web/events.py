@@ -16,7 +16,7 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from classroom.clock import monotonic, wall
-from classroom.errors import Absent, Refused
+from classroom.errors import Absent, Refused, websocket_refusal
 from classroom.signalling.actions import Close, Opened, Send
 from classroom.signalling.session import Session
 from classroom.tokens import Claims, Right
@@ -55,12 +55,14 @@ class Events:
             await socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops")
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(timeout=_CLOSE_SECONDS, max_msg_size=MAX_BYTES)
+        if not socket.can_prepare(request):
+            raise websocket_refusal(request.headers)
         who: Claims | Refused | Absent
         try:
             who = await self._claims(request)
         except (Refused, Absent) as error:
             who = error
-        socket = web.WebSocketResponse(timeout=_CLOSE_SECONDS, max_msg_size=MAX_BYTES)
         await socket.prepare(request)
         self._sockets.add(socket)
         began = monotonic()
@@ -69,7 +71,7 @@ class Events:
         finally:
             self._sockets.discard(socket)
             _log.info(
-                "page ends",
+                "page-left",
                 extra={
                     "subject": who.subject if isinstance(who, Claims) else None,
                     "duration_s": round(monotonic() - began, 1),
@@ -198,6 +200,7 @@ class _Page:
                     "wrong-lesson",
                     "This link is for another lesson.",
                     fix="Open the link of this lesson.",
+                    field="lesson",
                 )
             )
             return

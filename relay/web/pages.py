@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from classroom.errors import Absent
+from classroom.errors import Absent, Refused
 from client_web import DIST
 
 _PAGES: Final = {
@@ -36,7 +36,14 @@ def add_page_routes(app: web.Application, central: str, dist: Path = DIST) -> No
         headers = {"Location": url, "Cache-Control": "no-store"}
         return web.Response(status=302, headers=headers)
 
+    async def without_slash(request: web.Request) -> web.StreamResponse:
+        path = request.rel_url.raw_path.rstrip("/")
+        query = f"?{request.rel_url.raw_query_string}" if request.query_string else ""
+        return web.Response(status=302, headers={"Location": path + query})
+
     app.router.add_get("/teach", teach)
+    for name in ("teach", "room", "library"):
+        app.router.add_get(f"/{name}/", without_slash)
     for path, name in _PAGES.items():
         app.router.add_get(path, _page(dist / name))
     app.router.add_get("/favicon.svg", _page(dist / "favicon.svg"))
@@ -46,7 +53,13 @@ def add_page_routes(app: web.Application, central: str, dist: Path = DIST) -> No
     async def asset(request: web.Request) -> web.StreamResponse:
         file = assets.get(request.match_info["name"])
         if file is None:
-            raise web.HTTPNotFound
+            raise Refused(
+                404,
+                "asset-unknown",
+                "There is no such file.",
+                fix="Reload the page: it was updated meanwhile.",
+                field="path",
+            )
         return web.FileResponse(
             file, headers={"Cache-Control": "public, max-age=31536000, immutable"}
         )

@@ -1,8 +1,9 @@
 """The HTTP boundary: errors become problem+json once, and every answer carries the same headers.
 
 `Refused` and `Absent` are answered with their status and a sentence (RFC 9457); aiohttp's own
-errors likewise; anything else is a bug, logged with its trace and answered 500. Any origin may
-call, since tokens and not cookies say who somebody is.
+errors likewise; anything else is a bug, logged with its trace and answered 500. A browser that was
+sent to an address where nothing is gets a page instead. Any origin may call, since tokens and not
+cookies say who somebody is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from classroom.errors import PROBLEM_CONTENT_TYPE, Absent, Refused, problem
+from classroom.errors import (
+    MISSING_PAGE,
+    PROBLEM_CONTENT_TYPE,
+    Absent,
+    Refused,
+    http_refusal,
+    internal_error,
+    problem,
+)
 
 _log: Final = logging.getLogger("relay.service")
 
@@ -23,7 +32,7 @@ CORS: Final = {
 }
 _PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Range",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, If-None-Match, Range",
     "Access-Control-Max-Age": "86400",
 }
 # Pages fetch nothing from other hosts but relays and the control plane, which they are told of.
@@ -50,6 +59,8 @@ def answer_problem(error: Refused | Absent) -> web.Response:
         headers.setdefault("Retry-After", "5")
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if status == 426:
+        headers["Upgrade"] = "websocket"
     return web.json_response(
         document, status=status, headers=headers, content_type=PROBLEM_CONTENT_TYPE
     )
@@ -70,55 +81,36 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         response = await handler(request)
     except (Refused, Absent) as error:
         response = answer_problem(error)
-    except web.HTTPRequestEntityTooLarge:
-        response = answer_problem(
-            Refused(
-                413,
-                "body-too-large",
-                "The request's body is too large.",
-                fix="Send at most 64 KiB.",
-                field="body",
-            )
-        )
-    except web.HTTPNotFound:
-        response = answer_problem(
-            Refused(
-                404,
-                "not-found",
-                "There is nothing at this address.",
-                fix="Check the link you were given.",
-            )
-        )
-    except web.HTTPMethodNotAllowed as error:
-        response = answer_problem(
-            Refused(
-                405,
-                "method-not-allowed",
-                f"{request.method} cannot be used here.",
-                fix=f"Use {', '.join(sorted(error.allowed_methods))}.",
-                field="method",
-            )
-        )
-        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = answer_problem(
-            Refused(error.status, "bad-request", f"{error.reason}.", fix="Check the request.")
-        )
+        response = _own_problem(request, error)
     except ConnectionError:
         raise
+    # A bug in a handler must not take the other rooms with it; it is logged in full.
     except Exception:
-        _log.exception("request failed", extra={"method": request.method, "path": request.path})
-        response = answer_problem(
-            Refused(
-                500,
-                "internal-error",
-                "The relay made a mistake.",
-                fix="Try again; if it stays, tell whoever looks after the relay.",
-            )
-        )
+        facts = {"method": request.method, "path": request.path}
+        _log.exception("request-failed", extra=facts)
+        response = answer_problem(internal_error())
     if not response.prepared:
         for name, value in (CORS | SECURITY).items():
             response.headers.setdefault(name, value)
     return response
+
+
+def _own_problem(request: web.Request, error: web.HTTPException) -> web.Response:
+    if error.status == 404 and _is_for_people(request):
+        return web.Response(status=404, text=MISSING_PAGE, content_type="text/html")
+    allowed = error.allowed_methods if isinstance(error, web.HTTPMethodNotAllowed) else ()
+    limit = request.client_max_size
+    refusal = http_refusal(error.status, method=request.method, allowed=allowed, limit=limit)
+    response = answer_problem(refusal)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _is_for_people(request: web.Request) -> bool:
+    """Whether a browser asks because somebody opened the address."""
+    people = request.method in ("GET", "HEAD") and not request.path.startswith("/api/")
+    return people and "text/html" in request.headers.get("Accept", "")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from classroom.errors import Refused
+from classroom.errors import Refused, require_body
 from classroom.tokens import Claims, Right
 from classroom.wire import LessonState, is_lesson_id
 from relay.ipc import RpcClient
@@ -68,6 +68,7 @@ class Signalling:
                 "lesson-unknown",
                 "This relay knows no such lesson.",
                 fix="Check the link; if the lesson was planned just now, try again.",
+                field="lesson",
             )
         text = await _body(request, SDP)
         result = await self._media.call("watch", lesson=lesson, subject=claims.subject, text=text)
@@ -161,14 +162,7 @@ def _lesson(request: web.Request) -> str:
 
 
 async def _body(request: web.Request, content_type: str) -> str:
-    if request.content_type != content_type:
-        raise Refused(
-            415,
-            "content-type",
-            f"The body must be {content_type}.",
-            fix=f"Set Content-Type: {content_type}.",
-            field="Content-Type",
-        )
+    require_body(request.content_type, request.headers, content_type)
     data = await request.read()
     try:
         return data.decode()

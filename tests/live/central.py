@@ -30,6 +30,7 @@ from classroom.web.app import make_app
 from classroom.web.context import CONTEXT, Context
 from classroom.web.desk import Desk
 from classroom.web.openapi import DOCUMENT
+from classroom.web.serve import make_runner
 from tests.live.openapi_check import problem_with
 
 _Kind = TypeVar("_Kind")
@@ -132,6 +133,10 @@ def check_described(method: str, path: str, answer: Answer, content_type: str) -
         assert content_type == "application/problem+json", (path, answer.body)
         assert problem_with(answer.json, {"$ref": "/Problem"}, schemas) is None
         assert answer.json["status"] == answer.status
+        assert answer.json["detail"]
+        assert answer.json["fix"]
+        # What a client can change is named; what is ours to mend need not be.
+        assert answer.json.get("field") or answer.status >= 500, answer.json
         return
     for template, operations in DOCUMENT["paths"].items():
         parts, given = template.split("/"), path.split("/")
@@ -153,7 +158,7 @@ async def running(
     """The application in this process on a free port."""
     settings = (settings or Settings()).with_arguments(data=str(data))
     app = make_app(settings, wall=wall or Wall(), **options)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+    runner = make_runner(app, 2.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

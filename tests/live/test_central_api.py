@@ -320,26 +320,81 @@ async def test_a_bad_body_names_its_field(
     assert answer.json["fix"]
 
 
-async def test_other_bad_requests(central: Central, teacher: str) -> None:
-    async def status(method: str, path: str, **options: Any) -> int:
-        return (await central.call(method, path, teacher, **options)).status
+_LONG = {"title": "x" * 70_000}
+_JSON = {"Content-Type": "application/json"}
 
-    assert await status("POST", "/api/lessons", data=b"title=x") == 415
-    huge = {"title": "x" * 70_000}
-    assert await status("POST", "/api/lessons", json=huge) == 413
-    assert await status("GET", "/api/lessons/toan-8") == 404
-    assert await status("POST", "/api/lessons/toan-8/start") == 404
-    assert await status("GET", "/api/lessons/No%20Lesson") == 404
-    assert await status("GET", "/api/nothing") == 404
-    assert await status("DELETE", "/api/lessons") == 405
-    assert await status("GET", "/api/lessons?state=asleep") == 400
-    assert await status("GET", "/api/lessons?limit=many") == 400
-    assert await status("GET", "/api/events") in (400, 426)
-    lesson = await central.plan(teacher)
-    assert await status("POST", f"/api/lessons/{lesson}/end") == 409
-    for days in (0, -1, 10**6, "many"):
-        body = {"role": "room", "days": days}
-        assert await status("POST", f"/api/lessons/{lesson}/links", json=body) == 400
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "code", "field", "words"),
+    [
+        ("POST", "", {"data": b"title=x"}, 415, "media-type-unsupported", "Content-Type", "json"),
+        ("POST", "", {"json": _LONG}, 413, "body-too-large", "body", "64 KiB"),
+        ("GET", "/toan-8", {}, 404, "lesson-unknown", "lesson", "toan-8"),
+        ("POST", "/toan-8/start", {}, 404, "lesson-unknown", "lesson", "toan-8"),
+        ("DELETE", "/toan-8", {}, 404, "lesson-unknown", "lesson", "toan-8"),
+        ("GET", "/No%20Lesson", {}, 404, "lesson-unknown", "lesson", "No Lesson"),
+        ("GET", "/toan-8/nothing", {}, 404, "not-found", "path", "address"),
+        ("DELETE", "", {}, 405, "method-not-allowed", "method", "GET or HEAD or POST"),
+        ("GET", "?state=asleep", {}, 400, "field-invalid", "state", "planned, live, ended, publ"),
+        ("GET", "?limit=many", {}, 400, "field-invalid", "limit", "from 1 to 2000"),
+        ("GET", "?offset=-1", {}, 400, "field-invalid", "offset", "a whole number from 0"),
+        ("GET", "?sort=title", {}, 400, "field-invalid", "sort", "unknown here"),
+        ("POST", "/known/end", {}, 409, "lesson-not-live", "lesson", "has not begun"),
+        *(
+            ("POST", "/known/links", {"json": {"role": "room", "days": days}}, *invalid)
+            for days in (0, -1, 10**6, "many")
+            for invalid in [(400, "field-invalid", "days", "a number")]
+        ),
+    ],
+)
+async def test_other_bad_requests(
+    central: Central,
+    teacher: str,
+    method: str,
+    path: str,
+    options: dict[str, Any],
+    status: int,
+    code: str,
+    field: str,
+    words: str,
+) -> None:
+    await central.plan(teacher, id="known")
+    answer = await central.call(method, f"/api/lessons{path}", teacher, **options)
+    assert (answer.status, answer.json["type"]) == (status, f"urn:classroom:problem:{code}")
+    assert answer.json["field"] == field
+    assert words in answer.json["detail"] + answer.json["fix"]
+    if status == 405:
+        assert set(answer.headers["Allow"].split(",")) >= {"GET", "POST"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "x"])
+async def test_a_packed_body_is_refused_before_it_is_read(
+    central: Central, teacher: str, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for body in (b'{"title": "x"}', gzip.compress(b'{"title": "x"}')):
+        headers = {**_JSON, "Content-Encoding": encoding}
+        options = {"data": body, "headers": headers, "skip_auto_headers": ["Content-Encoding"]}
+        answer = await central.call("POST", "/api/lessons", teacher, **options)
+        assert (answer.status, answer.json["field"]) == (415, "Content-Encoding")
+    assert [record for record in caplog.records if record.exc_info] == []
+    headers = {**_JSON, "Content-Encoding": "identity"}
+    plain = {"data": b'{"title": "x"}', "headers": headers}
+    assert (await central.call("POST", "/api/lessons", teacher, **plain)).status == 201
+
+
+@pytest.mark.parametrize("path", ["/api/events", "/api/relay"])
+async def test_where_a_websocket_is_expected_a_request_is_told_so(
+    central: Central, teacher: str, path: str
+) -> None:
+    for token in (teacher, None):
+        answer = await central.call("GET", path, token)
+        assert (answer.status, answer.json["field"]) == (426, "Upgrade")
+        assert answer.headers["Upgrade"] == "websocket"
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "short"}
+    for version, field in (("13", "Sec-WebSocket-Key"), ("6", "Sec-WebSocket-Version")):
+        headers = {**upgrade, "Sec-WebSocket-Version": version}
+        answer = await central.call("GET", path, headers=headers)
+        assert (answer.status, answer.json["field"]) == (400, field)
 
 
 async def test_every_route_is_described_and_every_description_has_its_route() -> None:
@@ -388,6 +443,12 @@ async def test_pages_and_their_files(central: Central) -> None:
         assert script.headers.get("Content-Encoding", "identity") == encoding
         assert "immutable" in script.headers["Cache-Control"]
         assert "javascript" in script.headers["Content-Type"]
+
+
+async def test_a_mistyped_page_leads_on(central: Central) -> None:
+    for path in ("/teach", "/room", "/library"):
+        answer = await central.call("GET", f"{path}/?lesson=a")
+        assert (answer.status, answer.headers["Location"]) == (302, f"{path}?lesson=a")
 
 
 async def test_the_rooms_page_is_at_the_relay_of_the_lesson(central: Central, teacher: str) -> None:

@@ -1,10 +1,11 @@
-"""The relay's own HTTP side on a real relay without a control plane: the list of lessons.
+"""The HTTP side of a real relay without a control plane: its list of lessons, and its refusals.
 
 Archives are placed on its disk as the recorder leaves them; nothing is published here.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -111,3 +112,77 @@ async def test_a_query_that_cannot_be_is_told_by_field(
     answer = await call(relay, "GET", f"/api/lessons?{query}", relay.token(Role.ROOM))
     assert (answer.status, answer.json["field"]) == (400, field)
     assert words in answer.json["detail"]
+
+
+SDP = {"Content-Type": "application/sdp"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "code", "field", "words"),
+    [
+        ("POST", "/whip/{}", {"data": "v=0"}, 415, "media-type-unsupported", "Content-Type", "sdp"),
+        (
+            *("POST", "/whip/{}", {"data": "x" * 70_000, "headers": SDP}),
+            *(413, "body-too-large", "body", "64 KiB"),
+        ),
+        ("GET", "/whip/{}", {}, 405, "method-not-allowed", "method", "Use OPTIONS or POST"),
+        ("GET", "/nothing", {}, 404, "not-found", "path", "address"),
+        ("GET", "/assets/none.js", {}, 404, "asset-unknown", "path", "Reload"),
+        ("POST", "/whep/none-such", {}, 404, "lesson-unknown", "lesson", "the link"),
+        ("POST", "/whep/No_Lesson", {}, 404, "lesson-unknown", "lesson", "address"),
+        ("GET", "/archives/none-such/master.m3u8", {}, 404, "recording-missing", "lesson", "list"),
+        ("GET", "/events", {}, 426, "websocket-required", "Upgrade", "WebSocket"),
+        ("POST", "/whip/history-7", {"headers": SDP}, 403, "wrong-lesson", "Authorization", "link"),
+    ],
+)
+async def test_a_refusal_names_its_field_and_what_to_do(
+    relay: Relay,
+    method: str,
+    path: str,
+    options: dict[str, Any],
+    status: int,
+    code: str,
+    field: str,
+    words: str,
+) -> None:
+    one = "history-7" in path or "{}" in path
+    role = Role.TEACHER if path.startswith("/whip") else Role.ROOM
+    token = relay.token(role, lesson=LESSON if one else "*")
+    answer = await call(relay, method, path.format(LESSON), token, **options)
+    assert answer.headers["Content-Type"].startswith(PROBLEM)
+    assert (answer.status, answer.json["type"]) == (status, f"urn:classroom:problem:{code}")
+    assert answer.json["field"] == field
+    assert words in answer.json["detail"] + answer.json["fix"]
+    if status == 426:
+        assert answer.headers["Upgrade"] == "websocket"
+
+
+async def test_who_may_not_is_told_by_field(relay: Relay) -> None:
+    for token, status, code in (
+        (None, 401, "token-missing"),
+        (relay.token(Role.TEACHER, life=-10.0), 401, "token-expired"),
+        (relay.token(Role.ROOM), 403, "right-missing"),
+    ):
+        answer = await call(relay, "POST", f"/whip/{LESSON}", token, headers=SDP)
+        assert (answer.status, answer.json["type"].rpartition(":")[2]) == (status, code)
+        assert answer.json["field"] == ("token.exp" if code == "token-expired" else "Authorization")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+async def test_a_packed_body_is_refused_before_it_is_read(relay: Relay, encoding: str) -> None:
+    """A trace in the relay's log would fail the module's fixture."""
+    token = relay.token(Role.TEACHER)
+    headers = {**SDP, "Content-Encoding": encoding}
+    for body in (b"v=0\r\n", gzip.compress(b"v=0\r\n")):
+        options = {"data": body, "headers": headers, "skip_auto_headers": ["Content-Encoding"]}
+        answer = await call(relay, "POST", f"/whip/{LESSON}", token, **options)
+        assert (answer.status, answer.json["field"]) == (415, "Content-Encoding")
+
+
+async def test_a_mistyped_page_leads_on(relay: Relay) -> None:
+    for path in ("/teach", "/room", "/library"):
+        answer = await call(relay, "GET", f"{path}/?lesson=a")
+        assert (answer.status, answer.headers["Location"]) == (302, f"{path}?lesson=a")
+    answer = await call(relay, "GET", "/rooom", headers={"Accept": "text/html"})
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
