@@ -23,9 +23,26 @@ export interface Lesson {
   publishing: boolean
   rooms: number
   recording: Recording
+  /** Planned or started by who asks; only the control plane says so. */
+  mine?: boolean
   /** Only a relay says these two: seconds recorded, and whether it can be watched now. */
   duration?: number | null
   playable?: boolean
+}
+
+/** What is asked of the list; nothing stands for everything. */
+export interface LessonQuery {
+  q?: string
+  /** States with commas between them. */
+  state?: string
+  limit?: number
+  offset?: number
+}
+
+/** `total`: how many there are, of which `lessons` are the part that was asked for. */
+export interface LessonList {
+  lessons: Lesson[]
+  total: number
 }
 
 export interface Started {
@@ -49,8 +66,14 @@ export class Api {
     private readonly token: string,
   ) {}
 
-  async lessons(): Promise<Lesson[]> {
-    return (await this.#get<{ lessons: Lesson[] }>('/api/lessons')).lessons
+  lessons(query: LessonQuery = {}, signal?: AbortSignal): Promise<LessonList> {
+    const named = Object.entries(query).filter(([, value]) => value !== '' && value !== 0)
+    const asked = String(new URLSearchParams(named.map(([name, value]) => [name, String(value)])))
+    // The server lets browsers keep the list if they ask each time whether it still holds.
+    return this.#get(`/api/lessons${asked !== '' ? `?${asked}` : ''}`, {
+      cache: 'default',
+      ...(signal === undefined ? {} : { signal }),
+    })
   }
 
   lesson(id: string): Promise<Lesson> {
@@ -73,8 +96,8 @@ export class Api {
     return this.#post(`/api/lessons/${encodeURIComponent(id)}/links`, { role: 'room' })
   }
 
-  async #get<T>(path: string): Promise<T> {
-    const { text } = await request(this.base + path, this.token)
+  async #get<T>(path: string, init: RequestInit = {}): Promise<T> {
+    const { text } = await request(this.base + path, this.token, init)
     return JSON.parse(text) as T
   }
 

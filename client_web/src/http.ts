@@ -43,7 +43,7 @@ export async function request(url: string, token: string, init: RequestInit = {}
   if (init.signal?.aborted === true) abort()
   init.signal?.addEventListener('abort', abort)
   try {
-    const response = await fetch(url, { ...init, headers, signal: limit.signal, cache: 'no-store' })
+    const response = await fetch(url, { cache: 'no-store', ...init, headers, signal: limit.signal })
     const text = await response.text()
     if (response.ok) return { url: response.url || url, headers: response.headers, text }
     throw readProblem(response, text)

@@ -1,9 +1,9 @@
 /*
- * Finding lessons by words, with and without diacritics.
+ * What a lesson of the library's list is.
  */
 import { describe, expect, it } from 'vitest'
 import type { Lesson } from '../src/api'
-import { archiveOf, find, fold, isPlayable } from '../src/library/catalog'
+import { archiveOf, isPlayable } from '../src/library/catalog'
 
 const lesson = (id: string, title: string, more: Partial<Lesson> = {}): Lesson => ({
   id,
@@ -20,43 +20,6 @@ const lesson = (id: string, title: string, more: Partial<Lesson> = {}): Lesson =
   rooms: 0,
   recording: { state: 'finished', detail: '', seconds: 60 },
   ...more,
-})
-
-const LESSONS = [
-  lesson('om', 'Vật lý 9: Định luật Ôm', { started_at: 1000 }),
-  lesson('duong', 'Đường thẳng', { started_at: 3000, subject: 'Toán', teacher: 'Thầy Định' }),
-  lesson('song', 'Sóng', { started_at: 2000, state: 'live' }),
-  lesson('mai', 'Ngày mai', { state: 'planned' }),
-]
-const ids = (words: string, filter: 'all' | 'recorded' | 'running' = 'all'): string[] =>
-  find(LESSONS, words, filter).map((one) => one.id)
-
-describe('folding', () => {
-  it('drops every mark and the stroke of đ, composed or not', () => {
-    expect(fold('Đường THẲNG')).toBe('duong thang')
-    expect(fold('Định luật Ôm'.normalize('NFD'))).toBe('dinh luat om')
-  })
-})
-
-describe('finding', () => {
-  it('shows what was begun, running ones first, then newest first', () => {
-    expect(ids('')).toEqual(['song', 'duong', 'om'])
-  })
-  it('matches beginnings of words in any order', () => {
-    expect(ids('luat vat')).toEqual(['om'])
-    expect(ids('uat')).toEqual([])
-  })
-  it('puts matches in the title before others', () => {
-    expect(ids('dinh')).toEqual(['om', 'duong'])
-  })
-  it('finds by subject and teacher', () => {
-    expect(ids('toán')).toEqual(['duong'])
-    expect(ids('co hoa')).toEqual(['song', 'om'])
-  })
-  it('filters by state', () => {
-    expect(ids('', 'running')).toEqual(['song'])
-    expect(ids('', 'recorded')).toEqual(['duong', 'om'])
-  })
 })
 
 describe('where a recording is', () => {

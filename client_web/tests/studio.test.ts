@@ -47,6 +47,16 @@ async function teaching(): Promise<Studio> {
   return studio
 }
 
+describe('the lessons to choose from', () => {
+  it('are those that can still be taught', async () => {
+    const path = 'GET /api/lessons?state=planned%2Clive&limit=2000'
+    browser.api.set(path, { status: 200, body: { lessons: [LESSON], total: 1 } })
+    const studio = await opened()
+    expect(studio.lessons).toEqual([LESSON])
+    expect(browser.count(path)).toBe(1)
+  })
+})
+
 describe('a lesson that was interrupted', () => {
   it('goes on by itself after a reload of its tab', async () => {
     await teaching()

@@ -208,6 +208,8 @@ export const en: Messages = {
     count: (count) => (count === 0 ? 'No lessons' : plural(count, 'lesson', 'lessons')),
     none: 'No lesson has been recorded yet.',
     noneFound: 'Nothing found. Try another, shorter word.',
+    more: 'Show more',
+    shown: (shown, total) => `${shown} of ${total} are shown.`,
     live: 'Running now',
     notYet: 'Not ready yet',
     grade: (grade) => `Grade ${grade}`,

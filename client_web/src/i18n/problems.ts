@@ -25,7 +25,7 @@ const vi = {
   },
   'field-invalid': {
     title: 'Máy chủ không nhận được nội dung vừa nhập',
-    fix: 'Hãy xem lại tên buổi học rồi thử lại.',
+    fix: 'Hãy xem lại chỗ vừa nhập rồi thử lại.',
   },
   'internal-error': {
     title: 'Máy chủ gặp lỗi',
@@ -120,7 +120,7 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
   },
   'field-invalid': {
     title: 'The server cannot take what was entered',
-    fix: 'Check the name of the lesson and try again.',
+    fix: 'Check what you entered and try again.',
   },
   'internal-error': {
     title: 'The server made a mistake',

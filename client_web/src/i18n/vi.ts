@@ -203,6 +203,8 @@ export const vi = {
     count: (count: number) => (count === 0 ? 'Không có bài nào' : `${count} bài`),
     none: 'Chưa có bài giảng nào được ghi.',
     noneFound: 'Không tìm thấy bài nào. Hãy thử từ khác, ngắn hơn.',
+    more: 'Xem thêm',
+    shown: (shown: number, total: number) => `Đang hiện ${shown} trên ${total} bài.`,
     live: 'Đang diễn ra',
     notYet: 'Chưa xem được',
     grade: (grade: string) => `Lớp ${grade}`,

@@ -1,27 +1,27 @@
 /*
  * The list with its search box and filter.
  */
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect } from 'preact/hooks'
 import type { Lesson } from '../api'
 import { expose } from '../debug'
 import { dayAndTime, duration, useLanguage } from '../i18n'
 import { Icon } from '../ui/icons'
-import { find, isPlayable, isRunning, lengthOf, type Filter } from './catalog'
+import { isPlayable, isRunning, lengthOf } from './catalog'
 import { keptPosition } from './player'
+import type { Filter, Shelf } from './shelf'
 
-export function List(props: { lessons: Lesson[] }) {
+export function List(props: { shelf: Shelf }) {
   const { t } = useLanguage()
-  const [words, setWords] = useState('')
-  const [filter, setFilter] = useState<Filter>('all')
-  const found = find(props.lessons, words, filter)
-  const none = find(props.lessons, '', 'all').length === 0
+  const { shelf } = props
+  const { words, filter, total } = shelf
+  const found = shelf.lessons ?? []
   useEffect(() => {
     expose(
       'library',
-      () => ({ player: 'idle', lessons: found.length }),
+      () => ({ player: 'idle', lessons: shelf.lessons?.length ?? null, total: shelf.total }),
       () => null,
     )
-  })
+  }, [shelf])
   return (
     <>
       <div class="finder" role="search">
@@ -30,15 +30,16 @@ export function List(props: { lessons: Lesson[] }) {
           <input
             type="search"
             value={words}
+            maxLength={200}
             aria-describedby="search-hint"
-            onInput={(event) => setWords(event.currentTarget.value)}
+            onInput={(event) => shelf.find(event.currentTarget.value, filter)}
           />
         </label>
         <label class="field">
           <span>{t.library.filter}</span>
           <select
             value={filter}
-            onChange={(event) => setFilter(event.currentTarget.value as Filter)}
+            onChange={(event) => shelf.find(words, event.currentTarget.value as Filter)}
           >
             <option value="all">{t.library.all}</option>
             <option value="recorded">{t.library.recorded}</option>
@@ -50,17 +51,25 @@ export function List(props: { lessons: Lesson[] }) {
         </p>
       </div>
       <p class="count" role="status">
-        {none
-          ? t.library.none
-          : found.length === 0
-            ? t.library.noneFound
-            : t.library.count(found.length)}
+        {total > 0
+          ? t.library.count(total)
+          : words === '' && filter === 'all'
+            ? t.library.none
+            : t.library.noneFound}
       </p>
       <ul class="lessons">
         {found.map((lesson) => (
           <Entry key={lesson.id} lesson={lesson} />
         ))}
       </ul>
+      {found.length < total && (
+        <p class="more">
+          <button type="button" class="button" onClick={() => shelf.more()}>
+            {t.library.more}
+          </button>
+          <span>{t.library.shown(found.length, total)}</span>
+        </p>
+      )}
     </>
   )
 }

@@ -27,6 +27,8 @@ export type Phase = 'preparing' | 'starting' | 'live' | 'elsewhere' | 'ending' |
 
 const LIVE_KEY = 'classroom.teach.live'
 const MUTED_KEY = 'classroom.teach.muted'
+/** Lessons that can be taught; the nearest ones come last, so all of them are asked for. */
+const OPEN = { state: 'planned,live', limit: 2_000 }
 const LESSONS_EVERY_MS = 15_000
 /** While the control plane is away it is asked this often. */
 const RETRY_MS = 4_000
@@ -315,7 +317,7 @@ export class Studio extends Observable {
     for (;;) {
       if (this.#phase === 'preparing') {
         try {
-          this.#lessons = await this.api.lessons()
+          this.#lessons = (await this.api.lessons(OPEN)).lessons
           if (this.#fault instanceof Unreachable) this.#fault = null
         } catch (error) {
           this.#fault = asFault(error)
