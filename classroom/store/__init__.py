@@ -4,7 +4,7 @@
 links in SQL; `keys` keeps the signing key. Nothing here decides what may happen to a lesson.
 """
 
-from classroom.store.keys import load_or_create_key
+from classroom.store.keys import load_key, load_or_create_key
 from classroom.store.live import EVERYTHING, LiveState, RelayAlive, Report
 from classroom.store.live_redis import RedisLiveState
 from classroom.store.memory import MemoryLiveState
@@ -19,5 +19,6 @@ __all__ = [
     "RelayAlive",
     "Report",
     "Transition",
+    "load_key",
     "load_or_create_key",
 ]

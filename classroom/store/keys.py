@@ -31,6 +31,27 @@ def load_or_create_key(data: Path) -> bytes:
         ) from error
 
 
+def load_key(data: Path) -> bytes:
+    """The PEM of the key of the server whose data directory this is; Misuse if there is none.
+
+    A new key would sign what that server does not accept, so none is made.
+    """
+    path = data / "keys" / "ed25519.pem"
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Misuse(
+            f"there is no signing key at {path}, so nobody would accept the link; name the "
+            "server's settings with --config (or its directory with --data), and start the server "
+            "once before you make links"
+        ) from error
+    except OSError as error:
+        raise Misuse(
+            f"cannot read the signing key at {path}: {error.strerror}; run this command as the "
+            "user of the server (sudo -u classroom …)"
+        ) from error
+
+
 def _create(path: Path) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,6 +1,7 @@
 """`classroom link`: makes a link for a teacher, a room, a viewer, or a relay's token.
 
-Works beside a running server: both use the same key and records. The link is printed on standard
+Works beside a running server: both use the same key and records; without the server's key it
+refuses, since nobody would accept the link. The link is printed on standard
 output and nothing else is, so that it can be piped; it is a secret and is never logged.
 """
 
@@ -16,7 +17,7 @@ from classroom import clock
 from classroom.accounts import PAGES, LinkOrder, claims_for
 from classroom.errors import Misuse, Refused
 from classroom.settings import Settings, check_public_url
-from classroom.store import Records, load_or_create_key
+from classroom.store import Records, load_key
 from classroom.tokens import ANY_LESSON, Claims, Role, Signer
 from classroom.toml_settings import load
 from classroom.wire import is_lesson_id
@@ -31,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="name of the person, room or relay")
     parser.add_argument("--days", type=float, metavar="N", help="how long it is good for")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, see config/")
-    parser.add_argument("--data", metavar="DIR", help="data directory of the server")
+    parser.add_argument(
+        "--data", metavar="DIR", help="data directory of the server, instead of --config"
+    )
     parser.add_argument("--url", help="address of the page's server (a relay's, for rooms)")
 
 
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         token_id=secrets.token_urlsafe(12),
         now=clock.wall(),
     )
-    signer = Signer(load_or_create_key(settings.data))
+    signer = Signer(load_key(settings.data))
     asyncio.run(_note(settings, claims))
     token = signer.sign(claims)
     page = PAGES[role]

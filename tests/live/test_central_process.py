@@ -162,6 +162,7 @@ async def test_a_port_in_use_is_told_in_one_sentence(data: Path) -> None:
         (["link", "room", "--days", "0"], "--days"),
         (["link", "room", "--name", "a\nb"], "--name"),
         (["link", "room", "--url", "ftp://x"], "--url"),
+        (["link", "room"], "--config"),
         (["link", "king"], "invalid choice"),
         (["dance"], "invalid choice"),
         ([], "COMMAND"),
@@ -179,6 +180,7 @@ def test_misuse_is_told_in_one_sentence(
     told = capsys.readouterr()
     assert (code, told.out) == (2, "")
     assert word in told.err
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_links_made_beside_a_running_server_work_there(data: Path) -> None:
