@@ -8,6 +8,7 @@ import { Problem } from '../http'
 import { useNow } from '../ui/hooks'
 import { Notice } from '../ui/shell'
 import type { DeviceState } from './devices'
+import { choiceOf } from './choice'
 import { Level, Pickers, Preview } from './preview'
 import type { Studio } from './studio'
 
@@ -21,14 +22,10 @@ export function Prepare(props: { studio: Studio }) {
   const [picked, pick] = useState<string | null>(null)
   const [ownTitle, setTitle] = useState<string | null>(null)
   const title = ownTitle ?? t.teach.titleFor(dayOf(Date.now(), lang))
-  const lessons = studio.lessons ?? []
-  // Running ones first, then the next planned: most often the first is the right one.
-  const sorted = [...lessons].sort(
-    (one, other) =>
-      Number(other.state === 'live') - Number(one.state === 'live') ||
-      (one.planned_at ?? Infinity) - (other.planned_at ?? Infinity),
-  )
-  const choice = picked ?? sorted[0]?.id ?? NEW
+  const { lessons: sorted, preset } = choiceOf(studio.lessons ?? [], Date.now() / 1000)
+  // What was picked may have ended meanwhile.
+  const stands = picked === NEW || sorted.some((one) => one.id === picked)
+  const choice = (stands ? picked : preset) ?? NEW
   const lesson = sorted.find((one) => one.id === choice)
   const ready = studio.devices.state === 'ready'
   const starting = studio.phase === 'starting'
@@ -69,10 +66,15 @@ export function Prepare(props: { studio: Studio }) {
                   <span>
                     <strong>{one.title}</strong>
                     <small>
-                      {one.state === 'live'
-                        ? t.teach.liveNow
-                        : one.planned_at !== null &&
-                          t.teach.plannedAt(dayAndTime(one.planned_at * 1000, lang))}
+                      {[
+                        one.mine === true ? '' : one.teacher,
+                        one.state === 'live'
+                          ? t.teach.liveNow
+                          : one.planned_at !== null &&
+                            t.teach.plannedAt(dayAndTime(one.planned_at * 1000, lang)),
+                      ]
+                        .filter(Boolean)
+                        .join(' · ')}
                     </small>
                   </span>
                 </label>
@@ -98,10 +100,15 @@ export function Prepare(props: { studio: Studio }) {
                 maxLength={200}
                 value={title}
                 aria-invalid={!titled}
+                aria-describedby={titled ? undefined : 'title-missing'}
                 onInput={(event) => setTitle(event.currentTarget.value)}
               />
-              {!titled && <span class="hint">{t.teach.titleMissing}</span>}
             </label>
+          )}
+          {!titled && (
+            <p class="hint" id="title-missing" role="alert">
+              {t.teach.titleMissing}
+            </p>
           )}
           <button type="submit" class="go" disabled={!ready || starting || !titled}>
             <span class="dot" aria-hidden="true" />
