@@ -113,6 +113,7 @@ export class FakeBrowser {
   readonly local = new FakeStorage()
   readonly tab = new FakeStorage()
   readonly devices = new FakeDevices()
+  readonly window = new EventTarget()
   /** Answers of the control plane by "METHOD path"; what is not here is away. */
   readonly api = new Map<string, ApiAnswer>()
   readonly asked: string[] = []
@@ -120,7 +121,7 @@ export class FakeBrowser {
   install(): void {
     FakeSound.peak = 0
     vi.stubGlobal('location', { origin: 'http://central.test', search: '' })
-    vi.stubGlobal('addEventListener', () => undefined)
+    vi.stubGlobal('addEventListener', this.window.addEventListener.bind(this.window))
     vi.stubGlobal('localStorage', this.local)
     vi.stubGlobal('sessionStorage', this.tab)
     vi.stubGlobal('navigator', { mediaDevices: this.devices })

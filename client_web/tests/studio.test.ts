@@ -108,3 +108,55 @@ describe('a lesson that another page of the teacher took over', () => {
     expect(browser.devices.tracks.some((track) => track.readyState === 'live')).toBe(true)
   })
 })
+
+describe('a lesson that the teacher ends', () => {
+  const END = 'POST /api/lessons/om/end'
+  it('stays ended while the control plane is away, and is told until it answers', async () => {
+    const studio = await teaching()
+    void studio.end()
+    await pass(1_000)
+    expect(studio.phase).toBe('ending')
+    expect(studio.publisher?.state).toBe('ended')
+    expect(browser.devices.tracks.every((track) => track.readyState === 'ended')).toBe(true)
+    expect((await opened()).phase).toBe('preparing')
+    await pass(20_000)
+    expect(studio.phase).toBe('ending')
+    expect(studio.fault).not.toBeNull()
+    expect(browser.count(END)).toBeGreaterThan(4)
+    browser.api.set(END, { status: 500, body: { code: 'internal-error' } })
+    await pass(5_000)
+    expect(studio.phase).toBe('ending')
+    browser.api.set(END, { status: 200, body: LESSON })
+    await pass(5_000)
+    expect([studio.phase, studio.fault]).toEqual(['ended', null])
+    const told = browser.count(END)
+    await pass(20_000)
+    expect(browser.count(END)).toBe(told)
+  })
+  it('is over, with the reason, when the control plane refuses for good', async () => {
+    const studio = await teaching()
+    browser.api.set(END, { status: 401, body: { code: 'token-expired' } })
+    await studio.end()
+    expect(studio.phase).toBe('ended')
+    expect(studio.fault).toMatchObject({ code: 'token-expired' })
+  })
+})
+
+describe('a page that is closed by mistake', () => {
+  it('asks first while a lesson runs, and only then', async () => {
+    const leaves = (): boolean => {
+      const event = new Event('beforeunload', { cancelable: true })
+      browser.window.dispatchEvent(event)
+      return !event.defaultPrevented
+    }
+    const studio = await opened()
+    expect(leaves()).toBe(true)
+    await studio.goLive({ id: 'om' })
+    expect(leaves()).toBe(false)
+    void studio.end()
+    expect(leaves()).toBe(false)
+    browser.api.set('POST /api/lessons/om/end', { status: 200, body: LESSON })
+    await pass(5_000)
+    expect(leaves()).toBe(true)
+  })
+})

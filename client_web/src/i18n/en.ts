@@ -157,6 +157,8 @@ export const en: Messages = {
     toLibrary: 'See it in the library',
     another: 'Teach another lesson',
     ending: 'Ending…',
+    endingText:
+      'Camera and microphone are off; classes no longer see or hear you. The server has not answered yet, so this page keeps telling it every few seconds. Please leave it open.',
     elsewhere: 'The lesson is being taught on another page',
     elsewhereText:
       'You opened this lesson on another page or computer. Camera and microphone are off here.',

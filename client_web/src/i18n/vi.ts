@@ -152,6 +152,8 @@ export const vi = {
     toLibrary: 'Xem trong thư viện',
     another: 'Dạy buổi khác',
     ending: 'Đang kết thúc…',
+    endingText:
+      'Camera và micrô đã tắt, các lớp không còn thấy và nghe thầy cô. Chưa liên lạc được với máy chủ để báo kết thúc, trang tự thử lại sau vài giây. Xin đừng đóng trang.',
     elsewhere: 'Buổi học đang được dạy ở trang khác',
     elsewhereText:
       'Thầy cô đã mở buổi học này ở một trang hoặc một máy khác. Camera và micrô ở đây đã tắt.',

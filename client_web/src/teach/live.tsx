@@ -17,6 +17,7 @@ export function Live(props: { studio: Studio }) {
   const t = useMessages()
   const { studio } = props
   useNow()
+  if (studio.phase === 'ending') return <Ending studio={studio} />
   return (
     <>
       <Banner studio={studio} />
@@ -41,6 +42,16 @@ export function Live(props: { studio: Studio }) {
         </div>
       </div>
     </>
+  )
+}
+
+/** Nothing is sent any more; what is left is to tell the server. */
+function Ending(props: { studio: Studio }) {
+  const t = useMessages()
+  return (
+    <Notice kind="info" title={t.teach.ending}>
+      {props.studio.fault !== null && <p>{t.teach.endingText}</p>}
+    </Notice>
   )
 }
 
@@ -278,7 +289,6 @@ function Stop(props: { studio: Studio }) {
     if (!first.current) (asking ? no : stop).current?.focus()
     first.current = false
   }, [asking])
-  if (studio.phase === 'ending') return <p role="status">{t.teach.ending}</p>
   if (!asking)
     return (
       <button ref={stop} type="button" class="button danger big" onClick={() => ask(true)}>

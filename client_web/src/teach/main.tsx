@@ -86,6 +86,7 @@ function Ended(props: { studio: Studio }) {
   const { studio } = props
   return (
     <div class="ended">
+      <Fault studio={studio} />
       <Notice kind="info" title={studio.lesson?.title ?? ''} icon="tick">
         <p>{studio.endedElsewhere ? t.teach.endedElsewhere : t.teach.endedText}</p>
       </Notice>

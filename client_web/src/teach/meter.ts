@@ -4,6 +4,13 @@
 
 /** Below this the room is silent: a connected microphone in a quiet room gives more. */
 const HEARD = 0.02
+/** Before the lesson a sound is good for so long: a microphone chosen now may be a dead one. */
+const HEARD_MS = 5_000
+/** During a lesson, this long without a sound is worth a word. */
+const SILENCE_MS = 20_000
+
+/** quiet: nothing heard yet, or not lately · silent: nothing for so long that it is a fault. */
+export type Hearing = 'heard' | 'quiet' | 'silent'
 
 export class LevelMeter {
   #context: AudioContext | null = null
@@ -11,13 +18,14 @@ export class LevelMeter {
   #analyser: AnalyserNode | null = null
   #samples = new Float32Array(1024)
   #track: MediaStreamTrack | null = null
-  /** When something was last heard (Date.now() milliseconds), or null. */
-  heardAt: number | null = null
+  #since = Date.now()
+  #heardAt: number | null = null
 
   /** Listen to `track`, or to nothing. */
   follow(track: MediaStreamTrack | null): void {
     if (track === this.#track) return
     this.#track = track
+    this.restart()
     this.#source?.disconnect()
     this.#source = null
     if (track === null) return
@@ -26,6 +34,20 @@ export class LevelMeter {
     this.#source = context.createMediaStreamSource(new MediaStream([track]))
     this.#source.connect(this.#analyser)
     this.wake()
+  }
+
+  /** What was heard so far does not count: another microphone, or it was off until now. */
+  restart(): void {
+    this.#since = Date.now()
+    this.#heardAt = null
+  }
+
+  /** What the person should know at `now` (Date.now() milliseconds). */
+  hearing(now: number, live: boolean): Hearing {
+    const heardAt = this.#heardAt
+    const limit = live ? SILENCE_MS : HEARD_MS
+    if (heardAt !== null && now - heardAt <= limit) return 'heard'
+    return live && this.running && now - (heardAt ?? this.#since) > limit ? 'silent' : 'quiet'
   }
 
   /** Browsers hold back sound processing until the first press on the page. */
@@ -46,7 +68,7 @@ export class LevelMeter {
     for (const sample of this.#samples) peak = Math.max(peak, Math.abs(sample))
     // 60 dB of range: a whisper moves the bar, a shout fills it.
     const level = peak <= 0.001 ? 0 : Math.min(1, 1 + Math.log10(peak) / 3)
-    if (peak > HEARD) this.heardAt = Date.now()
+    if (peak > HEARD) this.#heardAt = Date.now()
     return level
   }
 }

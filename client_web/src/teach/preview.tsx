@@ -1,13 +1,10 @@
 /*
  * What the teacher sees of the own picture and sound, before and during the lesson.
  */
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useRef } from 'preact/hooks'
 import { useMessages } from '../i18n'
 import { Icon } from '../ui/icons'
 import type { Studio } from './studio'
-
-/** During a lesson, this long without a sound is worth a word. */
-const SILENCE_MS = 20_000
 
 export function Preview(props: { studio: Studio }) {
   const t = useMessages()
@@ -36,7 +33,6 @@ export function Level(props: { studio: Studio; live: boolean }) {
   const { studio } = props
   const { meter } = studio
   const bar = useRef<HTMLDivElement>(null)
-  const [since] = useState(Date.now)
   useEffect(() => {
     let frame = 0
     const draw = (): void => {
@@ -62,10 +58,14 @@ export function Level(props: { studio: Studio; live: boolean }) {
 
   function said(): [string, 'heard' | 'quiet' | 'warning'] {
     if (studio.muted) return [t.teach.levelMuted, 'warning']
-    const heardAt = meter.heardAt
-    if (props.live && meter.running && Date.now() - Math.max(heardAt ?? 0, since) > SILENCE_MS)
-      return [t.teach.levelSilentLive, 'warning']
-    return heardAt === null ? [t.teach.levelQuiet, 'quiet'] : [t.teach.levelHeard, 'heard']
+    switch (meter.hearing(Date.now(), props.live)) {
+      case 'heard':
+        return [t.teach.levelHeard, 'heard']
+      case 'silent':
+        return [t.teach.levelSilentLive, 'warning']
+      case 'quiet':
+        return [t.teach.levelQuiet, 'quiet']
+    }
   }
 }
 

@@ -65,6 +65,10 @@ export class Studio extends Observable {
     this.devices.onChange(() => this.#devicesChanged())
     addEventListener('online', () => this.nudge())
     addEventListener('pagehide', () => void this.#publisher?.end())
+    // A page that is closed by mistake takes the lesson with it.
+    addEventListener('beforeunload', (event) => {
+      if (this.#phase === 'live' || this.#phase === 'ending') event.preventDefault()
+    })
   }
 
   get phase(): Phase {
@@ -170,6 +174,7 @@ export class Studio extends Observable {
   mute(muted: boolean): void {
     // A reload must not turn on a microphone that was off.
     saveForTab(MUTED_KEY, muted ? 'yes' : null)
+    this.meter.restart()
     this.devices.mute(muted)
   }
 
@@ -205,21 +210,33 @@ export class Studio extends Observable {
     await this.#publisher?.setScreen(null)
   }
 
-  /** End the lesson for everyone. */
+  /**
+   * End the lesson for everyone. What was ended stays so: media stops at once, and the control
+   * plane is told as soon as it answers.
+   */
   async end(): Promise<void> {
     const lesson = this.#lesson
     if (lesson === null || this.#phase !== 'live') return
     this.#to('ending')
     this.#fault = null
-    await this.stopSharing()
-    await this.#publisher?.end()
-    try {
-      await this.api.end(lesson.id)
-      this.#finish()
-    } catch (error) {
-      this.#fault = asFault(error)
-      // Media has stopped already; the control plane is asked again when the person presses again.
-      this.#to('live')
+    saveForTab(LIVE_KEY, null)
+    void this.stopSharing()
+    void this.#publisher?.end()
+    this.devices.close()
+    const ending = (): boolean => this.#phase === 'ending'
+    while (ending()) {
+      try {
+        await this.api.end(lesson.id)
+        this.#fault = null
+        if (ending()) this.#finish()
+      } catch (error) {
+        if (!ending()) return
+        this.#fault = asFault(error)
+        // Refused for good; without anyone who publishes the server ends the lesson by itself.
+        if (error instanceof Problem && error.status < 500) return this.#finish()
+        this.changed()
+        await pause(RETRY_MS)
+      }
     }
   }
 
@@ -228,6 +245,7 @@ export class Studio extends Observable {
     this.#lesson = null
     this.#publisher = null
     this.#endedElsewhere = false
+    this.#fault = null
     this.#cameraOn = true
     this.mute(false)
     this.#to('preparing')
@@ -287,6 +305,11 @@ export class Studio extends Observable {
 
   #heard(): void {
     const state = this.info?.state
+    // While we are ending it ourselves the server's word for it is as good as its answer.
+    if (this.#phase === 'ending' && (state === 'ended' || state === 'published')) {
+      this.#fault = null
+      this.#finish()
+    }
     const teaching = this.#phase === 'live' || this.#phase === 'elsewhere'
     if (teaching && (state === 'ended' || state === 'published')) {
       this.#endedElsewhere = true
