@@ -40,7 +40,8 @@ def load(cls: type[T], path: Path | None) -> T:
 def from_table(cls: type[T], table: Mapping[str, Any], *, where: str) -> T:
     """Build `cls` from a parsed table; `where` begins every error message."""
     hints = typing.get_type_hints(cls)
-    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known_fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # only dataclasses come here
+    fields = {field.name for field in known_fields}
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in fields:
