@@ -37,12 +37,12 @@ CHROMIUM_ARGUMENTS: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
     # Tabs beside the one in front must go on decoding and timing as a projector's would.
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
 )
+AUTOPLAY_ARGUMENT: Final = "--autoplay-policy=no-user-gesture-required"
 TEACHER_ARGUMENTS: Final = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream=display-media-type=monitor",
@@ -184,17 +184,22 @@ async def chromium(
     playwright: Playwright,
     *,
     teacher: bool = False,
+    autoplay: bool = True,
     arguments: Iterable[str] = (),
     program: str | None = None,
 ) -> AsyncIterator[Browser]:
     """A headless Chromium; as a teacher's it has the test footage and speech as its devices.
 
-    program: what starts Chromium instead of its own command.
+    autoplay: whether pages may play sound before anything was pressed, as a room's kiosk is set
+    up; without it the browser decides as everywhere. program: what starts Chromium instead of its
+    own command.
     """
     program = program or needs.find(needs.CHROMIUM)
     if program is None:
         raise FileNotFoundError("Chromium is missing; python -m tests says how to get it.")
     wanted = [*CHROMIUM_ARGUMENTS, *arguments]
+    if autoplay:
+        wanted.append(AUTOPLAY_ARGUMENT)
     if teacher:
         wanted += [
             *TEACHER_ARGUMENTS,

@@ -245,6 +245,6 @@ export const en: Messages = {
     notFound: 'The recording of this lesson was not found',
     startOver: 'From the start',
     resumed: (time) => `Continuing from ${time}.`,
-    keys: 'Keys: space plays or pauses, left and right arrows skip 10 seconds.',
+    keys: 'Keys, while the player is selected: space or K plays and pauses, left and right arrows skip 10 seconds, M turns the sound off and on, F fills the screen.',
   },
 }

@@ -244,7 +244,7 @@ export const vi = {
     notFound: 'Không tìm thấy bản ghi của bài này',
     startOver: 'Xem từ đầu',
     resumed: (time: string) => `Xem tiếp từ ${time}.`,
-    keys: 'Phím: dấu cách để phát hoặc dừng, mũi tên trái phải để lùi hoặc tiến 10 giây.',
+    keys: 'Phím, khi đang chọn trình phát: dấu cách hoặc K để phát hay dừng, mũi tên trái phải để lùi hay tiến 10 giây, M để tắt hay bật tiếng, F để xem toàn màn hình.',
   },
 }
 

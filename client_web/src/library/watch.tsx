@@ -73,12 +73,10 @@ function Stage(props: { player: Player }) {
     event.preventDefault()
     act()
   }
-  useEffect(() => {
-    addEventListener('keydown', keys)
-    return () => removeEventListener('keydown', keys)
-  })
+  // Only while the focus is in here, so that no key of somebody's own means something else to us
+  // (WCAG 2.1.4); a press on the picture brings it here, too.
   return (
-    <div class="player" ref={frame}>
+    <div class="player" ref={frame} tabIndex={-1} onKeyDown={keys}>
       <div class={`stage ${shown}`} onClick={() => player.toggle()}>
         <Element class="screen-picture" video={player.screen} label={t.room.screenLabel} />
         <Element class="camera-picture" video={player.main} label={t.room.cameraLabel} />

@@ -26,9 +26,20 @@ function RoomPage(props: { model: RoomModel }) {
   const [blocked, setBlocked] = useState(false)
   const onBlocked = useCallback((now: boolean) => setBlocked(now), [])
   const silent = useCallback(() => undefined, [])
+  // Whatever is pressed on the page allows sound; it need not be that button.
+  useEffect(() => {
+    if (!blocked) return
+    const press = (): void => setPresses((count) => count + 1)
+    for (const name of ['pointerup', 'keydown']) addEventListener(name, press)
+    return () => {
+      for (const name of ['pointerup', 'keydown']) removeEventListener(name, press)
+    }
+  }, [blocked])
   const stage = model.stage
   const shown = model.shown
   const watching = stage === 'watching'
+  // Asked for only when there is something to hear: an empty room has nothing to press.
+  const isMute = blocked && model.lesson?.publishing === true && stage !== 'ended'
   // While nothing comes, the last pictures stay where they were, dimmed behind the words; a teacher
   // who was cut off has not put the camera away. After the end none stays for the night.
   const hold = stage !== 'ended' && (!watching || model.lesson?.publishing === false)
@@ -63,7 +74,7 @@ function RoomPage(props: { model: RoomModel }) {
             <StageCard model={model} stage={stage} />
           )}
         </div>
-        {blocked && stage !== 'ended' && (
+        {isMute && (
           <button type="button" class="sound-on" onClick={() => setPresses(presses + 1)}>
             <Icon name="sound" />
             <span>{t.room.soundOn}</span>
@@ -71,7 +82,7 @@ function RoomPage(props: { model: RoomModel }) {
           </button>
         )}
       </div>
-      <Controls fading={watching && !blocked} />
+      <Controls fading={watching && !isMute} />
     </main>
   )
 }
