@@ -54,6 +54,7 @@ PURE = (
     "relay.record.sample_entries",
     "relay.record.transcoded",
     "relay.record.voice",
+    "relay.record.watch",
     "relay.cache.index",
     "relay.sync.plan",
 )

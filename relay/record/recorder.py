@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from classroom.clock import wall
 from classroom.errors import Refused
 from relay.record.feed import (
     End,
@@ -27,7 +26,7 @@ from relay.record.feed import (
     Track,
     encode_ack,
 )
-from relay.record.session import LessonSession, RecorderSettings, RecordingState
+from relay.record.session import NOT_RECORDED, LessonSession, RecorderSettings, RecordingState
 from relay.record.transcode import Transcoder
 
 _log: Final = logging.getLogger("relay.recorder")
@@ -51,7 +50,7 @@ class Recorder:
         on_state: Callable[[str, RecordingState], None] = _ignore,
     ) -> None:
         """directory: of all archives. on_state: called with (lesson, state) at each change of
-        state or sentence, and about once a second while recording."""
+        state or detail, and about once a second while recording."""
         self._directory = directory
         self._settings = settings or RecorderSettings()
         self._tell = on_state
@@ -100,13 +99,13 @@ class Recorder:
         if refused is not None:
             raise refused
 
-    async def finish(self, lesson: str) -> RecordingState:
-        """End a lesson that the feed will not end: nobody publishes it any more. Returns its state,
-        `failing` if the disk does not let it."""
-        session = self._session(lesson)
-        session.request_finish(wall())
-        await self._commit(everything=True)
-        return session.state
+    def miss(self, lesson: str) -> None:
+        """Somebody saw that the lesson is taught and not recorded; growth of what is recorded says
+        otherwise. A reason that the lesson itself gave stands."""
+        state = self.state(lesson)
+        if state.state != "failing":
+            _log.warning("recording-failing", extra={"lesson": lesson, "code": NOT_RECORDED})
+            self._on_state(lesson, RecordingState("failing", NOT_RECORDED, state.seconds))
 
     async def close(self) -> None:
         """Make durable what can be, and give files and threads back."""
@@ -139,7 +138,7 @@ class Recorder:
         """A record that cannot be read counts as dropped for good."""
         self._last = max(self._last, sequence)
         if not self.skipped:
-            _log.error("feed record skipped", extra={"reason": error.detail, "field": error.field})
+            _log.error("feed-record-skipped", extra={"reason": error.detail, "field": error.field})
         self.skipped += 1
 
     def _greet(self, feed: str) -> None:

@@ -33,7 +33,10 @@ LessonRecord = Track | Packet | Sync | End | LessonEnd
 
 _log: Final = logging.getLogger("relay.recorder")
 
-NOT_RECORDED: Final = "not-recorded"  # `detail`: what is taught does not reach the archive
+# What `detail` says; pages have the words (classroom/wire/PROTOCOL.md).
+DISK_FULL: Final = "disk-full"
+DISK_FAILING: Final = "disk-failing"
+NOT_RECORDED: Final = "not-recorded"  # what is taught does not reach the archive
 
 _SILENT: Final = 1.0  # s without a packet, from when on our own clock moves the lesson's time
 _TRANSCODER_PATIENCE: Final = 10.0  # s that the end of a lesson waits for its last pictures
@@ -59,7 +62,7 @@ class RecorderSettings:
 class RecordingState:
     """What pages show.
 
-    detail: a sentence for people, empty while all is well. seconds: of lesson recorded so far.
+    detail: a code of this module, empty while all is well. seconds: of lesson recorded so far.
     """
 
     state: State
@@ -195,7 +198,7 @@ class LessonSession:
             return
         self._broken.add(record.track)
         _log.error(
-            "track not recorded",
+            "track-not-recorded",
             extra={"lesson": self.lesson, "track": record.track},
             exc_info=error,
         )
@@ -210,11 +213,6 @@ class LessonSession:
         waits. Not at once, for the store may be at work in its thread."""
         self._fault = error
         self._recorder = None
-
-    def request_finish(self, at: float) -> None:
-        """Finish the archive although the feed says nothing. at: Unix seconds."""
-        self._ending = at
-        self._patience = 0.0
 
     def advance(self) -> None:
         """In a feed gone silent, time passes all the same: let what is held go to disk."""
@@ -309,7 +307,11 @@ class LessonSession:
                     pass
 
     def _fail(self, error: OSError | Refused) -> None:
-        self._detail = _sentence(error) if isinstance(error, OSError) else error.detail
+        detail = _code(error)
+        if detail != self._detail:
+            extra = {"lesson": self.lesson, "code": detail, "reason": str(error)}
+            _log.warning("recording-failing", extra=extra)
+        self._detail = detail
         self.close()
         self._recorder = None
         self._tell("failing", self._detail, self.state.seconds)
@@ -319,14 +321,14 @@ class LessonSession:
         if self._unsafe_bytes <= self._settings.buffer_bytes:
             return
         if not self._detail:
-            self._detail = "The disk is too slow for this recording."
+            self._detail = DISK_FAILING  # it is too slow
             self._tell("failing", self._detail, self.state.seconds)
         self._let_go()
 
     def _go_on_without(self, fault: Exception) -> None:
         """Let go of what waits, so that nothing meets `fault` again, and reopen the archive."""
         if not self._at_fault:
-            _log.error("lesson not recorded", extra={"lesson": self.lesson}, exc_info=fault)
+            _log.error("lesson-not-recorded", extra={"lesson": self.lesson}, exc_info=fault)
         self._at_fault = True
         self._detail = NOT_RECORDED
         self._tell("failing", self._detail, self.state.seconds)
@@ -357,12 +359,7 @@ class LessonSession:
             self._on_state(self.lesson, self.state)
 
 
-def _sentence(error: OSError) -> str:
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return "The disk is full: free some space, and the recording goes on by itself."
-        case errno.EROFS | errno.EACCES | errno.EPERM:
-            return "The recordings' directory cannot be written to: check its owner and its mount."
-        case _:
-            reason = error.strerror or "unknown error"
-            return f"The disk reports an error ({reason}): check it, or choose another directory."
+def _code(error: OSError | Refused) -> str:
+    """Refused: an archive that a disk has damaged."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return DISK_FULL if full else DISK_FAILING

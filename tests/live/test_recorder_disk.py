@@ -22,7 +22,7 @@ from tests.fakes.rtp_media import lesson_records, numbered
 from tests.live.test_recorder import LESSON, Media, manifest_of
 from tests.relay.test_record_restart import files, record_whole
 
-FULL = "The disk is full: free some space, and the recording goes on by itself."
+FULL = "disk-full"
 BUFFER = 600_000
 AMPLE = 64 * 2**20
 

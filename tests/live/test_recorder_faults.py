@@ -120,7 +120,7 @@ async def test_bad_parameter_sets_in_an_sdp_are_ignored(sprop: str, tmp_path: Pa
 
 async def test_a_record_that_cannot_be_read_is_acknowledged(tmp_path: Path) -> None:
     ours = lesson_records(10)
-    bad = [
+    bad: list[Record] = [
         replace(record, fmtp=dict.fromkeys(map(str, range(65)), ""))
         for record in ours
         if isinstance(record, Track)
@@ -143,7 +143,7 @@ async def test_a_track_that_meets_a_bug_is_dropped_alone(
     records = [*interleaved(beside(ours), ours), LessonEnd(OTHER), LessonEnd(LESSON)]
     await record_all(tmp_path, records)
     assert [entry.message for entry in caplog.records if entry.levelno >= logging.ERROR] == [
-        "track not recorded"
+        "track-not-recorded"
     ]
     expected = record_whole(tmp_path / "whole", numbered(ours))
     assert files(tmp_path) == expected
@@ -168,5 +168,5 @@ async def test_a_lesson_with_a_bug_leaves_the_others_alone(
     assert files(tmp_path) == record_whole(tmp_path / "whole", numbered(ours))
     assert {(state.state, state.detail) for state in states} >= {("failing", "not-recorded")}
     errors = [entry.message for entry in caplog.records if entry.levelno >= logging.ERROR]
-    assert errors.count("lesson not recorded") >= 1
+    assert errors.count("lesson-not-recorded") >= 1
     assert not open_files(tmp_path)

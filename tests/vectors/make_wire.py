@@ -59,7 +59,7 @@ VALID: dict[str, wire.Message] = {
         True,
         (wire.Source.VOICE,),
         3,
-        wire.Recording(wire.RecordingState.FAILING, "The disk is full.", 61.5),
+        wire.Recording(wire.RecordingState.FAILING, "disk-full", 61.5),
     ),
     "relay-archive": wire.RelayArchive(
         "vat-ly-9", 2701.5, 734003200, ("voice", "camera-q", "camera-h", "camera-f")
