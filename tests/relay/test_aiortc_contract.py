@@ -1,6 +1,7 @@
 """What we use of aiortc and pylibsrtp beyond their documentation, one test for each member.
 
-Versions are pinned in pyproject; an upgrade that changes one of these fails here, by its name.
+Versions are pinned in pyproject; an upgrade that changes one of these fails here, by its name. That
+no member is used without a test here is held by `tests/test_borrowed_members.py`.
 `Pipe` below is all that a transport gives to RTCDtlsTransport.
 """
 
@@ -16,8 +17,14 @@ from typing import cast
 import pylibsrtp
 import pytest
 from aioice import stun
+from aiortc import RTCRtpReceiver, RTCRtpSender
 from aiortc import rtcdtlstransport as dtls
+from aiortc.codecs.h264 import H264Encoder
 from aiortc.rtcicetransport import RTCIceTransport
+from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
 from pylibsrtp import Policy, Session
 from pylibsrtp import _binding as binding
@@ -206,3 +213,51 @@ def test_a_replay_has_the_status_that_we_count() -> None:
 def test_stun_attributes_have_the_names_that_the_tests_write() -> None:
     names = {"USERNAME", "PRIORITY", "USE-CANDIDATE", "ICE-CONTROLLED", "ERROR-CODE"}
     assert names | {"XOR-MAPPED-ADDRESS", "MESSAGE-INTEGRITY"} <= set(stun.ATTRIBUTES_BY_NAME)
+
+
+def test_a_certificate_has_its_key_and_its_x509_form() -> None:
+    certificate = dtls.RTCCertificate.generateCertificate()
+    assert isinstance(certificate._key, ec.EllipticCurvePrivateKey)
+    assert isinstance(certificate._cert, x509.Certificate)
+    assert certificate._cert.public_key() == certificate._key.public_key()
+    key = certificate._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    assert key.startswith(b"-----BEGIN PRIVATE KEY-----")
+    shown = certificate._cert.public_bytes(Encoding.PEM)
+    assert shown.startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+async def test_a_picture_loss_indication_calls_the_senders_own_attribute(pair: Pair) -> None:
+    """The instance's, which a host replaces: its pictures are not coded by aiortc."""
+    sender = RTCRtpSender("video", pair.client)
+    asked: list[None] = []
+    assert callable(sender._send_keyframe)
+    setattr(sender, "_send_keyframe", lambda: asked.append(None))  # noqa: B010 a method, for mypy not assignable
+    report = RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=1, media_ssrc=sender._ssrc)
+    await sender._handle_rtcp_packet(report)
+    assert len(asked) == 1
+
+
+async def test_a_receiver_can_be_told_to_report_a_lost_picture(pair: Pair) -> None:
+    receiver = RTCRtpReceiver("video", pair.client)
+    receiver._set_rtcp_ssrc(7)
+    sent: list[object] = []
+
+    async def keep(packet: object) -> None:
+        sent.append(packet)
+
+    setattr(receiver, "_send_rtcp", keep)  # noqa: B010 a method, for mypy not assignable
+    await receiver._send_rtcp_pli(5)
+    assert sent == [RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=7, media_ssrc=5)]
+
+
+def test_the_h264_encoder_splits_a_byte_stream_and_packs_its_units() -> None:
+    units = [b"\x67\x42", b"\x68\xce", b"\x65" + b"x" * 3_000]
+    stream = b"".join(b"\0\0\0\1" + unit for unit in units)
+    assert list(H264Encoder._split_bitstream(stream)) == units
+    payloads = H264Encoder._packetize(units)
+    assert [payload[0] & 0x1F for payload in payloads] == [24, 28, 28, 28]
+
+
+def test_a_session_holds_libsrtps_context_in_one_attribute() -> None:
+    session = _session(Policy.SSRC_ANY_OUTBOUND)
+    assert native.srtp_context(session) == session._srtp[0]
