@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import pytest
 
 from classroom import wire
 from classroom.settings import Settings
-from classroom.tokens import ANY_LESSON, Right, Role, Verifier
+from classroom.store import load_key
+from classroom.tokens import ANY_LESSON, Right, Role, Signer, Verifier
 from classroom.web.app import routes
 from classroom.web.openapi import DOCUMENT
 from tests.live.central import Central, Wall, relay, running
@@ -221,6 +224,17 @@ async def test_a_lesson_is_removed_while_it_is_planned(central: Central, teacher
             answer = await central.call(method, f"/api/lessons/{gone}", teacher)
             assert (answer.status, answer.json["field"]) == (404, "lesson")
         assert (await central.history(gone))[-1][::2] == ("removed", "removed")
+
+        # Whoever planned it may take it back, also without the right to manage all of them.
+        keys = (await central.call("GET", "/api/keys")).json
+        claims = Verifier(keys).verify(teacher, time.time())
+        less = replace(claims, rights=frozenset({Right.WATCH}))
+        signer = Signer(load_key(central.data))
+        mine = await central.plan(teacher)
+        for subject, status in (("another", 403), (claims.subject, 204)):
+            token = signer.sign(replace(less, subject=subject))
+            answer = await central.call("DELETE", f"/api/lessons/{mine}", token)
+            assert answer.status == status
 
         await central.call("POST", f"/api/lessons/{kept}/start", teacher)
         for _ in range(2):
