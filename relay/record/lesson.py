@@ -41,11 +41,13 @@ _PIPELINES: Final[dict[str, type[VoicePipeline] | type[VideoPipeline]]] = {
 
 @dataclass(slots=True)
 class Stored:
-    """What is on disk of a lesson. growing: the whole fragments of each open segment."""
+    """What is on disk of a lesson. growing: the whole fragments of each open segment. events: the
+    event log."""
 
     header: Header
     contents: Contents
     growing: dict[str, bytes] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
 
 
 class LessonRecorder:
@@ -71,6 +73,10 @@ class LessonRecorder:
         self._pipelines: dict[int, Pipeline] = {}
         self._draining: list[TranscodedPipeline] = []
         self._now = 0.0
+        self._told: set[bytes] = set()
+        """Events on disk: records that come again after a restart tell them again."""
+        self._on: set[str] = set()
+        """Sources whose last event says that they are on."""
         self._begun = False
         """A track began since the last time the lesson was finished."""
         if stored is not None:
@@ -82,6 +88,9 @@ class LessonRecorder:
             writer.restore(rendition.inits, rendition.segments, rendition.opened)
             if rendition.opened is not None and name in stored.growing:
                 writer.resume(rendition.opened, stored.growing[name])
+        for event in stored.events:
+            self._told.add(event.encode())
+            self._note_source(event)
         if self._mark is not None:
             self._feed = self._mark.feed
             for name, place in self._mark.places.items():
@@ -147,7 +156,7 @@ class LessonRecorder:
                 self._end(number, "another track took its place")
         self._drop_draining(name)
         take = self._take(track, wall)
-        if all(p.track.source != track.source for p in self._pipelines.values()):
+        if track.source not in self._on:
             self._event("source", {"source": track.source, "on": True}, self._seconds(take, wall))
         kind = _PIPELINES[track.codec]
         resume = self._resume_place(track, name)
@@ -201,7 +210,8 @@ class LessonRecorder:
         if isinstance(pipeline, TranscodedPipeline) and pipeline.outstanding:
             self._draining.append(pipeline)
         source = pipeline.track.source
-        if all(other.track.source != source for other in self._pipelines.values()):
+        others = (other.track.source for other in self._pipelines.values())
+        if source in self._on and source not in others:
             self._event("source", {"source": source, "on": False, "reason": reason})
 
     def drop_track(self, number: int) -> None:
@@ -218,7 +228,19 @@ class LessonRecorder:
         if at is None:
             writers = self._writers.values()
             at = max((w.latest / timescale(w.name) for w in writers), default=0.0)
-        self._actions.append(LogEvent(Event(max(0, round(at * 1000)), kind, body)))
+        event = Event(max(0, round(at * 1000)), kind, body)
+        self._note_source(event)
+        if event.encode() not in self._told:
+            self._actions.append(LogEvent(event))
+
+    def _note_source(self, event: Event) -> None:
+        source = event.body.get("source")
+        if event.kind != "source" or not isinstance(source, str):
+            return
+        if event.body.get("on"):
+            self._on.add(source)
+        else:
+            self._on.discard(source)
 
     def _seconds(self, take: Take, wall: float) -> float:
         """Media time of a wall time in `take`."""

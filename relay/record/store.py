@@ -3,11 +3,13 @@
 Here: files, in the order that makes them recoverable. Not here: what is written when (`lesson`),
 retrying (`recorder`). Blocking; runs in a worker thread. The order within a commit: a segment's
 journal line "open" before its first byte; a whole segment's rename before its line "segment"; all
-media before the line "mark". After an OSError the store is to be thrown away and opened again.
+media, then the events, before the line "mark". After an OSError the store is to be thrown away and
+opened again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from classroom.archive import canonical, journal, manifest
 from classroom.archive.contents import Contents, Header, Rendition, read_journal
+from classroom.archive.events import Event
 from classroom.archive.journal import Entry, Finished, Opened, Segment
 from classroom.archive.names import (
     EVENTS,
@@ -27,7 +30,7 @@ from classroom.archive.names import (
     is_rendition,
     segment_name,
 )
-from classroom.errors import Misuse
+from classroom.errors import Misuse, Refused
 from relay.cache.files import make_directory, sync_directory, write_all, write_atomic
 from relay.record.actions import (
     Action,
@@ -54,6 +57,7 @@ class LessonStore:
         self._descriptors: dict[str, int] = {}
         self._dirty: set[str] = set()
         self._lines: list[Entry] = []
+        self._events: list[Event] = []
         self._contents = Contents()
         self._header: Header | None = None
         self.stored = self._recover()
@@ -83,8 +87,7 @@ class LessonStore:
                 case Log(entry):
                     self._lines.append(entry)
                 case LogEvent(event):
-                    write_all(self._open(EVENTS), event.encode())
-                    self._dirty.add(EVENTS)
+                    self._events.append(event)
                 case Finish(at_ms):
                     self._lines.append(Finished(at_ms))
                     self._flush()
@@ -126,10 +129,15 @@ class LessonStore:
         self._lines.append(segment)
 
     def _flush(self) -> None:
-        """Media and events first, then the journal that speaks of them."""
+        """Media first, then what happened in it, then the journal that speaks of both."""
         for name in sorted(self._dirty):
             os.fsync(self._descriptors[name])
         self._dirty.clear()
+        if self._events:
+            descriptor = self._open(EVENTS)
+            write_all(descriptor, b"".join(event.encode() for event in self._events))
+            os.fsync(descriptor)
+            self._events.clear()
         self._write_lines()
 
     def _write_lines(self) -> None:
@@ -154,11 +162,11 @@ class LessonStore:
                 data = self._recover_segment(rendition, rendition.opened)
                 if data is not None:
                     growing[name] = data
-        self._recover_events()
+        events = self._recover_events()
         self._remove_strays()
         self._flush()
         # A copy: the recorder of the lesson lives in another thread and has its own.
-        return Stored(self._header, copy.deepcopy(self._contents), growing)
+        return Stored(self._header, copy.deepcopy(self._contents), growing, events)
 
     def _recover_journal(self) -> Contents:
         path = self.path / JOURNAL
@@ -171,13 +179,20 @@ class LessonStore:
             _truncate(path, reader.consumed)
         return reader.contents
 
-    def _recover_events(self) -> None:
+    def _recover_events(self) -> list[Event]:
         path = self.path / EVENTS
-        if path.exists():
-            data = path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                _truncate(path, whole)
+        if not path.exists():
+            return []
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            _truncate(path, whole)
+        events: list[Event] = []
+        for line in data[:whole].splitlines():
+            # A damaged line costs at most that an event is told twice.
+            with contextlib.suppress(Refused):
+                events.append(Event.decode(line))
+        return events
 
     def _recover_segment(self, rendition: Rendition, opened: Opened) -> bytes | None:
         """The whole fragments of a segment that was growing; None when it is whole, or empty."""

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from classroom.archive.contents import read_journal
+from classroom.archive.events import Event
 from relay.record.feed import LessonEnd, Packet, Record
 from tests.fakes.rtp_media import lesson_records, numbered
 from tests.live.test_recorder import LESSON, Media, manifest_of
@@ -126,6 +127,17 @@ async def test_a_disk_full_for_long_costs_only_that_time(tmp_path: Path) -> None
     assert camera.gaps
     # What was whole before is as it was.
     assert all((archives / LESSON / name).read_bytes() == data for name, data in kept.items())
+    # However often the archive was opened in between, everything happened once.
+    log = (archives / LESSON / "events.jsonl").read_bytes().splitlines()
+    happened = [(event.kind, *event.body.values()) for event in map(Event.decode, log)]
+    assert happened == [
+        ("recording",),
+        ("source", True, "camera"),
+        ("source", True, "voice"),
+        ("source", False, "the lesson ended", "camera"),
+        ("source", False, "the lesson ended", "voice"),
+        ("ended",),
+    ]
     notes = read_journal((archives / LESSON / "journal.jsonl").read_bytes()).contents.notes
     assert any("packets could not be kept" in note.text for note in notes)
 

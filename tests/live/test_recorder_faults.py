@@ -156,6 +156,21 @@ async def test_a_track_that_meets_a_bug_is_dropped_alone(
     assert "the camera is recorded no further" in journal
 
 
+async def test_a_disk_too_slow_for_the_buffer_leaves_no_file_open(tmp_path: Path) -> None:
+    records = numbered(lesson_records(10, ended=False))
+    recorder = Recorder(tmp_path, settings=replace(QUICK, buffer_bytes=1_000))
+    most = 0
+    async with connected(recorder) as media:
+        for at in range(0, len(records), 100):
+            await media.send(records[at : at + 100])
+            await media.until(records[: at + 100][-1][0])  # dropped, if it was not written
+            most = max(most, len(open_files(tmp_path)))
+    await recorder.close()
+    assert "could not be kept" in (tmp_path / LESSON / "journal.jsonl").read_text()
+    assert most <= 4  # the journal, the events and two renditions
+    assert not open_files(tmp_path)
+
+
 async def test_a_lesson_with_a_bug_leaves_the_others_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from classroom.archive.contents import read_journal
+from classroom.archive.events import Event
 from classroom.archive.manifest import Manifest
 from relay.record.feed import End, LessonEnd, Packet, Record, Sync, Track
 from relay.record.lesson import LessonRecorder
@@ -89,7 +90,7 @@ def files(archives: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.suffix in (".m4s", ".mp4") or path.name == "manifest.json"
+        if path.suffix in (".m4s", ".mp4") or path.name in ("manifest.json", "events.jsonl")
     }
 
 
@@ -214,3 +215,18 @@ def test_a_lesson_that_comes_back_after_its_end_goes_on_in_the_same_archive(
     ]
     assert len(camera.inits) == 1
     assert manifest.duration_ms == 65_000
+
+
+def test_a_source_that_is_on_already_is_not_told_again(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.take(numbered(lesson_records(5, ended=False)))
+    process.commit()
+    process.store.close()
+    # Both processes were killed: other tracks, later, and nobody said that the first had ended.
+    process = Process(tmp_path)
+    process.take(numbered(lesson_records(5, first_track=11, epoch=1, start=20.0)))
+    process.finish()
+    log = (tmp_path / LESSON / "events.jsonl").read_bytes().splitlines()
+    happened = [(event.kind, event.body.get("source")) for event in map(Event.decode, log)]
+    sources = [("source", "camera"), ("source", "voice")]
+    assert happened == [("recording", None), *sources, *sources, ("ended", None)]
