@@ -1,7 +1,8 @@
-"""What people press and type on the pages: sound that a browser holds back, keys, a missing title.
+"""Single things on the pages: sound that a browser holds back, keys, a missing title, a known list.
 
-Real system and Chromium. Lives here: single things a person does. Must not live here: whole lessons
-(`test_lesson`), and what a page decides without a browser, which is tested beside the pages.
+Real system and Chromium. Lives here: what a person does or waits for once. Must not live here:
+whole lessons (`test_lesson`), and what a page decides without a browser, which is tested beside the
+pages.
 """
 
 from __future__ import annotations
@@ -102,6 +103,40 @@ async def test_the_players_keys_act_only_while_the_focus_is_in_it(
         assert all(key in words for key in (" K ", " M ", " F "))
     finally:
         await demo.stop()
+
+
+async def test_a_list_that_the_browser_has_is_not_sent_again(
+    demo: Demo, open_browser: OpenBrowser
+) -> None:
+    context = await (await open_browser()).new_context()
+    answers: list[int | None] = []
+    for _ in range(2):
+        page = await context.new_page()
+        devtools = await context.new_cdp_session(page)
+        requests: list[dict[str, Any]] = []
+        statuses: dict[str, int] = {}
+        devtools.on(
+            "Network.requestWillBeSent", lambda event, requests=requests: requests.append(event)
+        )
+        devtools.on(
+            "Network.responseReceivedExtraInfo",
+            lambda event, statuses=statuses: statuses.update(
+                {event["requestId"]: event["statusCode"]}
+            ),
+        )
+        await devtools.send("Network.enable")
+        await page.goto(demo.pages["library"])
+        await until(page, lessons=0, total=0)
+        (asked,) = [
+            one["requestId"] for one in requests if "/api/lessons?" in one["request"]["url"]
+        ]
+        for _ in range(100):
+            if asked in statuses:
+                break
+            await asyncio.sleep(0.1)
+        answers.append(statuses.get(asked))
+        await page.close()
+    assert answers == [200, 304]
 
 
 async def test_a_missing_title_is_told_at_its_field(demo: Demo, open_browser: OpenBrowser) -> None:
