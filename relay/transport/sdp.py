@@ -105,6 +105,7 @@ def parse(text: str) -> Description:
             "sdp-too-large",
             f"The SDP is larger than {MAX_SDP_BYTES} bytes.",
             fix="Offer fewer sections and codecs.",
+            field="body",
         )
     lines = text.replace("\r\n", "\n").split("\n")
     if _NOT_IN_LINES.search(text.replace("\r\n", "\n")):

@@ -133,6 +133,7 @@ class Sessions:
                 "lesson-taken",
                 "Another teacher is live in this lesson.",
                 fix="Ask them to stop first, or start a lesson of your own.",
+                field="lesson",
             )
         publishers = sum(peer.role == "publisher" for peer in self.peers.values())
         if current is None and publishers >= PUBLISHERS_MAX:
@@ -350,6 +351,7 @@ class Sessions:
                 "session-replaced",
                 "The lesson is taught from another page or device now.",
                 fix="Go on there, or begin a new session here to take the lesson back.",
+                field="lesson",
             )
         peer = self.peers.get(session)
         if peer is None or peer.lesson != lesson or peer.role != role or peer.ended.is_set():
@@ -358,6 +360,7 @@ class Sessions:
                 "session-gone",
                 "This session does not exist (any more).",
                 fix="Begin a new one with POST; pages do so by themselves.",
+                field="session",
             )
         if peer.subject != subject:
             raise Refused(
@@ -365,6 +368,7 @@ class Sessions:
                 "not-your-session",
                 "This session belongs to somebody else.",
                 fix="Use the token that made the session.",
+                field="session",
             )
         return peer
 

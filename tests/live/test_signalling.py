@@ -65,6 +65,7 @@ async def ask(
         assert problem["status"] == answer.status
         assert problem["detail"]
         assert problem["fix"]
+        assert problem.get("field") or answer.status >= 500
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     return answer, problem
 
