@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 
+from classroom.clock import monotonic
 from classroom.host import voice
 from tests import media
 from tests.fakes.peer import LightViewer
@@ -24,6 +25,10 @@ from tests.live.rig import Demo, start_demo
 
 RATE = 25  # the host's camera
 SURE = 0.75  # likeness of a second of speech to itself after coding; to another one about 0.6
+LOST_S = 1.0  # of a recording, beyond the time that the media process was away
+RETURN_S = 15.0  # from a kill until rooms receive again, on two busy cores
+QUIET = 0.01  # of full scale; what is said has at least ten times this
+BLOCK = 480  # samples, 10 ms
 STEP_S = 0.040  # camera and voice may be apart by this much
 
 
@@ -97,6 +102,15 @@ def _missing(camera: list[Picture]) -> int:
     return max(after - before - 1 for before, after in itertools.pairwise(_numbers(camera)))
 
 
+def _longest_silence(archive: Path) -> float:
+    """Seconds of the longest stretch of the recorded voice in which nothing is heard."""
+    _, heard = speech(archive)
+    blocks = heard[: len(heard) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    loud = np.flatnonzero(np.sqrt((blocks**2).mean(axis=1)) > QUIET)
+    assert len(loud) > 3 * media.VOICE_RATE // BLOCK, "there is hardly a voice"
+    return float(np.diff(loud).max() - 1) * BLOCK / media.VOICE_RATE
+
+
 def _said() -> media.Samples:
     """All that the voice can say, at its own rate."""
     return (np.frombuffer(b"".join(map(voice.second, range(100))), np.int16) / 32768).astype(
@@ -162,18 +176,23 @@ async def test_the_media_process_is_killed(tmp_path: Path) -> None:
     async with _hosted(tmp_path) as (demo, http):
         async with _watching(demo, http) as viewer:
             await _more(viewer, 600)
+            killed = monotonic()
             demo.kill("-m relay media")
         # The host notices by itself and comes back; rooms do likewise in the page.
         async with asyncio.timeout(40):
             while True:
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.1)
                 with contextlib.suppress(Exception):  # refused or gone until it is back
                     async with _watching(demo, http) as viewer:
+                        await _more(viewer, 1)
+                        away = monotonic() - killed
                         await _more(viewer, 600)
                         break
         archive = await _end(demo, http)
+    assert away <= RETURN_S
     camera = pictures(archive, "camera")
-    _numbers(camera)
+    assert _missing(camera) / RATE <= away + LOST_S
+    assert _longest_silence(archive) <= away + LOST_S
     assert camera[-1].time - camera[0].time > 8
     _assert_in_step(archive, camera)
 
