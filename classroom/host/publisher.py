@@ -29,7 +29,6 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.exceptions import InvalidStateError
 from aiortc.stats import RTCTransportStats
 from yarl import URL
 
@@ -145,7 +144,8 @@ class Publisher:
         answer, resource = await post_offer(http, place, peer.localDescription.sdp)
         try:
             await peer.setRemoteDescription(RTCSessionDescription(spread(answer), "answer"))
-        except (ValueError, KeyError, IndexError, AssertionError, InvalidStateError) as error:
+        except Exception as error:
+            # Foreign text in aiortc's parser, which raises whatever it trips over.
             await delete_session(http, resource, place)
             raise Absent(
                 f"The answer of {place.url} could not be understood ({error}).",

@@ -66,7 +66,8 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> Refused:
     """The relay's own sentence where it gave one (RFC 9457), else one for the status."""
     detail, fix, code = f"The relay answered {response.status} {response.reason}.", "", "refused"
     if response.content_type.endswith("json"):
-        with contextlib.suppress(ValueError):
+        # A body nested too deep is no document either.
+        with contextlib.suppress(ValueError, RecursionError):
             document = json.loads(body)
             if isinstance(document, dict):
                 detail = str(document.get("detail") or detail)
@@ -109,7 +110,7 @@ async def lesson_place(central: str, lesson: str, token: str | None) -> Place:
             return Place(str(document["whip"]), str(document["token"]))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Absent(f"{central} does not answer.", fix="Trying again until it does.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Misuse(f"{central} is not a central school's address.") from error
 
 

@@ -28,8 +28,15 @@ def run(records: list[Record]) -> list[Action]:
     recorder = LessonRecorder("toan-7", beat_ms=4_000, hold=2.0, stored=None)
     for sequence, record in numbered(records):
         recorder.receive("feed", sequence, record)  # type: ignore[arg-type]  # no Hello in it
+    answer(recorder)
     recorder.finish(EPOCH + 100)
     return recorder.take_actions()
+
+
+def answer(recorder: LessonRecorder) -> None:
+    """What a transcoder that hands on the bytes as they are would say."""
+    for pipeline, job in recorder.take_jobs():
+        pipeline.receive(job, job.data)
 
 
 def camera(actions: list[Action]) -> list[tuple[int, int]]:
@@ -187,7 +194,7 @@ def test_a_layer_that_was_away_for_minutes_is_not_taken_for_an_old_one() -> None
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from(["h264", "vp9", "av1", "opus"]),
+    st.sampled_from(["h264", "vp8", "vp9", "av1", "opus"]),
     st.lists(st.tuples(st.binary(max_size=60), st.booleans(), st.integers(0, 3)), max_size=20),
 )
 def test_rubbish_in_packets_is_left_out_quietly(
@@ -207,3 +214,26 @@ def test_rubbish_in_packets_is_left_out_quietly(
         records.append(Packet(1, EPOCH + 0.2 + index / 30, data))
         records.append(Packet(1, EPOCH + 0.2 + index / 30, payload))
     run(records)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=4))
+def test_rubbish_in_vp8_frames_and_from_the_transcoder_is_left_out_quietly(
+    frames: list[bytes],
+) -> None:
+    sender = Sender(track(1, "camera", "vp8"))
+    recorder = LessonRecorder("toan-7", beat_ms=4_000, hold=2.0, stored=None)
+    records: list[Record] = [sender.track, sender.sync(0.0)]
+    for index, data in enumerate(frames):
+        payload = b"\x10" + data  # a frame begins; an even first byte says that it is a key
+        stamp = sender.timestamp(index / 30)
+        packet = rtp.build(sender.track.payload_type, True, sender.sequence, stamp, 1, b"", payload)
+        sender.sequence += 1
+        records.append(Packet(1, EPOCH + index / 30, packet))
+    for sequence, record in numbered(records):
+        recorder.receive("feed", sequence, record)  # type: ignore[arg-type]  # no Hello in it
+    recorder.advance(EPOCH + 10)
+    for pipeline, job in recorder.take_jobs():
+        pipeline.receive(job, b"\0\0\0\1" + job.data)
+    recorder.finish(EPOCH + 100)
+    assert len(camera(recorder.take_actions())) <= len(frames)
