@@ -178,12 +178,6 @@ class Reader:
         return known >> 3 == frame_number and known & 7 < temporal_id
 
 
-def patch_frame_number(buffer: bytearray, offset: int, value: int) -> None:
-    """Write the low 16 bits of `value` over the frame number of the descriptor at `offset`."""
-    buffer[offset + 1] = value >> 8 & 0xFF
-    buffer[offset + 2] = value & 0xFF
-
-
 def _custom_diffs(bits: BitReader) -> tuple[int, ...]:
     diffs = []
     while size := bits.read(2):

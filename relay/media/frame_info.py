@@ -75,9 +75,3 @@ def patch_picture_id(buffer: bytearray, payload_start: int, info: PacketInfo, va
         buffer[offset + 1] = value & 0xFF
     else:
         buffer[offset] = value & 0x7F
-
-
-def patch_tl0picidx(buffer: bytearray, payload_start: int, info: PacketInfo, value: int) -> None:
-    """Write the low 8 bits of `value` over TL0PICIDX; nothing where there is none."""
-    if info.tl0picidx_offset >= 0:
-        buffer[payload_start + info.tl0picidx_offset] = value & 0xFF

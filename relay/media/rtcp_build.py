@@ -1,8 +1,8 @@
-"""Writing RTCP packets (RFC 3550 6, RFC 4585 6, RFC 5104 4.3.1, RFC 3611 4.4 and 4.5).
+"""Writing RTCP packets (RFC 3550 6, RFC 4585 6, RFC 3611 4.4 and 4.5).
 
-Here: one `build_` function for each packet type of rtcp, giving bytes that may be joined to a
-compound with `+`. Transport-wide feedback is written by twcc.ArrivalLog. Not here: when to send
-them. Numbers outside their field are cut or capped as said at each function; nothing is raised
+Here: one `build_` function for each packet type that a relay sends, giving bytes that may be joined
+to a compound with `+`. Transport-wide feedback is written by twcc.ArrivalLog. Not here: when to
+send them. Numbers outside their field are cut or capped as said at each function; nothing is raised
 but by struct for an SSRC that is no 32-bit number.
 """
 
@@ -12,9 +12,6 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from relay.media.rtcp import (
-    BYE,
-    FMT_AFB,
-    FMT_FIR,
     FMT_NACK,
     FMT_PLI,
     PSFB,
@@ -107,38 +104,6 @@ def build_nack(sender_ssrc: int, media_ssrc: int, seqs: Iterable[int]) -> bytes:
 
 def build_pli(sender_ssrc: int, media_ssrc: int) -> bytes:
     return _packet(FMT_PLI, PSFB, struct.pack("!II", sender_ssrc, media_ssrc))
-
-
-def build_fir(sender_ssrc: int, entries: Sequence[tuple[int, int]]) -> bytes:
-    """A full intra request for each (SSRC, request number of 8 bits)."""
-    body = struct.pack("!II", sender_ssrc, 0)
-    return _packet(
-        FMT_FIR,
-        PSFB,
-        body
-        + b"".join(struct.pack("!II", ssrc, (number & 0xFF) << 24) for ssrc, number in entries),
-    )
-
-
-def build_remb(sender_ssrc: int, bitrate: int, ssrcs: Sequence[int]) -> bytes:
-    """Maximum bitrate, bit/s, rounded down to 18 significant bits."""
-    exponent = max(0, bitrate.bit_length() - 18)
-    word = len(ssrcs) << 24 | exponent << 18 | bitrate >> exponent
-    return _packet(
-        FMT_AFB,
-        PSFB,
-        struct.pack(f"!II4sI{len(ssrcs)}I", sender_ssrc, 0, b"REMB", word, *ssrcs),
-    )
-
-
-def build_bye(ssrcs: Sequence[int], reason: str = "") -> bytes:
-    """A goodbye; the reason is cut to 255 bytes of UTF-8."""
-    body = struct.pack(f"!{len(ssrcs)}I", *ssrcs)
-    if reason:
-        text = reason.encode()[:255]
-        body += bytes((len(text),)) + text
-        body += bytes(-len(body) % 4)
-    return _packet(len(ssrcs), BYE, body)
 
 
 def build_sdes(cnames: Sequence[tuple[int, str]]) -> bytes:

@@ -1,20 +1,11 @@
 """Arithmetic on numbers that wrap: RTP sequence numbers, timestamps, picture ids.
 
-Here: comparing and subtracting 16-bit numbers (RFC 1982 in the sense of RFC 3550 A.1) and turning
-a wrapping number into one that only grows. Not here: what a gap means (nack, renumber, reception).
+Here: subtracting them (RFC 1982 in the sense of RFC 3550 A.1) and turning a wrapping number into
+one that only grows. Not here: what a gap means (nack, renumber, reception).
 All functions take numbers already inside their range; nothing is checked or raised.
 """
 
 from __future__ import annotations
-
-
-def newer16(a: int, b: int) -> bool:
-    """Whether 16-bit `a` comes after `b`. At exactly half a cycle apart the larger one is newer,
-    so that of two different numbers one, and only one, is newer."""
-    ahead = (a - b) & 0xFFFF
-    if ahead == 0x8000:
-        return a > b
-    return 0 < ahead < 0x8000
 
 
 def delta16(a: int, b: int) -> int:

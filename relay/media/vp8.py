@@ -1,4 +1,4 @@
-"""VP8 in RTP: the payload descriptor (RFC 7741 4.2) and a keyframe's size (RFC 6386 9.1).
+"""VP8 in RTP: the payload descriptor (RFC 7741 4.2).
 
 Here: reading one packet's descriptor and where its picture numbers are. Not here: joining packets
 to frames (relay.record), renumbering (renumber). Stateless. Raises only PayloadError.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from relay.media.frame_info import PacketInfo, PayloadError, read_picture_id
 from relay.media.rtp import Buffer
-
-START_CODE = b"\x9d\x01\x2a"
 
 
 def parse(data: Buffer, start: int, end: int, marker: bool) -> PacketInfo:
@@ -55,13 +53,3 @@ def _read(data: Buffer, start: int, end: int, marker: bool) -> tuple[PacketInfo,
     if info.start_of_frame and not data[position] & 1:
         info.keyframe = True
     return info, position
-
-
-def keyframe_size(frame: Buffer) -> tuple[int, int]:
-    """Width and height of a keyframe in pixels, before the scaling hints. `frame` is a whole frame
-    or its first ten bytes, without the descriptor."""
-    if len(frame) < 10:
-        raise PayloadError("vp8: keyframe header ends early")
-    if frame[0] & 1 or bytes(frame[3:6]) != START_CODE:
-        raise PayloadError("vp8: not a keyframe")
-    return (frame[6] | frame[7] << 8) & 0x3FFF, (frame[8] | frame[9] << 8) & 0x3FFF

@@ -14,7 +14,6 @@ from relay.media.dependency_descriptor import (
     SWITCH,
     Descriptor,
     Reader,
-    patch_frame_number,
 )
 from relay.media.frame_info import PacketInfo, PayloadError
 from tests.relay.bit_writer import BitWriter
@@ -242,9 +241,3 @@ def test_random_structures_give_an_answer_or_the_named_error(tail: bytes) -> Non
         Reader().read(data, 0, len(data))
     except PayloadError:
         return
-
-
-def test_the_frame_number_is_patched_in_place() -> None:
-    packet = bytearray(b"ab" + keyframe(7))
-    patch_frame_number(packet, 2, 0x1FFFE)
-    assert packet == b"ab" + keyframe(0xFFFE)

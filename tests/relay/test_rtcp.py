@@ -14,6 +14,7 @@ from relay.media import ntp, rtcp, rtcp_build
 from relay.media.rtcp import ReportBlock
 from relay.media.rtcp_error import RtcpError
 from relay.media.rtcp_parse import parse
+from tests.fakes.rtcp_build import build_bye, build_fir, build_remb
 from tests.relay.fuzzing import FUZZ, STARTS, datagrams
 
 u32 = st.integers(0, 0xFFFFFFFF)
@@ -189,12 +190,12 @@ def test_other_round_trips(ssrc: int, ssrcs: list[int], text: str, bitrate: int)
     pairs = [(each, each & 0xFF) for each in ssrcs] or [(1, 2)]
     triples = [(each, 1, 2) for each in ssrcs]
     data = (
-        rtcp_build.build_fir(ssrc, pairs)
-        + rtcp_build.build_remb(ssrc, bitrate, ssrcs)
+        build_fir(ssrc, pairs)
+        + build_remb(ssrc, bitrate, ssrcs)
         + rtcp_build.build_sdes([(ssrc, text)])
         + rtcp_build.build_receiver_reference(ssrc, bitrate)
         + rtcp_build.build_reference_reply(ssrc, triples)
-        + rtcp_build.build_bye(ssrcs, text)
+        + build_bye(ssrcs, text)
     )
     exponent = max(0, bitrate.bit_length() - 18)
     assert parse(data) == [
@@ -208,7 +209,7 @@ def test_other_round_trips(ssrc: int, ssrcs: list[int], text: str, bitrate: int)
 
 
 def test_long_texts_are_cut() -> None:
-    data = rtcp_build.build_sdes([(1, "x" * 300)]) + rtcp_build.build_bye([1], "y" * 300)
+    data = rtcp_build.build_sdes([(1, "x" * 300)]) + build_bye([1], "y" * 300)
     assert parse(data) == [rtcp.Sdes([(1, "x" * 255)]), rtcp.Bye([1], "y" * 255)]
 
 
@@ -273,10 +274,10 @@ def test_aiortc_and_we_read_each_other() -> None:
         + rtcp_build.build_sdes([(1, "name")])
         + rtcp_build.build_rr(1, [block])
         + rtcp_build.build_pli(1, 2)
-        + rtcp_build.build_bye([1])
+        + build_bye([1])
     ) == data
 
-    remb = rtcp_build.build_remb(1, 4_160_000, [2529072847])
+    remb = build_remb(1, 4_160_000, [2529072847])
     read = theirs.RtcpPacket.parse(remb)[0]
     assert isinstance(read, theirs.RtcpPsfbPacket)
     assert theirs.unpack_remb_fci(read.fci) == (4_160_000, [2529072847])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from relay.media import vp9
-from relay.media.frame_info import PacketInfo, PayloadError, patch_picture_id, patch_tl0picidx
+from relay.media.frame_info import PacketInfo, PayloadError, patch_picture_id
 from tests.relay.bit_writer import BitWriter
 from tests.relay.encoding import encode
 from tests.relay.fuzzing import FUZZ, datagrams
@@ -40,8 +40,7 @@ def test_layers_without_flexible_mode() -> None:
     packet = bytearray(data)
     info = parse(data)
     patch_picture_id(packet, 0, info, 0x7ABC)
-    patch_tl0picidx(packet, 0, info, 0x44)
-    assert packet == bytes.fromhex("e8 fabc 50 44") + BODY
+    assert packet == bytes.fromhex("e8 fabc 50 33") + BODY
     assert vp9.frame_offset(data, 0, len(data)) == 5
 
 

@@ -15,6 +15,7 @@ from relay.media import rtcp_build, rtp
 from relay.sfu.layer import CACHE_SECONDS
 from relay.sfu.publisher import CHANGES_APART
 from tests.fakes.lesson_wire import Lesson
+from tests.fakes.rtcp_build import build_fir, build_remb
 from tests.scenarios.story import CODECS, camera, continuous, single, voice
 
 FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -135,8 +136,8 @@ def test_feedback_about_packets_never_sent_moves_nothing_out_of_bounds() -> None
     for ssrc in (0, 11, 21, 31, 0xFFFFFFFF):
         room.uplink(rtcp_build.build_nack(1, ssrc, range(500)))
         room.uplink(rtcp_build.build_pli(1, ssrc))
-        room.uplink(rtcp_build.build_fir(1, [(ssrc, 1)]))
-        room.uplink(rtcp_build.build_remb(1, 10_000, [ssrc]))
+        room.uplink(build_fir(1, [(ssrc, 1)]))
+        room.uplink(build_remb(1, 10_000, [ssrc]))
     lesson.advance(1.0)
     assert room.viewer.bandwidth.bitrate > 0
     continuous(room.shown("camera"), lesson.now - 0.8, lesson.now - 0.1, 0.6)
