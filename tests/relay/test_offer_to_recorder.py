@@ -20,7 +20,9 @@ from tests.relay.test_recorder_feed import Wire
 from tests.relay.test_sdp import mutated
 
 LINE = st.text(st.characters(exclude_characters="\r\n"), max_size=1_200)
-PARAMETER = st.builds("{}={}".format, st.just("sprop-parameter-sets") | LINE, LINE)
+LONG = st.sampled_from(["sprop-parameter-sets=" + "Z" * 1_001, "sprop-parameter-sets=ữ"])
+MANY = st.just(";".join(f"key-{number}=1" for number in range(65)))
+PARAMETER = LONG | MANY | st.builds("{}={}".format, st.just("sprop-parameter-sets") | LINE, LINE)
 WHOLE = st.sampled_from([OFFERS[name] for name in (FFMPEG, OBS, TEACHER)])
 
 
