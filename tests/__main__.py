@@ -10,19 +10,25 @@ A plain run leaves nothing out; `-k` and `--fast` are for people in the middle o
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from tests import needs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WEB: Final = ROOT / "client_web"
+LIVE: Final = "tests/live"
+# Live tests that wait for media to pass far more than they compute: they run beside the pure ones,
+# which keep one processor busy and need no other.
+WAITING: Final = ("tests/live/test_host.py", "tests/live/test_host_sources.py")
 PYTHON_CODE: Final = ("classroom", "relay", "tests")
 
 
@@ -54,7 +60,9 @@ def main() -> int:
         for sentence in lacking:
             print(f"  {sentence}", file=sys.stderr)
         return 2
-    outcomes = [_run(step) for step in _steps(arguments.k, arguments.fast)]
+    outcomes: list[Outcome] = []
+    for steps in _groups(arguments.k, arguments.fast):
+        outcomes += _run_together(steps)
     _summarise(outcomes)
     return 0 if all(outcome.code == 0 for outcome in outcomes) else 1
 
@@ -68,7 +76,8 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _steps(words: str | None, fast: bool) -> list[Step]:
+def _groups(words: str | None, fast: bool) -> list[list[Step]]:
+    """Steps in order; those of one group run side by side."""
     python = [sys.executable, "-m"]
     web_python = [str(path.relative_to(ROOT)) for path in sorted(WEB.glob("*.py"))]
     code = [*PYTHON_CODE, *web_python]
@@ -80,11 +89,20 @@ def _steps(words: str | None, fast: bool) -> list[Step]:
     if not fast and (WEB / "package.json").exists():
         steps += _web_steps()
     pytest = [*python, "pytest", "--durations=10"]
-    if words is not None:
-        pytest += ["-k", words]
-    if fast:
-        pytest += ["--ignore", "tests/live"]
-    return [*steps, Step("pytest", pytest)]
+    before = [[step] for step in steps]
+    if words is not None or fast:
+        pytest += [] if words is None else ["-k", words]
+        pytest += ["--ignore", LIVE] if fast else []
+        return [*before, [Step("pytest", pytest)]]
+    alone = [f"--ignore={path}" for path in WAITING]
+    return [
+        *before,
+        [
+            Step("pytest, pure", [*pytest, "--ignore", LIVE]),
+            Step("pytest, waiting", [*pytest, *WAITING]),
+        ],
+        [Step("pytest, live", [*pytest, LIVE, *alone])],
+    ]
 
 
 def _web_steps() -> list[Step]:
@@ -101,9 +119,23 @@ def _web_steps() -> list[Step]:
     return steps
 
 
-def _run(step: Step) -> Outcome:
-    """Run `step`, showing its output as it comes."""
-    print(f"\n=== {step.name}: {' '.join(step.command)}", flush=True)
+def _run_together(steps: Sequence[Step]) -> list[Outcome]:
+    """Run `steps` side by side: the first shows its output as it comes, the others at their end."""
+    with ThreadPoolExecutor(len(steps)) as pool:
+        kept = [io.StringIO() for _ in steps[1:]]
+        running = [
+            pool.submit(_run, step, out)
+            for step, out in zip(steps, (sys.stdout, *kept), strict=True)
+        ]
+        outcomes = [one.result() for one in running]
+    for out in kept:
+        print(out.getvalue(), end="", flush=True)
+    return outcomes
+
+
+def _run(step: Step, out: TextIO) -> Outcome:
+    """Run `step`, writing what it says to `out` as it comes."""
+    print(f"\n=== {step.name}: {' '.join(step.command)}", file=out, flush=True)
     began = time.monotonic()
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "NO_UPDATE_NOTIFIER": "1"}
     last = ""
@@ -120,8 +152,8 @@ def _run(step: Step) -> Outcome:
         if process.stdout is None:
             raise AssertionError("Popen was asked for a pipe")
         for line in process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            out.write(line)
+            out.flush()
             last = line.strip() or last
         code = process.wait()
     return Outcome(step, code, time.monotonic() - began, last)
@@ -132,8 +164,10 @@ def _summarise(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         state = "ok    " if outcome.code == 0 else f"FAILED (exit {outcome.code})"
         print(f"{state} {outcome.step.name}, {outcome.seconds:.0f} s")
-    # pytest runs last; its own closing line, with the counts, closes the whole run too.
-    print(outcomes[-1].last_line, flush=True)
+    # pytest's own closing lines, with the counts, close the whole run too.
+    for outcome in outcomes:
+        if outcome.step.name.startswith("pytest"):
+            print(outcome.last_line, flush=True)
 
 
 if __name__ == "__main__":
