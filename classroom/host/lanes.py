@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -42,10 +42,10 @@ class Looks:
 
 def looks(stream: VideoStream | AudioStream) -> Looks | None:
     """What `stream` is coded as; None if nothing here can decode it."""
+    # PyAV's types leave out that ffmpeg may know no decoder; then there is no context.
+    if cast("object | None", stream.codec_context) is None:
+        return None
     context = stream.codec_context
-    # ffmpeg knows no decoder for it; PyAV's types leave that case out.
-    if context is None:
-        return None  # type: ignore[unreachable]  # see above
     if isinstance(stream, VideoStream):
         video = stream.codec_context
         form = f"{video.width}x{video.height} {video.pix_fmt}"

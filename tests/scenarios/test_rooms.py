@@ -71,8 +71,9 @@ def test_rooms_that_leave_in_the_middle_of_everything() -> None:
     flawless(staying, "camera", "voice")
     publisher = lesson.router.publisher
     assert publisher is not None
+    assert staying.viewer is not None
     for layer in publisher.layers:
-        assert all(leg in staying.viewer.legs.values() for leg in layer.joiners)  # type: ignore[union-attr]  # set by open_room
+        assert all(leg in staying.viewer.legs.values() for leg in layer.joiners)
         assert all(group.legs for group in layer.groups.values())
 
 
