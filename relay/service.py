@@ -234,6 +234,16 @@ def tls_context(settings: RelaySettings) -> ssl.SSLContext | None:
     return context
 
 
+def leave_a_processor() -> None:
+    """Leave one processor to the media process, if there are several.
+
+    The recorder wakes whenever a frame has been sent; beside the sender it delays the next one.
+    """
+    _, *others = sorted(os.sched_getaffinity(0))
+    if others:
+        os.sched_setaffinity(0, others)
+
+
 async def serve(
     settings: RelaySettings,
     url: str,
@@ -243,6 +253,7 @@ async def serve(
     ready_fd: int,
 ) -> None:
     """Run a service process until SIGTERM or SIGINT; writes one byte to `ready_fd` when ready."""
+    leave_a_processor()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
