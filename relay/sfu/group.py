@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from relay.media import red, rtp
+from relay.media import rtp
 from relay.media.frame_info import patch_picture_id
 from relay.media.renumber import FrameRenumberer, Renumberer
 from relay.media.seqno import Unwrapper
 from relay.sfu.members import Members
 from relay.sfu.packet import Outgoing, Received
+from relay.sfu.redundancy import Redundancy, frame_of
 
 if TYPE_CHECKING:
     from relay.sfu.layer import Layer
@@ -36,8 +37,9 @@ class Profile:
 
     payload_type, ssrc: as the slot has them. twcc: identifier of the transport-wide number, 0
     for none. passed: (publisher's identifier, viewer's identifier, is dependency descriptor).
-    red: payload type of RED; None: the viewer takes none, so the primary block goes as Opus.
-    rtx: payload type of repairs, None when they go out as the packet itself.
+    red: payload type of RED, None when the viewer takes none. red_depth: how many earlier frames
+    each packet of voice carries, 0 to 2; with 0 it goes as plain Opus, whatever the publisher
+    sent. rtx: payload type of repairs, None when they go out as the packet itself.
     """
 
     payload_type: int
@@ -46,6 +48,7 @@ class Profile:
     passed: tuple[tuple[int, int, bool], ...] = ()
     red: int | None = None
     rtx: int | None = None
+    red_depth: int = 0
 
 
 def passed_extensions(
@@ -83,6 +86,9 @@ class Group:
         self._closes = layer.codec_name == "vp8"
         self._pictures: FrameRenumberer | None = None
         self._picture_numbers = Unwrapper(15)
+        self._redundancy: Redundancy | None = None
+        if profile.red is not None and profile.red_depth:
+            self._redundancy = Redundancy(layer, profile.payload_type, profile.red_depth)
 
     @property
     def next_sequence(self) -> int:
@@ -158,11 +164,12 @@ class Group:
         profile, info = self.profile, packet.info
         payload = packet.data[packet.payload_offset : packet.payload_end]
         payload_type = profile.payload_type
-        if packet.payload_type in self.layer.track.red:
-            if profile.red is not None:
+        if self._redundancy is not None:
+            if payload and profile.red is not None:
                 payload_type = profile.red
-            elif payload:
-                payload = payload[red.primary(payload, 0, len(payload))[1] :]
+                payload = self._redundancy.payload(packet)
+        elif packet.payload_type in self.layer.track.red:
+            payload = frame_of(self.layer, packet)
         block, head, descriptor_at = self._head, self._head_size, 0
         if profile.passed and packet.extension_offset:
             block, head, descriptor_at = self._extension_block(packet)

@@ -92,6 +92,19 @@ class Joining(Generic[W]):
         if leg.group is None and layer.is_video:
             self._burst(leg, layer, now)
 
+    def reprofile(self, leg: Leg[W]) -> None:
+        """What the leg wishes of its packets (`red_depth`) has changed: with the next one."""
+        layer, group = leg.target, leg.group
+        if (
+            layer is not None
+            and group is not None
+            and group.layer is layer
+            and not layer.is_video
+            and leg not in layer.joiners
+            and profile_for(leg, layer) != group.profile
+        ):
+            layer.joiners.append(leg)
+
     def _leave(self, leg: Leg[W], now: float) -> None:
         self._flush(now)
         self._stop_shedding(leg)
@@ -295,16 +308,13 @@ def profile_for(leg: Leg[Any], layer: Layer) -> Profile | None:
     for entry in leg.spec.codecs:
         if can_forward(source, entry.codec):
             extensions = leg.spec.extensions
-            red = entry.red
-            if red is not None and entry.payload_type not in track.codecs:
-                # The numbers inside RED blocks are the publisher's; ours differ, so unwrap.
-                red = None
             return Profile(
                 entry.payload_type,
                 leg.spec.ssrc,
                 extensions.get(rtp.TRANSPORT_CC, 0),
                 passed_extensions(track.extensions, extensions) if layer.is_video else (),
-                red,
+                entry.red,
                 entry.rtx,
+                leg.red_depth if entry.red is not None else 0,
             )
     return None

@@ -83,6 +83,8 @@ class Leg(Generic[W]):
     # The layer and highest temporal id wanted; None when the slot is to be silent.
     target: Layer | None = None
     target_temporal: int = 7
+    # Earlier frames that each packet of voice carries, 0 to 2; see `Joining.reprofile`.
+    red_depth: int = 0
     # The layer to receive only the lowest temporal layer of, until the target begins.
     shedding: Layer | None = None
     # Whether the cached pictures are light enough for the leg's link.

@@ -155,7 +155,7 @@ class FakePublisher:
         self._next_report = 0.0
         self._reports = reports
         self._report_interval = report_interval
-        self._last_red: bytes = b""
+        self._last_voice: tuple[int, bytes] | None = None
         self._voice_count = 0
         for number, plan in enumerate(plans):
             for index, layer in enumerate(plan.layers):
@@ -233,10 +233,13 @@ class FakePublisher:
         outlet.frames.append((self._voice_count, now))
         self._voice_count += 1
         payload, payload_type = tag, OPUS_TYPE
+        before, self._last_voice = self._last_voice, (self._timestamp(outlet, now), tag)
         if outlet.plan.red:
-            blocks = [(OPUS_TYPE, 960, self._last_red)] if self._last_red else []
+            distance = (self._last_voice[0] - before[0]) & 0xFFFFFFFF if before else 0
+            fits = before is not None and 0 < distance <= red.MAX_TIMESTAMP_OFFSET
+            blocks = [(OPUS_TYPE, distance, before[1])] if before is not None and fits else []
             payload = red.build([*blocks, (OPUS_TYPE, 0, tag)])
-            payload_type, self._last_red = RED_TYPE, tag
+            payload_type = RED_TYPE
         self._packet(outlet, Piece(payload, None), payload_type, False, now)
 
     def _packet(
