@@ -21,6 +21,8 @@ from classroom.wire import (
     RelayArchive,
     RelayHello,
     RelayLesson,
+    RelayRooms,
+    VoiceWish,
     decode,
 )
 
@@ -36,7 +38,7 @@ CANNOT_SERVE: Final = 1011
 
 _AFTER_HELLO: Final[dict[type[Hello] | type[RelayHello], tuple[type[Message], ...]]] = {
     Hello: (),
-    RelayHello: (RelayLesson, RelayArchive),
+    RelayHello: (RelayLesson, RelayRooms, VoiceWish, RelayArchive),
 }
 
 

@@ -4,8 +4,20 @@
 Here is no state and no socket: what to answer belongs to `classroom.signalling`. Pure.
 """
 
-from classroom.wire.codec import KINDS, MAX_BYTES, VERSION, decode, encode, fit_lessons, to_map
+from classroom.wire.codec import (
+    KINDS,
+    MAX_BYTES,
+    VERSION,
+    decode,
+    encode,
+    fit_lessons,
+    fit_rooms,
+    to_map,
+)
 from classroom.wire.messages import (
+    MAX_OCTETS,
+    MAX_PARTS,
+    MAX_ROOMS,
     Error,
     Hello,
     LessonEnd,
@@ -18,6 +30,13 @@ from classroom.wire.messages import (
     RelayHello,
     RelayLesson,
     RelayLessons,
+    RelayRooms,
+    RoomRung,
+    Rooms,
+    Rung,
+    Still,
+    StillPart,
+    VoiceWish,
     Welcome,
 )
 from classroom.wire.names import (
@@ -25,6 +44,7 @@ from classroom.wire.names import (
     LessonState,
     Page,
     RecordingState,
+    RungName,
     Source,
     is_lesson_id,
 )
@@ -33,6 +53,9 @@ __all__ = [
     "KINDS",
     "LESSON_ID_PATTERN",
     "MAX_BYTES",
+    "MAX_OCTETS",
+    "MAX_PARTS",
+    "MAX_ROOMS",
     "VERSION",
     "Error",
     "Hello",
@@ -49,11 +72,20 @@ __all__ = [
     "RelayHello",
     "RelayLesson",
     "RelayLessons",
+    "RelayRooms",
+    "RoomRung",
+    "Rooms",
+    "Rung",
+    "RungName",
     "Source",
+    "Still",
+    "StillPart",
+    "VoiceWish",
     "Welcome",
     "decode",
     "encode",
     "fit_lessons",
+    "fit_rooms",
     "is_lesson_id",
     "to_map",
 ]

@@ -15,7 +15,14 @@ import msgpack
 
 from classroom.errors import Misuse, Refused
 from classroom.wire import fields
-from classroom.wire.messages import LessonInfo, Message, RelayLessons
+from classroom.wire.messages import (
+    MAX_OCTETS,
+    MAX_ROOMS,
+    LessonInfo,
+    Message,
+    RelayLessons,
+    RoomRung,
+)
 
 VERSION: Final = 1
 # A full class's list of lessons fits, while a server holds 1,000 peers' messages in 64 MiB.
@@ -23,6 +30,8 @@ MAX_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 6
 MAX_CHARS: Final = 4096
 _UTF8_BYTES_PER_CHAR: Final = 4
+# A teacher's weak uplink has a weak way back, too: what rooms receive comes in small messages.
+_ROOMS_BYTES: Final = 16 * 1024
 _MAX_ITEMS: Final = 4096
 
 KINDS: Final[dict[str, type[Any]]] = {cls.kind: cls for cls in typing.get_args(Message)}
@@ -42,7 +51,7 @@ def decode(raw: bytes) -> Message:
             raw=False,
             strict_map_key=True,
             max_str_len=MAX_CHARS * _UTF8_BYTES_PER_CHAR,
-            max_bin_len=0,
+            max_bin_len=MAX_OCTETS,
             max_ext_len=0,
             max_array_len=_MAX_ITEMS,
             max_map_len=_MAX_ITEMS,
@@ -102,6 +111,28 @@ def fit_lessons(lessons: typing.Iterable[LessonInfo]) -> RelayLessons:
             break
         chosen.append(lesson)
     return RelayLessons(lessons=tuple(chosen))
+
+
+def fit_rooms(
+    rooms: typing.Iterable[RoomRung], gone: typing.Iterable[str]
+) -> typing.Iterator[tuple[tuple[RoomRung, ...], tuple[str, ...]]]:
+    """`rooms` and `gone` in pieces that each fit one `rooms` or `relay-rooms`; at least one piece,
+    which may be empty."""
+    room = _ROOMS_BYTES
+    chosen: list[RoomRung] = []
+    left: list[str] = []
+    items: list[RoomRung | str] = [*gone, *rooms]
+    for item in items:
+        size = len(cast(bytes, msgpack.packb(to_map(item))))
+        if size > room or len(chosen) == MAX_ROOMS or len(left) == MAX_ROOMS:
+            yield tuple(chosen), tuple(left)
+            room, chosen, left = _ROOMS_BYTES, [], []
+        room -= size
+        if isinstance(item, RoomRung):
+            chosen.append(item)
+        else:
+            left.append(item)
+    yield tuple(chosen), tuple(left)
 
 
 def _check_shape(value: object, depth: int) -> None:

@@ -1,10 +1,10 @@
 """Turns the type hints of a message class into strict checks of what arrived.
 
 A hint may be `bool`, a `StrEnum`, another message dataclass, `X | None`, a `tuple[X, ...]` marked
-with `Items`, or a `str`, `int` or `float` marked with `Text`, `Whole` or `Number`. Each check takes
-a value and the path of its place in the body, and gives back the value or raises Refused 400
-`wire-bad-field`. Keys that a class does not know are passed over, so that a later version may add
-some; a missing key is refused unless the class gives it a default. Pure.
+with `Items`, or a `str`, `int`, `float` or `bytes` marked with `Text`, `Whole`, `Number` or
+`Octets`. Each check takes a value and the path of its place in the body, and gives back the value
+or raises Refused 400 `wire-bad-field`. Keys that a class does not know are passed over, so that a
+later version may add some; a missing key is refused unless the class gives it a default. Pure.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ class Number:
 
     low: float = 0.0
     high: float = 1e12
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Octets:
+    """One to `longest` bytes."""
+
+    longest: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,6 +136,8 @@ def _marked(base: Any, mark: object) -> Check:
             return functools.partial(_whole, mark)
         case Number():
             return functools.partial(_number, mark)
+        case Octets():
+            return functools.partial(_octets, mark)
         case Items():
             return functools.partial(_items, mark, _check_for(typing.get_args(base)[0]))
         case _:
@@ -171,6 +180,12 @@ def _number(mark: Number, value: object, path: str) -> object:
     if not mark.low <= value <= mark.high:
         bad_field(path, f"a number from {mark.low:g} to {mark.high:g}")
     return float(value)
+
+
+def _octets(mark: Octets, value: object, path: str) -> object:
+    if not isinstance(value, bytes) or not 1 <= len(value) <= mark.longest:
+        bad_field(path, f"1 to {mark.longest} bytes")
+    return value
 
 
 def _items(mark: Items, check: Check, value: object, path: str) -> object:

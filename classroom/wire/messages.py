@@ -8,10 +8,17 @@ both float. `None` means "not known" or "not yet". Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
-from classroom.wire.fields import Items, Number, Text, Whole
-from classroom.wire.names import LESSON_ID_PATTERN, LessonState, Page, RecordingState, Source
+from classroom.wire.fields import Items, Number, Octets, Text, Whole
+from classroom.wire.names import (
+    LESSON_ID_PATTERN,
+    LessonState,
+    Page,
+    RecordingState,
+    RungName,
+    Source,
+)
 
 LessonId = Annotated[str, Text(40, 3, LESSON_ID_PATTERN)]
 Title = Annotated[str, Text(200, 1)]
@@ -28,6 +35,16 @@ Date = Annotated[float, Number()]
 Count = Annotated[int, Whole()]
 # A source appears once; three are all there are.
 Sources = Annotated[tuple[Source, ...], Items(3)]
+# Bits per second; no link that we serve carries more.
+Bitrate = Annotated[float, Number(0.0, 1e10)]
+Share = Annotated[float, Number(0.0, 1.0)]
+# The subject of a room's token.
+RoomKey = Annotated[str, Text(200, 1)]
+# A still picture's part travels in one packet, whatever else the link's headers take.
+MAX_OCTETS: Final = 800
+# Rooms in one message; more come in several.
+MAX_ROOMS: Final = 250
+MAX_PARTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,98 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
+class Rung:
+    """Relay: what this room receives now, why, and since when.
+
+    bitrate: of the link as estimated, bit/s. loss: share of packets. round_trip: s. playout_ms:
+    how long voice and pictures should wait in the browser so that repairs arrive in time.
+    """
+
+    kind: ClassVar[str] = "rung"
+    lesson: LessonId
+    rung: RungName
+    reason: Code
+    since: Date
+    bitrate: Bitrate
+    loss: Share
+    round_trip: Seconds | None = None
+    playout_ms: Annotated[int, Whole(0, 10_000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """Relay: a still picture begins; `parts` of `still-part` follow and replace what came before.
+
+    still: its number on this connection. captured: date. bytes: of the whole picture.
+    """
+
+    kind: ClassVar[str] = "still"
+    still: Count
+    lesson: LessonId
+    source: Source
+    captured: Date
+    mime: Annotated[str, Text(20, 9, "image/(avif|webp)")]
+    width: Annotated[int, Whole(1, 4096)]
+    height: Annotated[int, Whole(1, 4096)]
+    parts: Annotated[int, Whole(1, MAX_PARTS)]
+    bytes: Annotated[int, Whole(1, MAX_PARTS * MAX_OCTETS)]
+
+
+@dataclass(frozen=True, slots=True)
+class StillPart:
+    """Relay: part `part` (from 0, in order) of the still picture with number `still`."""
+
+    kind: ClassVar[str] = "still-part"
+    still: Count
+    part: Annotated[int, Whole(0, MAX_PARTS - 1)]
+    data: Annotated[bytes, Octets(MAX_OCTETS)]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRung:
+    """What one room receives. room: stands for it in later messages; name: as people call it."""
+
+    room: RoomKey
+    name: PersonName
+    rung: RungName
+    reason: Code
+    since: Date
+
+
+RoomRungs = Annotated[tuple[RoomRung, ...], Items(MAX_ROOMS)]
+RoomKeys = Annotated[tuple[RoomKey, ...], Items(MAX_ROOMS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Central: what the rooms of a lesson receive: those that changed, and those that left.
+
+    reset: forget what was told before.
+    """
+
+    kind: ClassVar[str] = "rooms"
+    lesson: LessonId
+    reset: bool
+    rooms: RoomRungs
+    gone: RoomKeys
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceWish:
+    """Relay, and central to the teacher's page: how the voice should be encoded for its rooms.
+
+    maxaveragebitrate: bit/s, dtx: send nothing in silence (both RFC 7587 6.1). ptime: ms of voice
+    in a packet.
+    """
+
+    kind: ClassVar[str] = "voice-wish"
+    lesson: LessonId
+    maxaveragebitrate: Annotated[int, Whole(6_000, 510_000)]
+    ptime: Annotated[int, Whole(10, 120)]
+    dtx: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RelayHello:
     """Relay: the first message. `url` is where browsers reach it, without a slash at the end."""
 
@@ -127,6 +236,17 @@ class RelayLesson:
     sources: Sources
     rooms: Count
     recording: Recording
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRooms:
+    """Relay: what the rooms on it receive, as in `Rooms`."""
+
+    kind: ClassVar[str] = "relay-rooms"
+    lesson: LessonId
+    reset: bool
+    rooms: RoomRungs
+    gone: RoomKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +283,14 @@ Message = (
     | Pong
     | Welcome
     | Error
+    | Rung
+    | Still
+    | StillPart
+    | Rooms
+    | VoiceWish
     | RelayHello
     | RelayLesson
+    | RelayRooms
     | RelayArchive
     | RelayLessons
     | LessonEnd

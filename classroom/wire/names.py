@@ -1,4 +1,4 @@
-"""Names that every part agrees on: lesson ids, sources, the states of a lesson and of a recording.
+"""Names that every part agrees on: lesson ids, sources, rungs, states of a lesson and a recording.
 
 Here live only words that travel between processes. What may be done in a state belongs to
 `classroom.lessons`; how a word is packed belongs to `codec`. Pure.
@@ -43,6 +43,17 @@ class Source(StrEnum):
     VOICE = "voice"
     CAMERA = "camera"
     SCREEN = "screen"
+
+
+class RungName(StrEnum):
+    """What a room receives now, from most to least; `catch-up` is behind the lesson."""
+
+    FULL = "full"
+    MEDIUM = "medium"
+    SMALL = "small"
+    STILLS = "stills"
+    VOICE = "voice"
+    CATCH_UP = "catch-up"
 
 
 class Page(StrEnum):

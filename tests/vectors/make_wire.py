@@ -53,6 +53,33 @@ VALID: dict[str, wire.Message] = {
     "lesson live": PHYSICS,
     "lesson planned": PLANNED,
     "error": wire.Error("wrong-lesson", "Đường dẫn này của bài khác.", "Xin đường dẫn mới."),
+    "rung of a room": wire.Rung(
+        "vat-ly-9", wire.RungName.STILLS, "loss", 1767600000.25, 61500.5, 0.0625, 0.625, 1450
+    ),
+    "rung of a room that nothing is known of": wire.Rung(
+        "vat-ly-9", wire.RungName.SMALL, "starting", 1767600000.25, 60000.5, 0.5, None, None
+    ),
+    "still": wire.Still(
+        7, "vat-ly-9", wire.Source.SCREEN, 1767600000.25, "image/avif", 640, 360, 2, 804
+    ),
+    "still-part": wire.StillPart(7, 1, b"RIFF"),
+    "still-part of all the bytes it may have": wire.StillPart(8, 0, bytes(range(200)) * 4),
+    "rooms": wire.Rooms(
+        "vat-ly-9",
+        True,
+        (
+            wire.RoomRung("room-1", "Lớp 9A", wire.RungName.FULL, "choice", 1767600000.25),
+            wire.RoomRung("room-2", "", wire.RungName.CATCH_UP, "link", 1767600000.5),
+        ),
+        ("room-3",),
+    ),
+    "voice-wish": wire.VoiceWish("vat-ly-9", 24000, 60, True),
+    "relay-rooms": wire.RelayRooms(
+        "vat-ly-9",
+        False,
+        (wire.RoomRung("room-1", "Lớp 9A", wire.RungName.VOICE, "queue", 1767600000.25),),
+        (),
+    ),
     "relay-hello": wire.RelayHello("root", "https://relay.example:8081", "0.1.0", 400),
     "relay-lesson": wire.RelayLesson(
         "vat-ly-9",
@@ -96,7 +123,36 @@ INVALID: dict[str, tuple[bytes, str, str | None]] = {
     "unknown kind": (_pack([1, "hurra", {}]), "wire-unknown-kind", None),
     "body is a list": (_pack([1, "ping", [1]]), "wire-bad-field", "body"),
     "a key is a number": (_pack([1, "ping", {1: 0.5}]), "wire-malformed", None),
-    "binary value": (_pack([1, "ping", {"t": b"1"}]), "wire-malformed", None),
+    "binary value where a number belongs": (
+        _pack([1, "ping", {"t": b"1"}]),
+        "wire-bad-field",
+        "t",
+    ),
+    "binary value that is too long": (
+        _pack([1, "still-part", {"still": 1, "part": 0, "data": bytes(801)}]),
+        "wire-malformed",
+        None,
+    ),
+    "an empty part": (
+        _pack([1, "still-part", {"still": 1, "part": 0, "data": b""}]),
+        "wire-bad-field",
+        "data",
+    ),
+    "text where a part belongs": (
+        _pack([1, "still-part", {"still": 1, "part": 0, "data": "RIFF"}]),
+        "wire-bad-field",
+        "data",
+    ),
+    "a rung that nobody knows": (
+        _pack([1, "rung", {**wire.to_map(VALID["rung of a room"]), "rung": "huge"}]),
+        "wire-bad-field",
+        "rung",
+    ),
+    "a still in a format that a page need not show": (
+        _pack([1, "still", {**wire.to_map(VALID["still"]), "mime": "image/svg+xml"}]),
+        "wire-bad-field",
+        "mime",
+    ),
     "extension value": (_pack([1, "ping", {"t": msgpack.Timestamp(1)}]), "wire-malformed", None),
     "invalid UTF-8": (b"\x93\x01\xa4pi\xffg\x80", "wire-malformed", None),
     "nested too deep": (_pack([1, "ping", {"t": _deep(5)}]), "wire-malformed", None),
@@ -161,6 +217,15 @@ TOLERATED: dict[str, tuple[bytes, str]] = {
 }
 
 
+def as_json(value: object) -> object:
+    """What `to_map` gives, with bytes as `{"hex": …}`, since JSON has none."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, dict):
+        return {key: as_json(item) for key, item in value.items()}
+    return value
+
+
 def documents() -> dict[str, object]:
     """File name → its content."""
     return {
@@ -168,7 +233,7 @@ def documents() -> dict[str, object]:
             {
                 "name": name,
                 "hex": wire.encode(message).hex(),
-                "message": [wire.VERSION, message.kind, wire.to_map(message)],
+                "message": [wire.VERSION, message.kind, as_json(wire.to_map(message))],
             }
             for name, message in VALID.items()
         ],

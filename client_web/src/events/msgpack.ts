@@ -1,15 +1,17 @@
 /*
- * The part of msgpack that the wire uses: nil, booleans, numbers, text, lists, maps.
+ * The part of msgpack that the wire uses: nil, booleans, numbers, text, bytes, lists, maps.
  *
- * Lives here: bytes to values and back, within the limits of classroom/wire/PROTOCOL.md. Binary and
- * extension types are refused, as the wire forbids them. What must not: what any message means.
+ * Lives here: bytes to values and back, within the limits of classroom/wire/PROTOCOL.md. Extension
+ * types are refused, as the wire forbids them. What must not: what any message means.
  */
 
 export const MAX_BYTES = 65_536
 export const MAX_DEPTH = 6
 export const MAX_CHARS = 4_096
+export const MAX_OCTETS = 800
 
-export type Packed = null | boolean | number | string | Packed[] | { [key: string]: Packed }
+export type Packed =
+  null | boolean | number | string | Uint8Array | Packed[] | { [key: string]: Packed }
 
 /** Bytes that are no value of the wire. */
 export class NotMsgpack extends Error {}
@@ -52,6 +54,12 @@ class Reader {
         return false
       case 0xc3:
         return true
+      case 0xc4:
+        return this.#octets(this.#uint(1))
+      case 0xc5:
+        return this.#octets(this.#uint(2))
+      case 0xc6:
+        return this.#octets(this.#uint(4))
       case 0xca:
         return view.getFloat32(this.#take(4))
       case 0xcb:
@@ -102,6 +110,12 @@ class Reader {
     const at = this.#take(size)
     if (size === 1) return this.#view.getUint8(at)
     return size === 2 ? this.#view.getUint16(at) : this.#view.getUint32(at)
+  }
+
+  #octets(length: number): Uint8Array {
+    if (length > MAX_OCTETS) throw new NotMsgpack('many bytes')
+    const at = this.#take(length)
+    return this.bytes.slice(at, at + length)
   }
 
   #text(length: number): string {
@@ -158,6 +172,9 @@ function write(value: Packed, out: number[]): void {
     const bytes = new TextEncoder().encode(value)
     writeHead(out, bytes.length, 0xa0, 32, [0xd9, 0xda, 0xdb])
     for (const byte of bytes) out.push(byte)
+  } else if (value instanceof Uint8Array) {
+    writeHead(out, value.length, 0, 0, [0xc4, 0xc5, 0xc6])
+    for (const byte of value) out.push(byte)
   } else if (Array.isArray(value)) {
     writeHead(out, value.length, 0x90, 16, [null, 0xdc, 0xdd])
     for (const item of value) write(item, out)

@@ -49,6 +49,7 @@ export class EventsSocket extends Observable {
   #refusal: Refusal | null = null
   #retryAt: number | null = null
   #clockOffsetMs = 0
+  readonly #listeners = new Set<(message: ServerMessage) => void>()
   readonly #stop = new AbortController()
   readonly #sleeper = new Sleeper()
 
@@ -99,6 +100,12 @@ export class EventsSocket extends Observable {
   /** The server's clock now, in milliseconds since 1970, as far as it is known. */
   get serverNow(): number {
     return Date.now() + this.#clockOffsetMs
+  }
+
+  /** Hear every message, after this connection has taken note of it. The result ends it. */
+  onMessage(listener: (message: ServerMessage) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   start(): void {
@@ -213,6 +220,7 @@ export class EventsSocket extends Observable {
         this.changed()
         break
     }
+    for (const listener of this.#listeners) listener(message)
   }
 
   #to(state: SocketState): void {

@@ -4,7 +4,7 @@
  * Lives here: the kinds that pages send and receive, and strict reading. What must not: sockets,
  * retries, and the kinds that only relays and the control plane exchange.
  */
-import { MAX_BYTES, NotMsgpack, pack, unpack, type Packed } from './msgpack'
+import { MAX_BYTES, MAX_OCTETS, NotMsgpack, pack, unpack, type Packed } from './msgpack'
 
 export const VERSION = 1
 
@@ -12,6 +12,9 @@ export type PageName = 'teach' | 'room' | 'library'
 export type LessonState = 'planned' | 'live' | 'ended' | 'published'
 export type Source = 'voice' | 'camera' | 'screen'
 export type RecordingState = 'none' | 'recording' | 'failing' | 'finished'
+/** What a room receives, from most to least; `catch-up` is behind the lesson. */
+export const RUNGS = ['full', 'medium', 'small', 'stills', 'voice', 'catch-up'] as const
+export type RungName = (typeof RUNGS)[number]
 export type Role = 'teacher' | 'room' | 'viewer' | 'relay'
 
 export interface Recording {
@@ -39,7 +42,70 @@ export interface LessonInfo {
   planned_at: number | null
 }
 
+/** What this room receives now. */
+export interface Rung {
+  lesson: string
+  rung: RungName
+  /** Why not more; a page has general words for one that it does not know. */
+  reason: string
+  /** Unix seconds. */
+  since: number
+  /** Bits per second that the link is thought to carry. */
+  bitrate: number
+  /** Share of packets, 0 to 1. */
+  loss: number
+  /** Seconds. */
+  round_trip: number | null
+  /** How long voice and pictures should wait here, so that repairs come in time. */
+  playout_ms: number | null
+}
+
+/** A still picture begins; its parts follow in order. */
+export interface Still {
+  still: number
+  lesson: string
+  source: Source
+  /** Unix seconds. */
+  captured: number
+  mime: string
+  width: number
+  height: number
+  parts: number
+  bytes: number
+}
+
+export interface StillPart {
+  still: number
+  part: number
+  data: Uint8Array
+}
+
+/** What one room receives, for its teacher. */
+export interface RoomRung {
+  room: string
+  name: string
+  rung: RungName
+  reason: string
+  since: number
+}
+
+/** How the voice should be encoded for the rooms there are. */
+export interface VoiceWish {
+  lesson: string
+  /** Bits per second. */
+  maxaveragebitrate: number
+  /** Milliseconds of voice in a packet. */
+  ptime: number
+  /** Send nothing in silence. */
+  dtx: boolean
+}
+
 export type ServerMessage =
+  | ({ kind: 'rung' } & Rung)
+  | ({ kind: 'still' } & Still)
+  | ({ kind: 'still-part' } & StillPart)
+  | { kind: 'rooms'; lesson: string; reset: boolean; rooms: RoomRung[]; gone: string[] }
+  | ({ kind: 'voice-wish' } & VoiceWish)
   | { kind: 'welcome'; name: string; role: Role; lesson: LessonInfo | null; server_time: number }
   | { kind: 'lesson'; lesson: LessonInfo }
   | { kind: 'pong'; t: number; server_time: number }
@@ -109,16 +175,98 @@ export function decode(bytes: Uint8Array): ServerMessage {
         fix: map.text('fix', 1000),
       }
     }
+    case 'rung':
+      return { kind, lesson: new Fields(body).id('lesson'), ...rungOf(body) }
+    case 'still':
+      return { kind, ...stillOf(body) }
+    case 'still-part': {
+      const map = new Fields(body)
+      return {
+        kind,
+        still: map.whole('still'),
+        part: map.whole('part', 0, MAX_PARTS - 1),
+        data: map.octets('data'),
+      }
+    }
+    case 'rooms': {
+      const map = new Fields(body)
+      return {
+        kind,
+        lesson: map.id('lesson'),
+        reset: map.boolean('reset'),
+        rooms: map.list('rooms', MAX_ROOMS, roomRung),
+        gone: map.list('gone', MAX_ROOMS, roomKey),
+      }
+    }
+    case 'voice-wish': {
+      const map = new Fields(body)
+      return {
+        kind,
+        lesson: map.id('lesson'),
+        maxaveragebitrate: map.whole('maxaveragebitrate', 6_000, 510_000),
+        ptime: map.whole('ptime', 10, 120),
+        dtx: map.boolean('dtx'),
+      }
+    }
     default:
       throw new WireError('wire-unknown-kind')
   }
+}
+
+const MAX_ROOMS = 250
+const MAX_PARTS = 256
+
+function rungOf(value: Packed): Omit<Rung, 'lesson'> {
+  const map = new Fields(value)
+  return {
+    ...rungAndReason(map),
+    bitrate: map.number('bitrate', 0, 1e10),
+    loss: map.number('loss', 0, 1),
+    round_trip: map.optional('round_trip', () => map.number('round_trip')),
+    playout_ms: map.optional('playout_ms', () => map.whole('playout_ms', 0, 10_000)),
+  }
+}
+
+function rungAndReason(map: Fields): Pick<Rung, 'rung' | 'reason' | 'since'> {
+  return {
+    rung: map.choice('rung', RUNGS),
+    reason: map.text('reason', 60, 1, /^[a-z0-9-]+$/),
+    since: map.number('since'),
+  }
+}
+
+function stillOf(value: Packed): Still {
+  const map = new Fields(value)
+  return {
+    still: map.whole('still'),
+    lesson: map.id('lesson'),
+    source: map.choice('source', ['voice', 'camera', 'screen'] as const),
+    captured: map.number('captured'),
+    mime: map.text('mime', 20, 9, /^image\/(avif|webp)$/),
+    width: map.whole('width', 1, 4096),
+    height: map.whole('height', 1, 4096),
+    parts: map.whole('parts', 1, MAX_PARTS),
+    bytes: map.whole('bytes', 1, MAX_PARTS * MAX_OCTETS),
+  }
+}
+
+function roomRung(value: Packed, path: string): RoomRung {
+  const map = new Fields(value, path)
+  return { room: map.text('room', 200, 1), name: map.text('name', 100), ...rungAndReason(map) }
+}
+
+function roomKey(value: Packed, path: string): string {
+  const length = typeof value === 'string' ? [...value].length : 0
+  if (typeof value !== 'string' || length < 1 || length > 200)
+    throw new WireError('wire-bad-field', path)
+  return value
 }
 
 function lessonInfo(value: Packed, path: string): LessonInfo {
   const map = new Fields(value, path)
   const text60 = (name: string) => map.optional(name, () => map.text(name, 60))
   return {
-    id: map.text('id', 40, 3, /^[a-z0-9][a-z0-9-]{2,39}$/),
+    id: map.id('id'),
     title: map.text('title', 200, 1),
     teacher: map.text('teacher', 100),
     state: map.choice('state', ['planned', 'live', 'ended', 'published'] as const),
@@ -151,7 +299,8 @@ class Fields {
     value: Packed,
     private readonly prefix = '',
   ) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
+    const isMap = typeof value === 'object' && value !== null && !Array.isArray(value)
+    if (!isMap || value instanceof Uint8Array)
       throw new WireError('wire-bad-field', prefix === '' ? 'body' : prefix)
     this.#map = value
   }
@@ -177,8 +326,24 @@ class Fields {
     return fits ? value : this.#refuse(name)
   }
 
-  whole(name: string): number {
-    const value = this.number(name, 0, Number.MAX_SAFE_INTEGER)
+  /** A lesson's. */
+  id(name: string): string {
+    return this.text(name, 40, 3, /^[a-z0-9][a-z0-9-]{2,39}$/)
+  }
+
+  octets(name: string): Uint8Array {
+    const value = this.value(name)
+    return value instanceof Uint8Array && value.length > 0 ? value : this.#refuse(name)
+  }
+
+  list<T>(name: string, most: number, read: (value: Packed, path: string) => T): T[] {
+    const value = this.value(name)
+    if (!Array.isArray(value) || value.length > most) return this.#refuse(name)
+    return value.map((item, at) => read(item, `${this.path(name)}[${at}]`))
+  }
+
+  whole(name: string, low = 0, high = Number.MAX_SAFE_INTEGER): number {
+    const value = this.number(name, low, high)
     return Number.isInteger(value) ? value : this.#refuse(name)
   }
 
