@@ -5,7 +5,7 @@ links in SQL; `keys` keeps the signing key. Nothing here decides what may happen
 """
 
 from classroom.store.keys import load_key, load_or_create_key
-from classroom.store.live import EVERYTHING, LiveState, RelayAlive, Report
+from classroom.store.live import EVERYTHING, LiveState, RelayAlive, Report, RoomsReport
 from classroom.store.live_redis import RedisLiveState
 from classroom.store.memory import MemoryLiveState
 from classroom.store.records import Records, Transition
@@ -18,6 +18,7 @@ __all__ = [
     "RedisLiveState",
     "RelayAlive",
     "Report",
+    "RoomsReport",
     "Transition",
     "load_key",
     "load_or_create_key",

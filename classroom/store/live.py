@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
-from classroom.wire import Recording
+from classroom.wire import Recording, RoomRung, VoiceWish
+from classroom.wire.fields import Items
 from classroom.wire.messages import Count, Date, Label, LessonId, RelayName, Sources, Url
 
 # A change that says: something was missed, look at all again.
 EVERYTHING: Final = "everything"
 RELAYS: Final = "relays"
+# Before a lesson's id: what its rooms receive has changed, and nothing else of it.
+ROOMS: Final = "rooms "
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,16 @@ class Report:
     published_at: Date = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class RoomsReport:
+    """What the rooms of a lesson receive, as one relay last told; wish: how it wants the voice."""
+
+    lesson: LessonId
+    relay: RelayName
+    rooms: Annotated[tuple[RoomRung, ...], Items(2_000)]
+    wish: VoiceWish | None = None
+
+
 class LiveState(Protocol):
     """The interface; see the module for its promises."""
 
@@ -72,11 +85,17 @@ class LiveState(Protocol):
     async def reports(self, lesson: str | None = None) -> list[Report]:
         """The latest reports, of one lesson or of all, however old."""
 
+    async def keep_rooms(self, report: RoomsReport) -> None:
+        """Keep `report` as the latest of its relay and lesson."""
+
+    async def rooms(self, lesson: str | None = None) -> list[RoomsReport]:
+        """The latest reports of rooms, of one lesson or of all, however old."""
+
     async def forget_lesson(self, lesson: str) -> None:
         """Drop all reports of `lesson`."""
 
     async def announce(self, change: str) -> None:
-        """Tell every process: a lesson id, or RELAYS."""
+        """Tell every process: a lesson id, RELAYS, or ROOMS and a lesson id."""
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Changes announced from entering on, by any process, EVERYTHING after a gap."""

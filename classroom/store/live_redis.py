@@ -1,7 +1,7 @@
 """Live state in Redis, for several control-plane processes that serve the same lessons.
 
-See `live` for the promises. Two hashes (relays by name, reports by "lesson/relay") and one
-channel, all under a prefix. Age is judged from the dates inside, not by Redis, so that both
+See `live` for the promises. Three hashes (relays by name, reports and rooms by "lesson/relay") and
+one channel, all under a prefix. Age is judged from the dates inside, not by Redis, so that both
 implementations answer alike; the machines' clocks should agree to a second or two (NTP).
 """
 
@@ -19,11 +19,11 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from classroom.errors import Absent, Refused
-from classroom.store.live import EVERYTHING, RelayAlive, Report, brought_on
+from classroom.store.live import EVERYTHING, RelayAlive, Report, RoomsReport, brought_on
 from classroom.wire import to_map
 from classroom.wire.fields import read
 
-_T = TypeVar("_T", RelayAlive, Report)
+_T = TypeVar("_T", RelayAlive, Report, RoomsReport)
 # A Redis on the same site answers in milliseconds; a page waits no longer than this for a dead one.
 _TIMEOUT_S: Final = 3.0
 _RETRY_S: Final = 1.0
@@ -59,6 +59,7 @@ class RedisLiveState:
         self._ttl_s = ttl_s
         self._relays = f"{prefix}:relays"
         self._reports = f"{prefix}:reports"
+        self._rooms = f"{prefix}:rooms"
         self._channel = f"{prefix}:changes"
 
     async def keep_relay(self, relay: RelayAlive) -> None:
@@ -91,12 +92,24 @@ class RedisLiveState:
         known = [_entry(Report, text) for _, text in sorted(entries.items())]
         return [report for report in known if report and lesson in (None, report.lesson)]
 
+    async def keep_rooms(self, report: RoomsReport) -> None:
+        with _reachable():
+            key = f"{report.lesson}/{report.relay}"
+            await self._client.hset(self._rooms, key, _text(report))
+
+    async def rooms(self, lesson: str | None = None) -> list[RoomsReport]:
+        with _reachable():
+            entries = await self._client.hgetall(self._rooms)
+        known = [_entry(RoomsReport, text) for _, text in sorted(entries.items())]
+        return [report for report in known if report and lesson in (None, report.lesson)]
+
     async def forget_lesson(self, lesson: str) -> None:
         with _reachable():
-            keys = await self._client.hkeys(self._reports)
-            mine = [key for key in keys if key.startswith(f"{lesson}/")]
-            if mine:
-                await self._client.hdel(self._reports, *mine)
+            for table in (self._reports, self._rooms):
+                keys = await self._client.hkeys(table)
+                mine = [key for key in keys if key.startswith(f"{lesson}/")]
+                if mine:
+                    await self._client.hdel(table, *mine)
 
     async def announce(self, change: str) -> None:
         with _reachable():
@@ -161,7 +174,7 @@ def _reachable() -> Iterator[None]:
         ) from error
 
 
-def _text(entry: RelayAlive | Report) -> str:
+def _text(entry: RelayAlive | Report | RoomsReport) -> str:
     return json.dumps(to_map(entry), separators=(",", ":"))
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from classroom.store.live import EVERYTHING, RelayAlive, Report, brought_on
+from classroom.store.live import EVERYTHING, RelayAlive, Report, RoomsReport, brought_on
 
 _BEHIND: Final = 1000
 
@@ -23,6 +23,7 @@ class MemoryLiveState:
         self._ttl_s = ttl_s
         self._relays: dict[str, RelayAlive] = {}
         self._reports: dict[tuple[str, str], Report] = {}
+        self._rooms: dict[tuple[str, str], RoomsReport] = {}
         self._subscribers: set[asyncio.Queue[str]] = set()
 
     async def keep_relay(self, relay: RelayAlive) -> None:
@@ -48,9 +49,18 @@ class MemoryLiveState:
             report for (id_, _), report in sorted(self._reports.items()) if lesson in (None, id_)
         ]
 
+    async def keep_rooms(self, report: RoomsReport) -> None:
+        self._rooms[report.lesson, report.relay] = report
+
+    async def rooms(self, lesson: str | None = None) -> list[RoomsReport]:
+        known = sorted(self._rooms.items(), key=lambda item: item[0])
+        return [report for (id_, _), report in known if lesson in (None, id_)]
+
     async def forget_lesson(self, lesson: str) -> None:
         for key in [key for key in self._reports if key[0] == lesson]:
             del self._reports[key]
+        for key in [key for key in self._rooms if key[0] == lesson]:
+            del self._rooms[key]
 
     async def announce(self, change: str) -> None:
         for queue in self._subscribers:

@@ -18,8 +18,8 @@ from classroom.errors import Absent, Refused
 from classroom.lessons import Lesson, RelayChoice
 from classroom.library import Listing, search
 from classroom.settings import Lessons as LessonSettings
-from classroom.store import LiveState, Records, RelayAlive, Report
-from classroom.store.live import RELAYS
+from classroom.store import LiveState, Records, RelayAlive, Report, RoomsReport
+from classroom.store.live import RELAYS, ROOMS
 from classroom.web.logs import event
 from classroom.web.metrics import Metrics
 from classroom.web.views import LessonView, view
@@ -205,6 +205,24 @@ class Desk:
         )
         await self._announce(lesson.id)
         return lesson
+
+    async def rooms_told(self, report: RoomsReport) -> None:
+        """Take a relay's word on what rooms receive. Refused 404."""
+        await self._records.lesson(report.lesson)
+        await self._live.keep_rooms(report)
+        await self._announce(ROOMS + report.lesson)
+
+    async def rooms(self, lesson_id: str | None = None) -> dict[str, list[RoomsReport]]:
+        """What the relays that are there say of the rooms of one lesson, or of all, by lesson."""
+        reports = await self._live.rooms(lesson_id)
+        alive = {relay.name for relay in await self._live.relays(self._wall())} if reports else ()
+        found: dict[str, list[RoomsReport]] = {lesson_id: []} if lesson_id is not None else {}
+        for report in reports:
+            found.setdefault(report.lesson, [])
+            # Rooms of a relay that is gone will be told by whichever relay they find.
+            if report.relay in alive:
+                found[report.lesson].append(report)
+        return found
 
     async def archived(self, relay: RelayAlive, message: RelayArchive) -> None:
         """Publish a lesson whose archive is finished. Refused 404, 409."""

@@ -1,8 +1,9 @@
 """Tells connected pages and relays of changes, whichever process they happened in.
 
 One task listens to the live state and hands each changed lesson to whom it concerns. Pages get
-`lesson`; relays get `relay-lessons` when the list they need is another one, and `lesson-end` for
-what they still carry. What a lesson is comes from the desk.
+`lesson`, those of teachers also what rooms receive; relays get `relay-lessons` when the list they
+need is another one, and `lesson-end` for what they still carry. What a lesson is comes from the
+desk.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Final
 from classroom import lessons
 from classroom.errors import Absent, Refused
 from classroom.store import EVERYTHING, LiveState, RelayAlive
-from classroom.store.live import RELAYS
-from classroom.tokens import Claims
+from classroom.store.live import RELAYS, ROOMS
+from classroom.tokens import Claims, Right
 from classroom.web.desk import Desk
 from classroom.web.logs import event
 from classroom.web.peer import Peer
+from classroom.web.rungs import Heard, Told
 from classroom.web.views import LessonView
 from classroom.wire import LessonEnd, LessonInfo, LessonState, Recording, fit_lessons
 
@@ -37,6 +39,12 @@ class PageSeat:
     peer: Peer
     claims: Claims
     lesson: str | None
+    told: Told = field(default_factory=Told)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the page is told what rooms receive."""
+        return Right.PUBLISH in self.claims.rights or Right.MANAGE in self.claims.rights
 
     def hears(self, lesson_id: str) -> bool:
         """Whether a change of this lesson concerns the page."""
@@ -55,6 +63,10 @@ class RelaySeat:
     relay: RelayAlive
     told: tuple[LessonInfo, ...] | None = None
     ended: set[str] = field(default_factory=set)
+    heard: Heard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heard = Heard(self.relay.name)
 
 
 class Hub:
@@ -133,7 +145,25 @@ class Hub:
         seat.ended.add(lesson_id)
         seat.peer.push(f"end {lesson_id}", LessonEnd(lesson_id))
 
+    async def tell_rooms(self, lesson_id: str | None, only: PageSeat | None = None) -> None:
+        """Tell pages of teachers what the rooms of one lesson, or of all, receive by now."""
+        seats = [seat for seat in (self._pages if only is None else {only}) if seat.teaches]
+        if not seats:
+            return
+        for lesson, reports in (await self._desk.rooms(lesson_id)).items():
+            for seat in seats:
+                key = f"rooms {lesson} "
+                # What waits would be replaced, and with it changes that are told only once.
+                if seat.hears(lesson) and not seat.peer.waits(key + "0"):
+                    for number, message in enumerate(seat.told.changes(lesson, reports)):
+                        seat.peer.push(f"{key}{number}", message)
+
     async def _changed(self, change: str) -> None:
+        if change.startswith(ROOMS):
+            await self.tell_rooms(change.removeprefix(ROOMS))
+            return
+        if change in (EVERYTHING, RELAYS):
+            await self.tell_rooms(None)
         if change == EVERYTHING:
             for shown in await self._desk.show_recent():
                 self._tell_pages(shown)
@@ -153,6 +183,8 @@ class Hub:
             # It was taken back before it began: relays hear that by their list.
             return
         self._tell_pages(shown)
+        # Reports come every few seconds: a page too slow for the last change of rooms gets it now.
+        await self.tell_rooms(change)
         seat = self._relays.get(shown.lesson.relay or "")
         # Once is enough here: reports of an archive being finished are changes, too.
         if shown.lesson.state is LessonState.ENDED and seat and change not in seat.ended:

@@ -55,6 +55,10 @@ class Peer:
         self._pending[key] = message
         self._wake.set()
 
+    def waits(self, key: str) -> bool:
+        """Whether a message still waits under `key`."""
+        return key in self._pending
+
     def refuse(self, error: Refused | Absent) -> None:
         """Tell the peer why and close."""
         self._metrics.refusals.labels(code_of(error)).inc()

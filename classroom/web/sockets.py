@@ -18,7 +18,16 @@ from classroom.web.context import Context, context_of
 from classroom.web.hub import PageSeat, RelaySeat
 from classroom.web.logs import event
 from classroom.web.peer import Peer
-from classroom.wire import Hello, RelayArchive, RelayHello, RelayLesson, Welcome, is_lesson_id
+from classroom.wire import (
+    Hello,
+    RelayArchive,
+    RelayHello,
+    RelayLesson,
+    RelayRooms,
+    VoiceWish,
+    Welcome,
+    is_lesson_id,
+)
 
 _PAGE_RIGHTS = (Right.MANAGE, Right.PUBLISH, Right.WATCH, Right.REPLAY)
 
@@ -78,6 +87,7 @@ async def _welcome(context: Context, seat: PageSeat) -> None:
     if seat.lesson is None:
         for view in await context.desk.show_open():
             seat.peer.push(view.lesson.id, view.as_info())
+    await context.hub.tell_rooms(seat.lesson, seat)
 
 
 async def relay(request: web.Request) -> web.StreamResponse:
@@ -131,6 +141,8 @@ async def _heard(context: Context, seat: RelaySeat, action: Received) -> None:
             lesson = await context.desk.reported(seat.relay, message)
             if message.publishing and lesson.ended_at is not None:
                 context.hub.end_on(seat, lesson.id)
+        case RelayRooms() | VoiceWish() as message:
+            await context.desk.rooms_told(seat.heard.receive(message))
         case RelayArchive() as message:
             await context.desk.archived(seat.relay, message)
         case _:

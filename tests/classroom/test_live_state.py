@@ -21,8 +21,9 @@ from classroom.store import (
     RedisLiveState,
     RelayAlive,
     Report,
+    RoomsReport,
 )
-from classroom.wire import Recording, RecordingState, Source
+from classroom.wire import Recording, RecordingState, RoomRung, RungName, Source, VoiceWish
 from tests.fakes.redis_server import redis_server
 
 TTL_S = 15.0
@@ -96,6 +97,21 @@ class Stories:
         await other.forget_lesson("toan-8")
         await other.forget_lesson("toan-8")
         assert [report.lesson for report in await one.reports()] == ["vat-ly-9"]
+
+    async def test_what_rooms_receive_is_kept_by_lesson_and_relay(
+        self, pair: tuple[LiveState, LiveState]
+    ) -> None:
+        one, other = pair
+        room = RoomRung("room-1", "Lớp 9A", RungName.STILLS, "link", 1000.25)
+        told = RoomsReport("toan-8", "root", (room,), VoiceWish("toan-8", 24_000, 60, True))
+        far = RoomsReport("toan-8", "tra-leng", ())
+        physics = replace(told, lesson="vat-ly-9")
+        for report in (replace(told, rooms=()), told, far, physics):
+            await one.keep_rooms(report)
+        assert await other.rooms() == [told, far, physics]
+        assert await other.rooms("toan-8") == [told, far]
+        await other.forget_lesson("toan-8")
+        assert await one.rooms() == [physics]
 
     async def test_forgetting_a_lesson_leaves_one_with_a_longer_name(
         self, pair: tuple[LiveState, LiveState]

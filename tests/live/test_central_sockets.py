@@ -70,6 +70,39 @@ async def test_a_teachers_page_follows_its_lessons(central: Central, teacher: st
         assert pong.t == 7.5
 
 
+async def test_a_teacher_sees_what_rooms_receive_and_a_room_does_not(
+    central: Central, teacher: str
+) -> None:
+    lesson = await central.plan(teacher, "Mine")
+    full = wire.RoomRung("room-1", "Lớp 9A", wire.RungName.FULL, "choice", 1e9)
+    weak = wire.RoomRung("room-1", "Lớp 9A", wire.RungName.STILLS, "link", 2e9)
+    wish = wire.VoiceWish(lesson, 24_000, 60, True)
+
+    async def rooms_told(socket: aiohttp.ClientWebSocketResponse) -> wire.Rooms:
+        while not isinstance(message := await next_message(socket), wire.Rooms):
+            assert not isinstance(message, wire.VoiceWish)
+        return message
+
+    room = central.token(Role.ROOM, lesson, name="Lớp 9A")
+    async with relay(central) as root, page(central, teacher) as socket:
+        await root.send(wire.RelayRooms(lesson, True, (full,), ()))
+        assert await rooms_told(socket) == wire.Rooms(lesson, True, (full,), ())
+        async with page(central, room) as other, page(central, teacher) as late:
+            assert await rooms_told(late) == wire.Rooms(lesson, True, (full,), ())
+            await root.send(wire.RelayRooms(lesson, False, (weak,), ()))
+            await root.send(wish)
+            for each in (socket, late):
+                assert await rooms_told(each) == wire.Rooms(lesson, False, (weak,), ())
+                while (heard := await next_message(each)) != wish:
+                    assert not isinstance(heard, wire.Rooms)
+            await other.send_bytes(wire.encode(wire.Ping(7.5)))
+            while not isinstance(heard := await next_message(other), wire.Pong):
+                assert isinstance(heard, wire.Welcome | wire.LessonInfo)
+        await root.send(wire.RelayRooms("no-such-lesson", True, (full,), ()))
+        await root.send(wire.RelayRooms(lesson, False, (), ("room-1",)))
+        assert await rooms_told(socket) == wire.Rooms(lesson, False, (), ("room-1",))
+
+
 async def test_a_page_for_one_lesson_hears_of_no_other(central: Central, teacher: str) -> None:
     mine, other = await central.plan(teacher, "Mine"), await central.plan(teacher, "Other")
     room = central.token(Role.ROOM, mine, name="Lớp 9A")
