@@ -71,19 +71,19 @@ class Cable:
         await self._ip("route", "replace", "default", "via", SERVERS)
 
     async def _ip(self, *words: str) -> None:
-        await self.room.run(_ip_program(), *words)
+        await self.room.run(ip_program(), *words)
 
 
 @asynccontextmanager
 async def cable() -> AsyncIterator[Cable]:
     """Both networks, joined."""
-    async with _network() as servers, _network(beside=servers) as room:
-        ip = _ip_program()
+    async with network() as servers, network(beside=servers) as room:
+        ip = ip_program()
         ends = ("cable", "type", "veth", "peer", "name", "cable", "netns", str(room.holder))
         await servers.run(ip, "link", "add", *ends)
         await servers.run(ip, "address", "add", f"{SERVERS}/{_BITS}", "dev", "cable")
-        for network in (servers, room):
-            await network.run(ip, "link", "set", "lo", "up")
+        for end in (servers, room):
+            await end.run(ip, "link", "set", "lo", "up")
         await servers.run(ip, "link", "set", "cable", "up")
         # A server looks up its own address on its default route.
         await servers.run(ip, "route", "add", "default", "via", ROOM)
@@ -95,13 +95,14 @@ async def cable() -> AsyncIterator[Cable]:
 @asynccontextmanager
 async def island(mtu: int) -> AsyncIterator[Network]:
     """A network with nothing in it but its loopback, whose packets may have `mtu` bytes."""
-    async with _network() as network:
-        await network.run(_ip_program(), "link", "set", "lo", "up", "mtu", str(mtu))
-        yield network
+    async with network() as alone:
+        await alone.run(ip_program(), "link", "set", "lo", "up", "mtu", str(mtu))
+        yield alone
 
 
 @asynccontextmanager
-async def _network(beside: Network | None = None) -> AsyncIterator[Network]:
+async def network(beside: Network | None = None) -> AsyncIterator[Network]:
+    """A network of its own, with nothing in it; `beside` is the one that it is to be joined to."""
     # The second one belongs to the same user namespace, else a cable could not join them.
     before = beside.enter if beside is not None else ()
     user = ("--user", "--map-root-user") if beside is None and os.geteuid() != 0 else ()
@@ -125,7 +126,8 @@ async def _network(beside: Network | None = None) -> AsyncIterator[Network]:
         await holder.wait()
 
 
-def _ip_program() -> str:
+def ip_program() -> str:
+    """Where `ip` is."""
     program = needs.find(needs.IP)
     assert program is not None, "ip is missing; python -m tests says how to get it"
     return program
