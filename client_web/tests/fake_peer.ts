@@ -41,11 +41,15 @@ export class FakePeer {
   static connects = true
   /** Whether this browser knows temporal layers; if not, it forgets that it was asked for them. */
   static layered = true
+  /** Whether this one's checks get no answer, however often ICE begins. */
+  cut = false
   readonly transceivers: FakeTransceiver[] = []
   connectionState = 'new'
   iceConnectionState = 'new'
   signalingState = 'stable'
   answers: string[] = []
+  offers: string[] = []
+  currentRemoteDescription: { type: string; sdp: string } | null = null
   stats = new Map<string, Record<string, unknown>>()
   #credentials = 0
 
@@ -80,14 +84,16 @@ export class FakePeer {
     return { type: 'offer', sdp: 'v=0\r\n' + sections.join('') }
   }
 
-  async setLocalDescription(given: { type: string; sdp?: string }): Promise<void> {
-    this.signalingState = given.type === 'rollback' ? 'stable' : 'have-local-offer'
+  async setLocalDescription(given: { type: string; sdp: string }): Promise<void> {
+    this.signalingState = 'have-local-offer'
+    this.offers.push(given.sdp)
   }
 
-  async setRemoteDescription(answer: { sdp: string }): Promise<void> {
+  async setRemoteDescription(answer: { type: string; sdp: string }): Promise<void> {
     this.signalingState = 'stable'
+    this.currentRemoteDescription = answer
     this.answers.push(answer.sdp)
-    if (FakePeer.connects) this.connect()
+    if (FakePeer.connects && !this.cut) this.connect()
   }
 
   connect(): void {
@@ -98,6 +104,11 @@ export class FakePeer {
 
   async getStats(): Promise<Map<string, Record<string, unknown>>> {
     return this.stats
+  }
+
+  /** Let the server have answered `count` ICE checks so far. */
+  answerChecks(count: number): void {
+    this.stats.set('pair', { id: 'pair', type: 'candidate-pair', responsesReceived: count })
   }
 
   /** Let `bytes` have come in on the section `mid` so far. */
@@ -120,8 +131,9 @@ export interface Asked {
   body: string
 }
 
-/** Answers by method; 'away' is a server that cannot be reached. */
-export type Answer = { status: number; body?: string; headers?: Record<string, string> } | 'away'
+/** Answers by method; 'away' is a server that cannot be reached, 'lost' a request in an outage. */
+export type Answer =
+  { status: number; body?: string; headers?: Record<string, string> } | 'away' | 'lost'
 
 export class FakeServer {
   readonly asked: Asked[] = []
@@ -131,11 +143,7 @@ export class FakeServer {
       body: 'v=0\r\nm=audio 9 X 0\r\na=ice-ufrag:srv1\r\na=ice-pwd:p1\r\n',
       headers: { Location: '/sessions/1', ETag: '"one"' },
     },
-    PATCH: {
-      status: 200,
-      body: 'a=ice-ufrag:srv2\r\na=ice-pwd:p2\r\n',
-      headers: { ETag: '"two"' },
-    },
+    PATCH: { status: 204 },
     DELETE: { status: 200 },
   }
 
@@ -150,8 +158,12 @@ export class FakeServer {
         body: String(init.body ?? ''),
       })
       const answer = this.answers[method]
-      if (answer === undefined || answer === 'away') throw new TypeError('Failed to fetch')
-      const response = new Response(answer.body ?? '', answer)
+      if (answer === 'lost')
+        await new Promise((_, reject) =>
+          init.signal?.addEventListener('abort', () => reject(new TypeError('aborted'))),
+        )
+      if (answer === undefined || typeof answer === 'string') throw new TypeError('Failed to fetch')
+      const response = new Response(answer.status === 204 ? null : (answer.body ?? ''), answer)
       Object.defineProperty(response, 'url', { value: url })
       return response
     })

@@ -85,6 +85,7 @@ describe('a lesson that another page of the teacher took over', () => {
       status: 409,
       body: JSON.stringify({ code: 'session-replaced' }),
     }
+    FakePeer.last.cut = true
     FakePeer.last.iceConnectionState = 'failed'
     await pass(3_000)
     return studio

@@ -3,6 +3,11 @@
 A session is found by the local half of USERNAME, then by address. The relay never sends a check:
 it answers them, learns from them where a peer is, follows it when it moves, and counts the last
 authenticated one as consent. No sockets and no clock here; bytes are `stun`'s.
+
+A check is signed with our password alone, and who never sends one needs nothing of the peer's: so
+only our half of USERNAME is looked at (RFC 8445 §7.3). Thereby our credentials are agreed for every
+restart to come: a page that lost its path begins anew with credentials of its own making, under
+the answer that it has, without a word over HTTP; its first check to get through is understood.
 """
 
 from __future__ import annotations
@@ -49,9 +54,9 @@ class Credentials:
 class IceSession:
     """What ICE knows of one peer.
 
-    local: our credentials; during a restart the last ones that a check has used stay valid in
-    `former`, however often the peer begins anew, for its old path still needs consent.
-    remote, former_remote: the peer's, and those before its last restart.
+    local: our credentials; during a restart by PATCH the last ones that a check has used stay valid
+    in `former`, however often the peer begins anew, for its old path still needs consent.
+    remote, former_remote: the peer's as last told, and those before its last restart by PATCH.
     addresses: address → time of its last authenticated check, seconds.
     selected: where we send, or None before the first check.
     last_check: time of the last authenticated check from anywhere, or None.
@@ -127,7 +132,7 @@ class IceTable:
         request = stun.read_request(data) if len(data) <= MAX_STUN_BYTES else None
         if request is None:
             return Check()
-        ufrag, _, remote_ufrag = request.username.partition(":")
+        ufrag = request.username.partition(":")[0]
         session = self._by_ufrag.get(ufrag)
         if session is None:
             return Check()
@@ -136,8 +141,6 @@ class IceTable:
             if session.former is None or ufrag != session.former.ufrag:
                 return Check()
             credentials = session.former
-        elif remote_ufrag != session.remote.ufrag:
-            return Check()
         key = credentials.password.encode()
         if not request.is_authentic(key):
             return Check()

@@ -89,8 +89,8 @@ def test_a_check_is_answered_with_the_address_it_came_from() -> None:
         {"username": "peer"},
         {"username": ":"},
         {"username": "x" * 400},
-        {"remote": Credentials("other", "o" * 24)},
         {"password": "w" * 24},
+        {"password": REMOTE.password},
     ],
 )
 def test_a_stranger_hears_nothing_and_moves_nothing(change: dict[str, object]) -> None:
@@ -175,9 +175,19 @@ def test_a_restart_keeps_the_old_path_until_the_new_one_is_checked() -> None:
     assert new == rig.session.local != old
     assert rig.check(20.0, local=old).session is rig.session
     assert rig.session.has_consent(20.0 + CONSENT_SECONDS)
-    assert is_silent(rig.check(21.0, AWAY, local=new, remote=REMOTE))
     assert rig.check(22.0, AWAY, local=new, remote=NEW, nominate=True).moved
     assert is_silent(rig.check(23.0, local=old))
+
+
+def test_a_peer_that_begins_anew_tells_nobody_beforehand() -> None:
+    rig = Rig()
+    rig.check(0.0)
+    for number in range(20):
+        begun = Credentials(f"try{number}", "t" * 24)
+        assert rig.check(700.0 + number, address(3000 + number), remote=begun, nominate=True).moved
+    assert rig.session.has_consent(720.0)
+    # A check of a former beginning that was still under way is as good.
+    assert rig.check(721.0, AWAY, nominate=True).moved
 
 
 def test_restarts_that_lead_nowhere_never_cost_the_path_that_works() -> None:

@@ -35,6 +35,7 @@ export class RoomModel extends Observable {
   #viewer: WhepViewer | null = null
   #watched: string | null = null
   #lastLesson: LessonInfo | null = null
+  #wasOpen = false
   #hasFlowed = false
   /** The pictures that were on last, and when. */
   #seen: Picture[] = []
@@ -166,6 +167,10 @@ export class RoomModel extends Observable {
   }
 
   #follow(): void {
+    // A connection that broke, or came back, says something about the path of media too.
+    const isOpen = this.events?.state === 'open'
+    if (isOpen !== this.#wasOpen) this.#viewer?.nudge()
+    this.#wasOpen = isOpen
     const wanted = this.#wanted()
     const left = this.#viewer?.state === 'ended' && this.#told?.publishing === true
     if (wanted !== null && (wanted !== this.#watched || left)) this.#watch(wanted)

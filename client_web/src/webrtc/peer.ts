@@ -22,18 +22,31 @@ export async function makeOffer(
   }
 }
 
-/** Whether an offer was made that the server has not answered. */
-export const isUnanswered = (peer: RTCPeerConnection | null): boolean =>
-  peer?.signalingState === 'have-local-offer'
+/**
+ * Begin ICE anew under the answer that is in force; without effect on a connection that is closed.
+ *
+ * Only our credentials are new. The server's hold for the life of the session (relay/transport/
+ * ice.py), so it need not be asked.
+ */
+export async function restartIce(peer: RTCPeerConnection): Promise<void> {
+  const answer = peer.currentRemoteDescription
+  if (answer === null || peer.signalingState === 'closed') return
+  await makeOffer(peer, { iceRestart: true })
+  await peer.setRemoteDescription(answer)
+}
 
-/** Forget an offer that the server has not answered. */
-export async function takeBack(peer: RTCPeerConnection | null): Promise<void> {
-  if (isUnanswered(peer)) await peer?.setLocalDescription({ type: 'rollback' })
+/** How many ICE checks were answered so far, by candidate pair. */
+export function answeredChecks(stats: RTCStatsReport | null): Map<string, number> {
+  const found = new Map<string, number>()
+  stats?.forEach((entry: { id: string; type: string; responsesReceived?: number }) => {
+    if (entry.type === 'candidate-pair') found.set(entry.id, entry.responsesReceived ?? 0)
+  })
+  return found
 }
 
 /** Whether ICE has a path that answers. */
-export const hasPath = (peer: RTCPeerConnection | null): boolean =>
-  peer?.iceConnectionState === 'connected' || peer?.iceConnectionState === 'completed'
+export const hasPath = (peer: RTCPeerConnection): boolean =>
+  peer.iceConnectionState === 'connected' || peer.iceConnectionState === 'completed'
 
 /** Whether ICE has lost its path. */
 export const hasLostPath = (peer: RTCPeerConnection): boolean =>

@@ -1,11 +1,11 @@
 /*
- * One WHIP or WHEP session as an HTTP resource: made by POST, restarted by PATCH, ended by DELETE.
+ * One WHIP or WHEP session as an HTTP resource: made by POST, asked after by PATCH, ended by DELETE.
  *
  * Implements the client's side of RFC 9725 sections 4.2 to 4.4, which WHEP shares. What must not
  * live here: the peer connection, retries, and what is sent or received.
  */
 import { Problem, request } from '../http'
-import { iceServers, restartFragment, withFragment } from './sdp'
+import { iceServers } from './sdp'
 
 export interface Endpoint {
   url: string
@@ -13,27 +13,13 @@ export interface Endpoint {
 }
 
 export class SessionResource {
-  #etag: string | null
-
   private constructor(
     private readonly url: string,
     private readonly token: string,
     readonly iceServers: RTCIceServer[],
-    /** The answer now in force. */
-    private answer: string,
-    etag: string | null,
-  ) {
-    this.#etag = etag
-  }
-
-  get sdp(): string {
-    return this.answer
-  }
-
-  /** The entity tag of the present ICE session, or null when the server names none. */
-  get etag(): string | null {
-    return this.#etag
-  }
+    /** The server's answer. */
+    readonly sdp: string,
+  ) {}
 
   /** Throws `Problem` or `Unreachable`. */
   static async create(
@@ -53,27 +39,23 @@ export class SessionResource {
       endpoint.token,
       iceServers(response.headers.get('Link')),
       response.text,
-      response.headers.get('ETag'),
     )
   }
 
   /**
-   * Tell the server the new ICE credentials of `offer`; returns the answer to apply.
+   * Ask whether the server still knows the session: a fragment without credentials and candidates
+   * changes nothing (RFC 8840).
    *
    * Throws `Problem` (404, 410 or 412: the session is gone; 409: a newer one has its place) or
    * `Unreachable`.
    */
-  async restart(offer: string, signal: AbortSignal): Promise<string> {
-    const response = await request(this.url, this.token, {
+  async ask(signal: AbortSignal): Promise<void> {
+    await request(this.url, this.token, {
       method: 'PATCH',
-      // A restart addresses whatever ICE session is in force (RFC 9725 section 4.3.3).
       headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*' },
-      body: restartFragment(offer),
+      body: 'a=end-of-candidates\r\n',
       signal,
     })
-    this.answer = withFragment(this.answer, response.text)
-    this.#etag = response.headers.get('ETag') ?? this.#etag
-    return this.answer
   }
 
   /**

@@ -2,16 +2,17 @@
  * Keeps one WHIP or WHEP session alive: makes it, watches it, repairs it, makes it anew.
  *
  * Lives here: the state machine that publishing and watching share. What must not: which media is
- * sent or received (whip.ts and whep.ts), and anything of the screen. The order of repair is: ICE
- * restart through PATCH while the server still knows the session, so that it resumes; a new POST
- * when it does not; with growing, spread waits in between, and without end for a room.
+ * sent or received (whip.ts and whep.ts), and anything of the screen. A lost path is brought back
+ * while the server still knows the session (repair.ts), so that it resumes; a new POST follows when
+ * it does not; with growing, spread waits in between, and without end for a room.
  */
 import { Backoff } from '../backoff'
 import { Problem, Unreachable } from '../http'
 import { Observable } from '../observable'
 import { Sleeper } from '../sleeper'
-import { hasLostPath, hasPath, isOver, isUnanswered, makeOffer, takeBack } from './peer'
+import { answeredChecks, hasLostPath, hasPath, isOver, makeOffer } from './peer'
 import { Pulse } from './pulse'
+import { Repair, type Health } from './repair'
 import { SessionResource, type Endpoint } from './resource'
 
 export type { Endpoint } from './resource'
@@ -30,12 +31,9 @@ export interface SessionOptions {
   endpoint(fresh: boolean): Endpoint | Promise<Endpoint>
 }
 
-type Health = 'good' | 'lost' | 'dead'
-
-const LOOK_EVERY_MS = 1_000
+const LOOK_EVERY_MS = 500
 /** DTLS over a link of 800 ms round trips with loss takes a dozen round trips. */
 const CONNECT_LIMIT_MS = 20_000
-const RESTART_LIMIT_MS = 8_000
 const REFUSED_WAIT_MS = 30_000
 
 export abstract class MediaSession extends Observable {
@@ -48,6 +46,7 @@ export abstract class MediaSession extends Observable {
   #retryAt: number | null = null
   #running = false
   #generation = 0
+  #repair: Repair | null = null
   readonly #pulse: Pulse
   readonly #stop = new AbortController()
   readonly #sleeper = new Sleeper()
@@ -80,7 +79,7 @@ export abstract class MediaSession extends Observable {
     return this.#peer
   }
 
-  /** The statistics of the last look, at most about 1 s old while live. */
+  /** The statistics of the last look, at most about half a second old while live. */
   get stats(): RTCStatsReport | null {
     return this.#stats
   }
@@ -111,8 +110,9 @@ export abstract class MediaSession extends Observable {
     else this.nudge()
   }
 
-  /** Do not wait for the next attempt: the network came back. */
+  /** Do not wait for the next look or attempt: the network came back, or something has changed. */
   nudge(): void {
+    this.#repair?.nudge()
     this.#sleeper.wake()
   }
 
@@ -143,7 +143,8 @@ export abstract class MediaSession extends Observable {
         const since = Date.now()
         await this.#watch()
         if (Date.now() - since > 10_000) backoff.reset()
-        wait = backoff.next()
+        // Rooms that lost one relay notice it at different moments: little is left to spread.
+        wait = backoff.next() / 2
         // A new session of ours would take the lesson back from a page that took it over; whether
         // one did is only told to who asks.
         if (!this.stubborn && isReplaced(await this.#drop())) return this.#replaced()
@@ -206,74 +207,57 @@ export abstract class MediaSession extends Observable {
     if (!connected && !stop.aborted) throw new Unreachable('no media path to the server')
   }
 
-  /** Look every second, repair what can be; returns when a new session must be made. */
+  /** Look now and then, repair what can be; returns when a new session must be made. */
   async #watch(): Promise<void> {
     const stop = this.#stop.signal
-    const backoff = new Backoff()
     while (!stop.aborted) {
       await this.#sleeper.sleep(LOOK_EVERY_MS, stop)
       const health = await this.#look()
       if (stop.aborted || health === 'dead') return
       if (health === 'good') {
-        if (this.#state === 'recovering') this.#recovered()
         this.changed()
-        // A path may come back by itself while the server has not heard of the restart yet: both
-        // sides must agree on it all the same, so it is carried through.
-        if (!isUnanswered(this.#peer)) {
-          backoff.reset()
-          continue
-        }
-      } else {
-        this.#to('recovering')
+        continue
       }
-      try {
-        const before = this.#pulse.count
-        await this.#restart()
-        if (stop.aborted) return
-        this.#unreachable = false
-        const good = await this.#until(() => this.#isRepaired(before), RESTART_LIMIT_MS)
-        if (!good) return this.#pulse.loosen()
-        this.#recovered()
-      } catch (error) {
-        if (stop.aborted) return
-        if (isReplaced(error)) throw error
-        if (health === 'good' && error instanceof Problem) {
-          await takeBack(this.#peer)
-          continue
-        }
-        if (!(error instanceof Unreachable)) return
-        this.#unreachable = true
-        // The server may only be out of reach for now and still keep the session.
-        const wait = backoff.next()
-        this.#retryAt = Date.now() + wait
-        this.changed()
-        await this.#sleeper.sleep(wait, stop)
-        this.#retryAt = null
-      }
+      this.#to('recovering')
+      if (!(await this.#mend()) || stop.aborted) return
+      this.#unreachable = false
+      this.#to('live')
     }
   }
 
-  async #restart(): Promise<void> {
+  /** Bring the path back; false when that leads nowhere. */
+  async #mend(): Promise<boolean> {
     const peer = this.#peer
     const resource = this.#resource
-    if (peer === null || resource === null) throw new Error('nothing to restart')
-    const offer = await makeOffer(peer, { iceRestart: true })
-    const answer = await resource.restart(offer, this.#stop.signal)
-    if (!isUnanswered(peer)) return
-    await peer.setRemoteDescription({ type: 'answer', sdp: answer })
-    this.#pulse.wait(Date.now())
+    if (peer === null || resource === null) return false
+    const before = this.#pulse.count
+    this.#repair = new Repair({
+      peer,
+      resource,
+      look: async () => {
+        const health = await this.#look()
+        const { count } = this.#pulse
+        // Where media is expected it must have moved; else a check must have been answered.
+        const isBack = count === null ? hasPath(peer) : count !== before
+        return health === 'good' && !isBack ? 'lost' : health
+      },
+      answers: () => answeredChecks(this.#stats),
+      reached: (reachable) => {
+        if (this.#unreachable === reachable) this.#heard(!reachable)
+      },
+    })
+    try {
+      if (await this.#repair.run(this.#stop.signal)) return true
+      if (!this.#unreachable) this.#pulse.loosen()
+      return false
+    } finally {
+      this.#repair = null
+    }
   }
 
-  /** Whether the path stands again, and media moved past `before` where media is expected. */
-  async #isRepaired(before: number | null): Promise<boolean> {
-    if ((await this.#look()) !== 'good' || !hasPath(this.#peer)) return false
-    return this.#pulse.count === null || this.#pulse.count !== before
-  }
-
-  #recovered(): void {
-    this.#retryAt = null
-    this.#unreachable = false
-    this.#to('live')
+  #heard(unreachable: boolean): void {
+    this.#unreachable = unreachable
+    this.changed()
   }
 
   async #look(): Promise<Health> {

@@ -45,7 +45,7 @@ export const SCREEN_ENCODINGS: readonly RTCRtpEncodingParameters[] = [
 ]
 
 /** Reports come back from the relay several times a second. */
-const PATIENCE_MS = 3_000
+const PATIENCE_MS = 1_500
 
 export class WhipPublisher extends MediaSession {
   #voice: MediaStreamTrack | null = null
