@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from relay.media import rtp
+from relay.media import playout, rtp
 from relay.media.frame_info import patch_picture_id
 from relay.media.renumber import FrameRenumberer, Renumberer
 from relay.media.seqno import Unwrapper
@@ -39,7 +39,9 @@ class Profile:
     for none. passed: (publisher's identifier, viewer's identifier, is dependency descriptor).
     red: payload type of RED, None when the viewer takes none. red_depth: how many earlier frames
     each packet of voice carries, 0 to 2; with 0 it goes as plain Opus, whatever the publisher
-    sent. rtx: payload type of repairs, None when they go out as the packet itself.
+    sent. rtx: payload type of repairs, None when they go out as the packet itself. playout:
+    identifier of the playout delay, and the least delay in milliseconds that it tells; None for
+    no such word.
     """
 
     payload_type: int
@@ -49,6 +51,7 @@ class Profile:
     red: int | None = None
     rtx: int | None = None
     red_depth: int = 0
+    playout: tuple[int, int] | None = None
 
 
 def passed_extensions(
@@ -79,7 +82,12 @@ class Group:
         self.last_picture: int | None = None
         self.last_tl0: int | None = None
         self._renumber = Renumberer()
-        self._head = rtp.build_extension_block([(profile.twcc, b"\0\0")] if profile.twcc else [])
+        self._fixed: list[tuple[int, bytes]] = []
+        if profile.twcc:
+            self._fixed.append((profile.twcc, b"\0\0"))
+        if profile.playout is not None:
+            self._fixed.append((profile.playout[0], playout.pack(profile.playout[1])))
+        self._head = rtp.build_extension_block(self._fixed)
         self._head_size = 1 if self._head[:2] == b"\xbe\xde" else 2
         # Only VP8's receivers take a gap in picture ids for a loss (RFC 7741 §4.2); VP9's and the
         # dependency descriptor's follow the references, and would take a closed gap for one.
@@ -209,7 +217,7 @@ class Group:
     def _extension_block(self, packet: Received) -> tuple[bytes, int, int]:
         """The block, the size of an element's head in it, and where the descriptor stands or 0."""
         profile, data = self.profile, packet.data
-        items: list[tuple[int, bytes]] = [(profile.twcc, b"\0\0")] if profile.twcc else []
+        items = list(self._fixed)
         descriptor: int | None = None
         header = self.layer.header_of(packet)
         for theirs, ours, is_descriptor in profile.passed:

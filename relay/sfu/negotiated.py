@@ -57,8 +57,19 @@ class SlotCodec:
 
 
 @dataclass(frozen=True, slots=True)
+class FecSpec:
+    """FlexFEC-03 as one viewer's slot receives it: payload type and SSRC of repair packets."""
+
+    payload_type: int
+    ssrc: int
+
+
+@dataclass(frozen=True, slots=True)
 class SlotSpec:
-    """One m-line that a viewer receives. nack: whether repairs were agreed."""
+    """One m-line that a viewer receives.
+
+    nack: whether repairs were agreed. fec: how repair packets go out, None when not agreed.
+    """
 
     slot: str
     mid: str
@@ -68,3 +79,4 @@ class SlotSpec:
     codecs: tuple[SlotCodec, ...]
     extensions: Mapping[str, int] = field(default_factory=dict)
     nack: bool = True
+    fec: FecSpec | None = None

@@ -123,10 +123,12 @@ def _codec_lines(entry: RtpMap, kind: str) -> list[str]:
 
 def _ssrc_lines(slot: SlotSpec, stream: str) -> list[str]:
     lines = [f"a=msid:{stream} {slot.slot}"]
-    has_rtx = any(entry.rtx is not None for entry in slot.codecs)
-    if has_rtx:
+    ssrcs = [slot.ssrc]
+    if any(entry.rtx is not None for entry in slot.codecs):
         lines.append(f"a=ssrc-group:FID {slot.ssrc} {slot.rtx_ssrc}")
-    lines.append(f"a=ssrc:{slot.ssrc} cname:{stream}")
-    if has_rtx:
-        lines.append(f"a=ssrc:{slot.rtx_ssrc} cname:{stream}")
-    return lines
+        ssrcs.append(slot.rtx_ssrc)
+    if slot.fec is not None:
+        # RFC 5956 §4.3; libwebrtc looks for nothing else.
+        lines.append(f"a=ssrc-group:FEC-FR {slot.ssrc} {slot.fec.ssrc}")
+        ssrcs.append(slot.fec.ssrc)
+    return [*lines, *(f"a=ssrc:{ssrc} cname:{stream}" for ssrc in ssrcs)]

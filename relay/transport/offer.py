@@ -30,6 +30,7 @@ from relay.sfu.negotiated import (
     TALK_CAMERA,
     TALK_VOICE,
     VOICE,
+    FecSpec,
     SlotCodec,
     SlotSpec,
     TrackSpec,
@@ -45,7 +46,13 @@ _FROM_PUBLISHER: Final = (
     rtp.DEPENDENCY_DESCRIPTOR,
     rtp.VIDEO_ORIENTATION,
 )
-_TO_VIEWER: Final = (rtp.TRANSPORT_CC, rtp.DEPENDENCY_DESCRIPTOR, rtp.VIDEO_ORIENTATION)
+_TO_VIEWER: Final = (
+    rtp.TRANSPORT_CC,
+    rtp.DEPENDENCY_DESCRIPTOR,
+    rtp.VIDEO_ORIENTATION,
+    rtp.PLAYOUT_DELAY,
+)
+FLEXFEC: Final = "flexfec-03"
 MAX_RIDS: Final = 4
 
 
@@ -200,7 +207,7 @@ def accept_viewer(description: Description, lesson: str) -> list[Accepted]:
         if section.receives and names[section.kind]:
             accepted.direction = "sendonly"
             accepted.extensions = _extensions(section, _TO_VIEWER)
-            accepted.codecs = kept
+            accepted.codecs = kept + _repair_formats(section)
             accepted.slot = _slot(names[section.kind].pop(0), section, accepted, lesson)
         elif section.sends:
             # The room's own microphone and camera: a place kept for when it is called on.
@@ -224,7 +231,7 @@ def _nothing(description: Description, right_direction: bool, verb: str) -> Refu
         )
     offered = sorted(
         {entry.name for section in description.sections for entry in section.maps.values()}
-        - {"rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"}
+        - {"rtx", "red", "ulpfec", FLEXFEC, "telephone-event", "cn"}
     )
     names = ", ".join(name[:20] for name in offered[:12])
     return Refused(
@@ -260,6 +267,16 @@ def _kept(section: Section) -> list[RtpMap]:
     order = dict.fromkeys(section.formats)
     by_format = {str(number): entry for number, entry in kept.items()}
     return [by_format[one] for one in order if one in by_format]
+
+
+def _repair_formats(section: Section) -> list[RtpMap]:
+    """The payload type in which a viewer takes FlexFEC, if it does: one, whatever the codec."""
+    found = [
+        entry
+        for number, entry in sorted(section.maps.items())
+        if entry.name == FLEXFEC and str(number) in section.formats and not 64 <= number < 96
+    ]
+    return found[:1] if section.kind == "video" else []
 
 
 def _codec(kind: str, entry: RtpMap) -> Codec | None:
@@ -324,10 +341,11 @@ def _track(source: str, section: Section, accepted: Accepted) -> TrackSpec:
     )
 
 
-def slot_ssrc(lesson: str, slot: str, repair: bool) -> int:
+def slot_ssrc(lesson: str, slot: str, repair: bool | str) -> int:
     """The SSRC of a slot: the same for every viewer of a lesson, on every relay, after a restart.
 
-    Each viewer is an RTP session of its own, so equal numbers never meet.
+    Each viewer is an RTP session of its own, so equal numbers never meet. repair: False for the
+    media, True for RTX, "fec" for FlexFEC.
     """
     digest = hashlib.sha256(f"{lesson}/{slot}/{repair}".encode()).digest()
     return int.from_bytes(digest[:4], "big") or 1
@@ -337,8 +355,11 @@ def _slot(slot: str, section: Section, accepted: Accepted, lesson: str) -> SlotS
     rtx: dict[int, int] = {}
     red: dict[int, int] = {}
     nack = False
+    fec: FecSpec | None = None
     for entry in accepted.codecs:
-        if entry.name == "rtx":
+        if entry.name == FLEXFEC:
+            fec = FecSpec(entry.payload_type, slot_ssrc(lesson, slot, "fec"))
+        elif entry.name == "rtx":
             rtx[_inner(entry)] = entry.payload_type
         elif entry.name == "red":
             red[_inner(entry)] = entry.payload_type
@@ -358,4 +379,5 @@ def _slot(slot: str, section: Section, accepted: Accepted, lesson: str) -> SlotS
         tuple(codecs),
         accepted.extensions,
         nack,
+        fec,
     )

@@ -131,6 +131,42 @@ def test_a_room_has_every_slot_and_two_places_to_send_from() -> None:
     assert again == ssrcs[::2]
 
 
+def test_a_room_takes_red_and_flexfec_and_the_playout_delay() -> None:
+    accepted = watch(OFFERS[ROOM])
+    slots = {one.slot.slot: one.slot for one in accepted if one.slot}
+    assert [(one.payload_type, one.red) for one in slots["voice"].codecs] == [(111, 63)]
+    assert slots["voice"].fec is None
+    assert rtp.PLAYOUT_DELAY not in slots["voice"].extensions
+    camera, screen = slots["camera"], slots["screen"]
+    assert camera.extensions[rtp.PLAYOUT_DELAY] == 5
+    assert camera.fec is not None
+    assert screen.fec is not None
+    assert camera.fec.payload_type == 49
+    ssrcs = {ssrc for one in (camera, screen) for ssrc in (one.ssrc, one.rtx_ssrc)}
+    assert len(ssrcs | {camera.fec.ssrc, screen.fec.ssrc}) == 6
+    lines = section_lines(answered(OFFERS[ROOM], accepted), 1)
+    assert f"a=ssrc-group:FEC-FR {camera.ssrc} {camera.fec.ssrc}" in lines
+    assert f"a=ssrc:{camera.fec.ssrc} cname:physics-9" in lines
+    assert "a=rtpmap:49 flexfec-03/90000" in lines
+    assert "a=fmtp:49 repair-window=10000000" in lines
+    voice = section_lines(answered(OFFERS[ROOM], accepted), 0)
+    assert "a=fmtp:63 111/111" in voice
+
+
+def test_who_offers_no_repairs_is_promised_none() -> None:
+    text = without(without(OFFERS[ROOM], "a=rtpmap:49 "), "a=rtpmap:63 ")
+    accepted = watch(text)
+    for one in accepted:
+        if one.slot is not None:
+            assert one.slot.fec is None
+            assert all(entry.red is None for entry in one.slot.codecs)
+    answer = answered(text, accepted)
+    assert "FEC-FR" not in answer
+    assert "flexfec" not in answer
+    # To a teacher, whose repairs the relay has by asking again, none is promised either.
+    assert "flexfec" not in answered(OFFERS[TEACHER], publish(OFFERS[TEACHER]))
+
+
 def test_a_stock_player_gets_the_voice_and_the_programme() -> None:
     accepted = watch(OFFERS[PLAYER])
     assert [one.slot.slot for one in accepted if one.slot] == ["programme", "voice"]
