@@ -30,11 +30,11 @@ from av.audio.frame import AudioFrame
 from av.codec.context import CodecContext
 from playwright.async_api import Page, async_playwright
 
-from relay.media import rtp
+from relay.media import fec, rtp
 from relay.media.codec import OPUS, VP8
 from relay.media_process import relay_clock
 from relay.sfu.leg import Leg
-from relay.sfu.negotiated import CAMERA, VOICE, TrackSpec
+from relay.sfu.negotiated import CAMERA, PROGRAMME, VOICE, TrackSpec
 from relay.sfu.packet import Outgoing, patch_picture
 from relay.sfu.router import Router
 from relay.transport.fanout import NativeFanOut
@@ -63,12 +63,18 @@ Stats = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One room. depth: of RED. nack: whether it may ask for voice again. delay: playout, ms."""
+    """One room.
+
+    depth: of RED. nack: whether it may ask for voice again. delay: of playing, ms. fec: of the
+    picture. deaf: the relay does not hear what it asks for again.
+    """
 
     name: str
     depth: int = 0
     nack: bool = False
     delay: int = 0
+    fec: fec.Protection | None = None
+    deaf: bool = False
 
 
 class LossyFanOut:
@@ -79,6 +85,7 @@ class LossyFanOut:
         self._loss = loss
         self._seed = random.Random(seed)
         self.logs = native.logs
+        self.protected: dict[Leg[Wire], fec.FecEncoder] = {}
 
     def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Wire]], now: float) -> None:
         for leg in legs:
@@ -89,7 +96,12 @@ class LossyFanOut:
                 struct.pack_into("!HI", data, 2, sequence & 0xFFFF, timestamp & 0xFFFFFFFF)
                 if packet.picture_offset:
                     patch_picture(data, 0, packet, leg.picture_offset, leg.tl0_offset)
+                made = self.protected.get(leg)
+                repairs = made.push(data, packet.twcc_offset, now) if made is not None else []
                 self.send_rtp(leg.wire, data, packet.twcc_offset, now)
+                for repair in repairs:
+                    assert made is not None
+                    self.send_rtp(leg.wire, repair, made.twcc_offset, now)
 
     def send_rtp(self, wire: Wire, packet: bytearray, twcc_offset: int, now: float) -> None:
         if self._seed.random() < self._loss:
@@ -174,6 +186,7 @@ class Bench:
     page: Page
     sessions: Sessions
     router: Router[Wire]
+    fan_out: LossyFanOut
 
     async def open(self, variant: Variant, index: int) -> None:
         """Connect one more room and give it its redundancy."""
@@ -189,6 +202,15 @@ class Bench:
         leg = viewer.legs[VOICE]
         leg.red_depth = variant.depth
         self.router._joining.reprofile(leg)
+        picture = viewer.legs[PROGRAMME]
+        spec = picture.spec.fec
+        if variant.fec is not None and spec is not None:
+            twcc = picture.spec.extensions.get(rtp.TRANSPORT_CC, 0)
+            encoder = fec.FecEncoder(spec.payload_type, spec.ssrc, picture.spec.ssrc, twcc)
+            encoder.protect(variant.fec)
+            self.fan_out.protected[picture] = encoder
+        if variant.deaf:
+            del viewer.by_ssrc[picture.spec.ssrc]  # what it asks for is not heard
         if variant.delay:
             await self.page.evaluate("([i, ms]) => delay(i, ms)", [index, variant.delay])
 
@@ -217,7 +239,8 @@ async def bench(loss: float, seed: int) -> AsyncIterator[Bench]:
     sessions = Sessions(
         port, native, RecorderFeed(), relay_clock, limits, ("127.0.0.1",), lambda _: None
     )
-    router = Router(LESSON, LossyFanOut(native, loss, seed), None, beat=8.0, now=relay_clock())
+    fan_out = LossyFanOut(native, loss, seed)
+    router = Router(LESSON, fan_out, None, beat=8.0, now=relay_clock())
     sessions.routers[LESSON] = routers[LESSON] = router
     port.start(loop)
     runner = web.AppRunner(_pages())
@@ -235,7 +258,7 @@ async def bench(loss: float, seed: int) -> AsyncIterator[Bench]:
             page = await browser.new_page()
             await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
             await page.add_script_tag(content=_PAGE.read_text())
-            yield Bench(page, sessions, router)
+            yield Bench(page, sessions, router, fan_out)
     finally:
         for task in tasks:
             task.cancel()
@@ -289,26 +312,37 @@ def _difference(before: list[Stats], after: list[Stats]) -> Stats:
         else:
             result["pictures"] = grown("framesDecoded")
             result["freezes"] = grown("freezeCount")
+            result["frozen_s"] = grown("totalFreezesDuration")
             result["picture_lost"] = grown("packetsLost")
             result["fec_received"] = grown("fecPacketsReceived")
+            result["fec_discarded"] = grown("fecPacketsDiscarded")
             result["fec_bytes"] = grown("fecBytesReceived")
             result["resent"] = grown("retransmittedPacketsReceived")
             result["nacks"] = grown("nackCount")
     return result
 
 
-VARIANTS: Final = (
-    Variant("plain"),
-    Variant("red 1", 1),
-    Variant("red 2", 2),
-    Variant("plain, nack", 0, True),
-    Variant("red 1, 60 ms", 1, delay=60),
-    Variant("red 2, 80 ms", 2, delay=80),
-)
+VARIANTS: Final = {
+    "voice": (
+        Variant("plain"),
+        Variant("red 1", 1),
+        Variant("red 2", 2),
+        Variant("plain, nack", 0, True),
+        Variant("red 1, 60 ms", 1, delay=60),
+        Variant("red 2, 80 ms", 2, delay=80),
+    ),
+    "picture": (
+        Variant("resends"),
+        Variant("nothing", deaf=True),
+        Variant("fec 1:5", fec=fec.Protection(5), deaf=True),
+        Variant("fec 2:10, 400 ms", delay=400, fec=fec.Protection(5, 2), deaf=True),
+    ),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
+    parser.add_argument("what", choices=sorted(VARIANTS))
     parser.add_argument("--loss", type=float, default=0.05, help="of the room's link, 0 to 1")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -316,7 +350,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one JSON line for each variant."""
-    for row in asyncio.run(measure(VARIANTS, args.loss, args.seconds, args.seed)):
+    for row in asyncio.run(measure(VARIANTS[args.what], args.loss, args.seconds, args.seed)):
         print(json.dumps({key: _rounded(value) for key, value in row.items()}), flush=True)
     return 0
 
