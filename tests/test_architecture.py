@@ -52,9 +52,14 @@ PURE = (
     "relay.record.rendition",
     "relay.record.reorder",
     "relay.record.sample_entries",
+    "relay.record.stills",
     "relay.record.transcoded",
     "relay.record.voice",
     "relay.record.watch",
+    "relay.derive.pace",
+    "relay.derive.packets",
+    "relay.derive.voice_order",
+    "relay.derive.wire",
     "relay.cache.index",
     "relay.sync.plan",
 )
@@ -106,7 +111,20 @@ FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     "classroom.store": ("classroom.host", "classroom.web"),
     "classroom.host": ("classroom.store", "classroom.web"),
     "classroom.web": ("classroom.host",),
-    "relay.record": ("relay.transport", "relay.sync", "relay.web", *_RELAY_ENTRIES),
+    "relay.record": (
+        "relay.derive",
+        "relay.transport",
+        "relay.sync",
+        "relay.web",
+        *_RELAY_ENTRIES,
+    ),
+    "relay.derive": (
+        "relay.cache",
+        "relay.transport",
+        "relay.sync",
+        "relay.web",
+        *_RELAY_ENTRIES,
+    ),
     "relay.record.assemble": ("relay.record.recorder",),
     "relay.cache": (
         "relay.record",
@@ -120,14 +138,15 @@ FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     "relay.sync.plan": ("relay.sync.client", "relay.cache.files"),
     "relay.transport": (
         "relay.record",
+        "relay.derive",
         "relay.cache",
         "relay.sync",
         "relay.web",
         *_RELAY_ENTRIES,
     ),
 }
-# The frames between the media and the service process: both ends speak it.
-FEED = "relay.record.feed"
+# What the media process and its neighbours say to each other: both ends speak it.
+SPOKEN = ("relay.record.feed", "relay.derive.wire")
 
 # Package → all that it may import of its own plane: the innermost packages.
 ONLY: Mapping[str, tuple[str, ...]] = {
@@ -214,7 +233,7 @@ def violations(tree: Tree) -> list[str]:
                 told.append(f"{module} imports {target}: not a contract package")
             for package, forbidden in FORBIDDEN.items():
                 if inside(module, package) and any(
-                    inside(target, other) and not inside(target, package) and target != FEED
+                    inside(target, other) and not inside(target, package) and target not in SPOKEN
                     for other in forbidden
                 ):
                     told.append(f"{module} imports {target}: against the arrows of {package}")
@@ -361,6 +380,8 @@ def test_a_clean_tree_passes() -> None:
         ("relay.media.rtp", "from ..sfu import viewer", "against the arrows of relay.media"),
         ("relay.sfu", "from relay import transport", "against the arrows of relay.sfu"),
         ("relay.transport", "from relay.record import pipeline", "arrows of relay.transport"),
+        ("relay.transport", "from relay.derive import worker", "arrows of relay.transport"),
+        ("relay.derive", "from relay.transport import udp", "against the arrows of relay.derive"),
         ("relay.sfu", "from relay.record.feed import Frame", "against the arrows of relay.sfu"),
         ("relay.sfu", "from relay.settings import Relay", "against the arrows of relay.sfu"),
         ("relay.cache", "from relay.node import start", "against the arrows of relay.cache"),

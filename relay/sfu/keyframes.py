@@ -48,7 +48,7 @@ class KeyframeSchedule:
             for layer in layers
             if layer.rid and layer.is_video and layer.track.pli and layer.rate.is_active(now)
         ]
-        if asked:
+        if any(layer.origin is None for layer in asked):
             self.beats += 1
         for layer in asked:
             layer.keyframe_asked_at = now
@@ -67,5 +67,6 @@ class KeyframeSchedule:
         ]
         for layer in allowed:
             layer.keyframe_asked_at = now
-            self.extra += 1
+            # The worker's keyframes of derived layers cost the publisher nothing.
+            self.extra += layer.origin is None
         return allowed

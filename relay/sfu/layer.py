@@ -47,6 +47,8 @@ class Layer:
         self.index = index
         self.ssrc = ssrc
         self.feed_track = feed_track
+        self.origin: Layer | None = None
+        """The layer that this one was derived from, see `derived`; None for the publisher's own."""
         self.began_at = -1e9
         self.codec_began_at = -1e9
         codec = next(iter(track.codecs.values()))

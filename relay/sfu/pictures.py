@@ -9,6 +9,7 @@ reference, in order of their sequence. Pure.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Final
 
 from relay.sfu.packet import Received
@@ -31,6 +32,11 @@ class GroupOfPictures:
     def first(self) -> Received | None:
         """The keyframe's first packet; None while there is no group."""
         return self._packets[0] if self._packets else None
+
+    @property
+    def packets(self) -> Sequence[Received]:
+        """All of the group, in order of their sequence; do not change."""
+        return self._packets
 
     def begin(self, packet: Received) -> None:
         """`packet` is the first one of a keyframe: forget what came before it."""

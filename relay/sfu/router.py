@@ -14,6 +14,7 @@ from typing import Final, Generic
 from relay.media import rtcp, rtcp_parse
 from relay.media.rtcp_error import RtcpError
 from relay.media.twcc import TransportFeedback
+from relay.sfu.derived import DerivedLayers, extended
 from relay.sfu.group import Group
 from relay.sfu.joining import Joining, starves
 from relay.sfu.keyframes import KeyframeSchedule
@@ -62,6 +63,7 @@ class Router(Generic[W]):
         self._publisher_wire: W | None = None
         self._fan_out = fan_out
         self._feed = feed
+        self.derived = DerivedLayers(self._layers, self._take, self._end_layer, self._ask)
         self._next_track = 1
         self._outbox: list[tuple[Group, Outgoing, Sequence[Leg[W]]]] = []
         self.touched = False
@@ -84,7 +86,7 @@ class Router(Generic[W]):
         if self.publisher is not None:
             self.unpublish("replaced", now)
         self.epoch += 1
-        self.publisher = Publisher(identity, subject, tracks, self._new_layer, now)
+        self.publisher = Publisher(identity, subject, extended(tracks), self._new_layer, now)
         return self.publisher
 
     def connect_publisher(self, identity: str, wire: W) -> None:
@@ -98,7 +100,7 @@ class Router(Generic[W]):
         if publisher is None:
             return
         self.flush(now)
-        for layer in publisher.layers:
+        for layer in [layer for layer in publisher.layers if layer.origin is None]:
             self._end_layer(layer, reason)
         self.publisher = None
         self._publisher_wire = None
@@ -128,18 +130,20 @@ class Router(Generic[W]):
         layer.began_at = self._now
         self._next_track += 1
         if old is not None:
-            self.flush(self._now)
             self._end_layer(old, "restarted")
             layer.keyframe_asked_at = old.keyframe_asked_at
         self._selection.changed = True
         return layer
 
     def _end_layer(self, layer: Layer, reason: str) -> None:
+        self.derived.end(layer, reason)
+        self.flush(self._now)
         self._joining.abandon(layer)
+        self._selection.changed = True
         layer.pictures.clear()
         # Its last packets may be asked for a while longer.
         self._ended.append(layer)
-        if self._feed is not None and layer.payload_type >= 0:
+        if self._feed is not None and layer.payload_type >= 0 and layer.origin is None:
             self._feed.end_track(layer, reason)
 
     # Media
@@ -158,13 +162,20 @@ class Router(Generic[W]):
         in_order = packet.sequence > layer.highest
         if not self._prepare(layer, packet, in_order, now):
             return
-        layer.store(packet)
-        layer.rate.receive(len(data), packet.info.temporal_id, now)
-        if self._selection.changed:
-            # At once, so that rooms which wait for a lesson miss none of its beginning.
-            self._selection.reset(self.viewers.values(), publisher.layers, now)
         if self._feed is not None:
             self._feed.packet(layer, packet)
+        if layer in self.derived.sources:
+            self.derived.packet(layer, packet)
+        self._take(layer, packet, in_order, now)
+
+    def _take(self, layer: Layer, packet: Received, in_order: bool, now: float) -> None:
+        """Keep and forward a packet, the publisher's or a derived one."""
+        self.touched = True
+        layer.store(packet)
+        layer.rate.receive(len(packet.data), packet.info.temporal_id, now)
+        if self._selection.changed:
+            # At once, so that rooms which wait for a lesson miss none of its beginning.
+            self._selection.reset(self.viewers.values(), self._layers(), now)
         if in_order:
             follows = packet.sequence == layer.highest + 1
             layer.highest = packet.sequence
@@ -242,6 +253,7 @@ class Router(Generic[W]):
             layer.slot_offset = layer.timeline.slot_offset()
         layer.codec_began_at = now
         if layer.payload_type >= 0:
+            self.derived.end(layer, "codec changed")
             self._joining.abandon(layer)
             layer.pictures.clear()
             layer.last_frame = None
@@ -416,8 +428,8 @@ class Router(Generic[W]):
             if not self._joining.recover(leg, viewer.rtt, now):
                 self._ask([leg.target], now)
 
-    def _layers(self) -> Sequence[Layer]:
-        return self.publisher.layers if self.publisher is not None else ()
+    def _layers(self) -> list[Layer]:
+        return self.publisher.layers if self.publisher is not None else []
 
     # Time
 
@@ -432,9 +444,7 @@ class Router(Generic[W]):
             wanted = [layer for layer in publisher.layers if layer.damaged or starves(layer)]
             if wanted:
                 self._ask([layer for layer in wanted if layer.rate.is_active(now)], now)
-            due = self.keyframes.handle_timer(publisher.layers, now)
-            if due:
-                publisher.request_keyframe(due)
+            self._request(self.keyframes.handle_timer(publisher.layers, now))
             wire = self._publisher_wire
             for feedback in publisher.take_feedback():
                 if wire is not None:
@@ -466,10 +476,14 @@ class Router(Generic[W]):
         return due
 
     def _ask(self, layers: Sequence[Layer], now: float) -> None:
-        publisher = self.publisher
-        allowed = self.keyframes.ask(layers, now)
-        if allowed and publisher is not None:
-            publisher.request_keyframe(allowed)
+        self._request(self.keyframes.ask(layers, now))
+
+    def _request(self, layers: Sequence[Layer]) -> None:
+        """Ask for keyframes, each of whoever makes the layer."""
+        theirs = [layer for layer in layers if layer.origin is None]
+        if theirs and self.publisher is not None:
+            self.publisher.request_keyframe(theirs)
+        self.derived.request_keyframes(layers)
 
     def _send_reports(self, now: float) -> None:
         """A tenth of the viewers each time, so that each has its turn once a second."""

@@ -62,6 +62,17 @@ class BoundedStream:
         self._closed = False
         self._waiting: list[bytes] = []
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed from this side."""
+        return self._closed
+
+    def close(self) -> None:
+        """Close at once; what waits is dropped."""
+        self._closed = True
+        self._waiting.clear()
+        self._transport.abort()
+
     def write(self, data: bytes) -> None:
         """Queue bytes, or drop them once closed."""
         if not self._closed:
@@ -75,8 +86,7 @@ class BoundedStream:
         self._waiting.clear()
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > self._most:
-            self._closed = True
-            self._transport.abort()
+            self.close()
 
 
 @dataclass(slots=True)
