@@ -24,6 +24,7 @@ from typing import Any, Final
 from classroom.errors import Refused
 from relay import ipc
 from relay.settings import MediaSettings
+from relay.transport.derived import Derived
 from relay.transport.fanout import NativeFanOut
 from relay.transport.recorder_feed import BoundedStream, RecorderFeed
 from relay.transport.send_log import SendLogs
@@ -34,6 +35,7 @@ _log: Final = logging.getLogger("relay.media")
 
 RPC_SOCKET: Final = "media.sock"
 FEED_SOCKET: Final = "feed.sock"
+DERIVED_SOCKET: Final = "derived.sock"
 # Allocations before the collector looks: hardly anything here is in cycles, and looking through the
 # objects of 200 viewers takes as long as sending a frame to all of them.
 _COLLECT: Final = (100_000, 20, 100)
@@ -74,6 +76,7 @@ class MediaProcess:
         self._directory = run_directory
         self._feed = RecorderFeed()
         self._recorder_stream: BoundedStream | None = None
+        self._derived = Derived(relay_clock, self._after_batch)
         self._listeners: set[asyncio.StreamWriter] = set()
         self._changed: set[str] = set()
         self._faults: Counter[str] = Counter()
@@ -95,6 +98,7 @@ class MediaProcess:
             settings.announce or self._own_addresses(),
             self._changed.add,
         )
+        self._sessions.worker = self._derived
 
     def _own_addresses(self) -> tuple[str, ...]:
         host = self._settings.udp_host
@@ -103,11 +107,14 @@ class MediaProcess:
     async def run(self) -> None:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
-        for name in (RPC_SOCKET, FEED_SOCKET):
+        for name in (RPC_SOCKET, FEED_SOCKET, DERIVED_SOCKET):
             # What a killed process left behind would refuse every connection.
             (self._directory / name).unlink(missing_ok=True)
         rpc = await asyncio.start_unix_server(self._rpc, self._directory / RPC_SOCKET)
         feed = await asyncio.start_unix_server(self._recorder, self._directory / FEED_SOCKET)
+        derived = await asyncio.start_unix_server(
+            self._derived.serve, self._directory / DERIVED_SOCKET
+        )
         self._port.start(loop)
         # Garbage is made by exceptions and closed sessions only; a full collection while 200
         # viewers wait would cost a frame, so what exists at start is never looked at again.
@@ -123,6 +130,7 @@ class MediaProcess:
             self._port.close(loop)
             rpc.close()
             feed.close()
+            derived.close()
 
     # Media and time
 
@@ -158,6 +166,7 @@ class MediaProcess:
     def _flush_recording(self) -> None:
         if self._recorder_stream is not None:
             self._recorder_stream.flush()
+        self._derived.flush()
 
     def _schedule(self, due: float, now: float) -> None:
         due = max(due, now + _FINEST_TIMER)
@@ -246,6 +255,7 @@ class MediaProcess:
                 "unacknowledged": self._feed.unacknowledged,
                 "dropped": self._feed.dropped,
             },
+            "derived": self._derived.statistics(),
             "keyframes": {
                 name: {"beats": router.keyframes.beats, "extra": router.keyframes.extra}
                 for name, router in sessions.routers.items()
@@ -261,24 +271,30 @@ class MediaProcess:
             self._flush_recording()  # what came about without media: a track's end, a lesson's
             names = set(self._changed)
             self._changed.clear()
+            self._derived.handle_timer(relay_clock())
             if loop.time() >= full_at:
                 full_at = loop.time() + STATUS_SECONDS
                 names.update(self._sessions.routers)
+                if self._derived.missing:
+                    self._notify("derive", {})
             now = relay_clock()
             for name, router in self._sessions.routers.items():
+                router.derived.poll(router.viewers.values(), now)
                 # Cheap to ask, and the only things that change without anybody's doing.
                 seen = (router.is_publishing(now), router.sources(now))
                 if known.get(name) != seen:
                     known[name] = seen
                     names.add(name)
             for name in names:
-                status = self._sessions.status(name)
-                for writer in self._listeners:
-                    # A service that hangs is told all again when it comes back, see `_rpc`.
-                    if writer.transport.get_write_buffer_size() < _NOTICES_MOST:
-                        ipc.write_frame(writer, [2, "lesson", status])
-                    else:
-                        writer.transport.abort()
+                self._notify("lesson", self._sessions.status(name))
+
+    def _notify(self, name: str, parameters: dict[str, Any]) -> None:
+        for writer in self._listeners:
+            # A service that hangs is told all again when it comes back, see `_rpc`.
+            if writer.transport.get_write_buffer_size() < _NOTICES_MOST:
+                ipc.write_frame(writer, [2, name, parameters])
+            else:
+                writer.transport.abort()
 
     # The recorder
 

@@ -26,7 +26,8 @@ from classroom.errors import Absent, Misuse, Refused
 from classroom.tokens import Right
 from classroom.wire import RelayArchive, RelayHello
 from relay import ipc
-from relay.media_process import FEED_SOCKET, RPC_SOCKET
+from relay.derive.keeper import WorkerKeeper
+from relay.media_process import DERIVED_SOCKET, FEED_SOCKET, RPC_SOCKET
 from relay.record.recorder import Recorder
 from relay.record.session import RecorderSettings, RecordingState
 from relay.record.watch import RecordingWatch
@@ -75,6 +76,7 @@ class Service:
             on_state=self._recording,
         )
         self.archives = archives
+        self.worker = WorkerKeeper(str(run_directory / DERIVED_SOCKET))
         self.central = CentralLink(
             settings.central,
             self._token,
@@ -133,6 +135,7 @@ class Service:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.media.run())
             tasks.create_task(self._record())
+            tasks.create_task(self.worker.run())
             tasks.create_task(self._watch_recordings())
             tasks.create_task(self.access.keep_trying(http))
             tasks.create_task(self.central.run(http))
@@ -178,6 +181,8 @@ class Service:
     def _notice(self, name: str, parameters: dict[str, object]) -> None:
         if name == "lesson":
             self.lessons.media(parameters)
+        elif name == "derive":
+            self.worker.start()
 
     def _media_connected(self) -> None:
         self.media_up.set()

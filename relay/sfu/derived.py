@@ -9,17 +9,19 @@ only of the worker, and ends with its origin. Pure; seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from relay.media import rtp
 from relay.media.codec import PAYLOAD_PARSERS, VP8
 from relay.media.frame_info import PayloadError
+from relay.sfu.group import ALL_TEMPORAL
 from relay.sfu.layer import Layer
 from relay.sfu.negotiated import CAMERA, SCREEN, VOICE, TrackSpec
 from relay.sfu.packet import Received
+from relay.sfu.viewer import Viewer
 
 THIN: Final = "thin"
 SMALL: Final = "small"
@@ -31,6 +33,11 @@ PAYLOAD_TYPE: Final = 200
 """Of derived pictures, inside the relay only: beyond the seven bits that a publisher can write."""
 KEEP_SECONDS: Final = 30.0
 """s that a need is served on after it ended: rooms whose links flap must not start it anew."""
+POLLS: Final = 3
+"""Seconds that rooms' links look poor before anything is begun: estimates start low."""
+THIN_BELOW: Final = 110_000.0
+"""bit/s of a room's link, below which the thin voice leaves room for something beside it."""
+VIDEO_MARGIN: Final = 1.1
 _FOLLOWED: Final = frozenset(("opus", "vp8", "vp9", "h264", "av1"))
 
 
@@ -82,6 +89,25 @@ class DerivedLayers:
         self._end = end
         self._ask = ask
         self._until = {"audio": -1e9, "video": -1e9}
+        self._polls = {"audio": 0, "video": 0}
+        self._next_poll = -1e9
+
+    def poll(self, viewers: Iterable[Viewer[Any]], now: float) -> None:
+        """Work out once a second what rooms need from what their links take."""
+        if now < self._next_poll:
+            return
+        self._next_poll = now + 1.0
+        rates = [one.bandwidth.bitrate for one in viewers if one.running]
+        lowest = min(rates, default=float("inf"))
+        single = sum(
+            layer.rate.rate(ALL_TEMPORAL, now)
+            for layer in self._layers()
+            if layer.is_video and self._is_derivable(layer) and layer.rate.is_active(now)
+        )
+        poor = {"audio": lowest < THIN_BELOW, "video": lowest < single * VIDEO_MARGIN}
+        for kind, is_poor in poor.items():
+            self._polls[kind] = self._polls[kind] + 1 if is_poor else 0
+        self.need(voice=self._polls["audio"] >= POLLS, video=self._polls["video"] >= POLLS, now=now)
 
     def need(self, *, voice: bool, video: bool, now: float) -> None:
         """Which kinds of derived layers a room needs now. Call about once a second."""

@@ -8,9 +8,12 @@ rooms go back to the sources at once. The records are relay/derive/wire.py's.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from classroom.clock import Clock
 from relay.derive import wire
 from relay.record import feed
 from relay.sfu.derived import RIDS, DerivedLayers
@@ -22,6 +25,7 @@ from relay.transport.recorder_feed import BoundedStream
 BACKLOG_BYTES: Final = 10 << 20
 HEALTH_SECONDS: Final = 3.0  # without a word of a worker that tells its health each second
 IDLE_SECONDS: Final = 30.0  # that a worker stays although nothing is needed
+_CHUNK: Final = 1 << 16
 SILENT_PACKETS: Final = 60  # of a voice, about a second of it, to which nothing came back
 
 
@@ -35,9 +39,12 @@ class _Source:
 
 
 class Derived:
-    """One per media process; it is each router's `Worker`."""
+    """One per media process; it is each router's `Worker`. Connections go to `serve`."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, after: Callable[[float], None]) -> None:
+        """after(now): called when packets were derived, to have them sent."""
+        self._clock = clock
+        self._after = after
         self.health: dict[str, float] = {}
         """What the worker said last; empty without one."""
         self.lost = 0
@@ -55,7 +62,39 @@ class Derived:
         """Whether a worker is needed and none is connected."""
         return self._stream is None and bool(self._sources)
 
+    def statistics(self) -> dict[str, Any]:
+        """For metrics: whether a worker is there, how many were lost, what is followed, and what
+        it said of itself (relay.derive.worker)."""
+        return {
+            "connected": self._stream is not None,
+            "lost": self.lost,
+            "sources": len(self._sources),
+            **self.health,
+        }
+
     # The worker
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection of a worker, to its end."""
+        stream = BoundedStream(writer.transport, BACKLOG_BYTES)
+        self.attach(stream, self._clock())
+        self.flush()
+        try:
+            while data := await reader.read(_CHUNK):
+                if self._stream is not stream:
+                    return
+                now = self._clock()
+                self.receive(data, now)
+                self._after(now)
+        except (ConnectionError, wire.WireError, asyncio.CancelledError):
+            # Cancelled only when the process ends; a server's callback that stays cancelled would
+            # be logged as a failure.
+            pass
+        finally:
+            if self._stream is stream:
+                self.lost += 1
+                self.detach()
+            writer.close()
 
     def attach(self, stream: BoundedStream, now: float) -> None:
         """A worker connected; one that was there before is let go."""

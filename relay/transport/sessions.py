@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from classroom.clock import Clock
 from classroom.errors import Refused
+from relay.sfu.derived import Worker
 from relay.sfu.router import Router
 from relay.transport import offer, places, sdp
 from relay.transport.answer import Local, tagged, write_answer
@@ -89,6 +90,8 @@ class Sessions:
         self._replaced: deque[str] = deque(maxlen=REPLACED_KEPT)
         # Lessons of which media was seen: their routers count epochs for the recording.
         self._begun: set[str] = set()
+        self.worker: Worker | None = None
+        """Derives layers for all lessons; set it before the first offer."""
 
     async def run(self) -> None:
         """Watch consents and lifetimes; owns the peers' tasks. Until cancelled."""
@@ -197,6 +200,7 @@ class Sessions:
         router = self.routers.get(lesson)
         if router is None:
             router = Router(lesson, self._fan_out, self._feed, beat=self._limits.beat, now=now)
+            router.derived.worker = self.worker
             self.routers[lesson] = router
         return router
 
