@@ -8,7 +8,7 @@ viewer lost comes back through `repairs`. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from relay.media import rtp
@@ -93,13 +93,12 @@ class Joining(Generic[W]):
             self._burst(leg, layer, now)
 
     def reprofile(self, leg: Leg[W]) -> None:
-        """What the leg wishes of its packets (`red_depth`) has changed: with the next one."""
+        """What its packets are to carry (`red_depth`, `playout`) has changed: from the next on."""
         layer, group = leg.target, leg.group
         if (
             layer is not None
             and group is not None
             and group.layer is layer
-            and not layer.is_video
             and leg not in layer.joiners
             and profile_for(leg, layer) != group.profile
         ):
@@ -282,6 +281,8 @@ def _can_begin(leg: Leg[Any], layer: Layer, packet: Received, follows: bool) -> 
         return leg.may_burst and info.temporal_id == 0 and layer.pictures.is_whole()
     if group.layer is not layer or not follows:
         return False
+    if leg.target_temporal == group.max_temporal:
+        return True  # only what its packets carry is to change
     if leg.target_temporal < group.max_temporal:
         return info.temporal_id == 0
     # Upwards only where the next layer leans on nothing that was left out (RFC 7741 §4.2, Y;
@@ -316,5 +317,13 @@ def profile_for(leg: Leg[Any], layer: Layer) -> Profile | None:
                 entry.red,
                 entry.rtx,
                 leg.red_depth if entry.red is not None else 0,
+                _playout(leg, extensions),
             )
     return None
+
+
+def _playout(leg: Leg[Any], extensions: Mapping[str, int]) -> tuple[int, int] | None:
+    identifier = extensions.get(rtp.PLAYOUT_DELAY)
+    if leg.playout is None or identifier is None:
+        return None
+    return identifier, leg.playout

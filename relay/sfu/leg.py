@@ -83,8 +83,10 @@ class Leg(Generic[W]):
     # The layer and highest temporal id wanted; None when the slot is to be silent.
     target: Layer | None = None
     target_temporal: int = 7
-    # Earlier frames that each packet of voice carries, 0 to 2; see `Joining.reprofile`.
+    # Earlier frames that each packet of voice carries, 0 to 2, and the least delay of playing that
+    # each picture tells, milliseconds, None for none; see `Joining.reprofile`.
     red_depth: int = 0
+    playout: int | None = None
     # The layer to receive only the lowest temporal layer of, until the target begins.
     shedding: Layer | None = None
     # Whether the cached pictures are light enough for the leg's link.
