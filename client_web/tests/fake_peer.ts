@@ -186,6 +186,8 @@ export function install(server: FakeServer): void {
   FakePeer.connects = true
   FakePeer.layered = true
   vi.stubGlobal('RTCPeerConnection', FakePeer)
+  // Packing takes real time, which the tests' clock does not give.
+  vi.stubGlobal('CompressionStream', undefined)
   vi.stubGlobal('MediaStream', class {})
   vi.stubGlobal('RTCRtpReceiver', {
     getCapabilities: (kind: string) => ({

@@ -32,7 +32,9 @@ CORS: Final = {
 }
 _PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, If-None-Match, Range",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Content-Encoding, If-Match, If-None-Match, Range"
+    ),
     "Access-Control-Max-Age": "86400",
 }
 # Pages fetch nothing from other hosts but relays and the control plane, which they are told of.

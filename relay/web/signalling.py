@@ -1,19 +1,24 @@
 """WHIP (RFC 9725) and WHEP over HTTP: checked here, answered by the media process.
 
 POST   /whip/{lesson}, /whep/{lesson}             offer → 201, answer, Location, ETag
+POST   /whep/-                                    the same for the lesson that a room should show
 OPTIONS on these                                  what may be posted (RFC 9725 §4.1)
 PATCH  /whip/{lesson}/{session}, /whep/…          trickle or ICE restart, If-Match
 DELETE /whip/{lesson}/{session}, /whep/…          end the session
+
+An offer may come packed (gzip), and answers are where the peer takes it: a page's offer of 20 kB
+would be nearly a second of a weak link, and more than what TCP sends before it hears anything.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
 
-from classroom.errors import Refused, require_body
+from classroom.errors import Refused, http_refusal, require_body
 from classroom.tokens import Claims, Right
 from classroom.wire import LessonState, is_lesson_id
 from relay.ipc import RpcClient
@@ -23,6 +28,9 @@ from relay.web.lessons import KnownLessons
 SDP: Final = "application/sdp"
 FRAGMENT: Final = "application/trickle-ice-sdpfrag"
 MAX_BODY: Final = 64 * 1024
+# In a lesson's place, and no lesson's id: whichever a room should show now. A page whose link names
+# none would else have to hear of it by a connection of its own first, three round trips.
+CURRENT: Final = "-"
 
 
 class Signalling:
@@ -54,13 +62,26 @@ class Signalling:
         lesson = _lesson(request)
         claims = await self._access.check(request, Right.PUBLISH, lesson)
         self._refuse_ended(lesson, "Start a new lesson.")
-        text = await _body(request, SDP)
+        text = await _offer(request)
         result = await self._media.call("publish", lesson=lesson, subject=claims.subject, text=text)
         return self._created("whip", lesson, result)
 
     async def _watch(self, request: web.Request) -> web.Response:
-        lesson = _lesson(request)
-        claims = await self._access.check(request, Right.WATCH, lesson)
+        if request.match_info["lesson"] == CURRENT:
+            claims = await self._access.check(request, Right.WATCH, None)
+            current = self._lessons.current(claims.covers)
+            if current is None:
+                raise Refused(
+                    404,
+                    "lesson-unknown",
+                    "This relay knows no lesson that this link may watch.",
+                    fix="Wait until one is planned or begins; the page goes on asking.",
+                    field="lesson",
+                )
+            lesson = current.id
+        else:
+            lesson = _lesson(request)
+            claims = await self._access.check(request, Right.WATCH, lesson)
         self._refuse_ended(lesson, "Look for its recording in the library.")
         if not self._lessons.is_known(lesson):
             raise Refused(
@@ -70,7 +91,7 @@ class Signalling:
                 fix="Check the link; if the lesson was planned just now, try again.",
                 field="lesson",
             )
-        text = await _body(request, SDP)
+        text = await _offer(request)
         result = await self._media.call("watch", lesson=lesson, subject=claims.subject, text=text)
         return self._created("whep", lesson, result)
 
@@ -92,6 +113,7 @@ class Signalling:
         )
         for link in self._links:
             response.headers.add("Link", link)
+        response.enable_compression()
         return response
 
     async def _patch(self, request: web.Request) -> web.Response:
@@ -161,9 +183,42 @@ def _lesson(request: web.Request) -> str:
     return lesson
 
 
+async def _offer(request: web.Request) -> str:
+    if request.headers.get("Content-Encoding", "").strip().lower() != "gzip":
+        return await _body(request, SDP)
+    require_body(request.content_type, {}, SDP)
+    return _text(unpack(await request.read()))
+
+
 async def _body(request: web.Request, content_type: str) -> str:
     require_body(request.content_type, request.headers, content_type)
-    data = await request.read()
+    return _text(await request.read())
+
+
+def unpack(data: bytes) -> bytes:
+    """What gzip packed, up to MAX_BODY bytes; never more than that is made of any input.
+
+    Raises Refused 400 for what is no gzip or is cut off, 413 for what would be larger.
+    """
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(data, MAX_BODY + 1)
+    except zlib.error:
+        plain = b""
+    if len(plain) > MAX_BODY:
+        raise http_refusal(413, limit=MAX_BODY)
+    if not inflater.eof:
+        raise Refused(
+            400,
+            "sdp-malformed",
+            "The body is not what its Content-Encoding says.",
+            fix="Send it whole and packed with gzip, or as it is.",
+            field="body",
+        )
+    return plain
+
+
+def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:

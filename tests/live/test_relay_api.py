@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from classroom.tokens import Role
 from tests.live.relay_alone import LESSON, OTHER, Relay, relay_alone
+from tests.relay.offers import OFFERS, ROOM, TEACHER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -168,7 +169,29 @@ async def test_who_may_not_is_told_by_field(relay: Relay) -> None:
         assert answer.json["field"] == ("token.exp" if code == "token-expired" else "Authorization")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+async def test_an_offer_may_be_packed_and_its_answer_is(relay: Relay) -> None:
+    packed = gzip.compress(OFFERS[TEACHER].encode())
+    headers = {**SDP, "Content-Encoding": "gzip", "Accept-Encoding": "gzip"}
+    options = {"data": packed, "skip_auto_headers": ["Content-Encoding"], "headers": headers}
+    token = relay.token(Role.TEACHER)
+    answer = await call(relay, "POST", f"/whip/{LESSON}", token, **options)
+    assert (answer.status, answer.headers["Content-Encoding"]) == (201, "gzip")
+    await call(relay, "DELETE", answer.headers["Location"], token)
+
+
+async def test_who_names_no_lesson_gets_the_one_to_be_shown(relay: Relay) -> None:
+    token = relay.token(Role.ROOM, lesson="*")
+    answer = await call(relay, "POST", "/whep/-", token, data=OFFERS[ROOM], headers=SDP)
+    assert answer.status == 201
+    place = answer.headers["Location"]
+    assert place.startswith((f"/whep/{LESSON}/", f"/whep/{OTHER}/"))
+    await call(relay, "DELETE", place, token)
+    nowhere = relay.token(Role.ROOM, lesson="biology-5")
+    answer = await call(relay, "POST", "/whep/-", nowhere, data=OFFERS[ROOM], headers=SDP)
+    assert (answer.status, answer.json["field"]) == (404, "lesson")
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "br"])
 async def test_a_packed_body_is_refused_before_it_is_read(relay: Relay, encoding: str) -> None:
     """A trace in the relay's log would fail the module's fixture."""
     token = relay.token(Role.TEACHER)

@@ -145,8 +145,10 @@ export class RoomModel extends Observable {
     return due && isFresh(voice, FLOW_LIMIT_MS) && !isFresh(camera, FROZEN_AFTER_MS)
   }
 
+  /** Both connections begin at once: neither waits for a round trip of the other. */
   start(): void {
     this.events?.start()
+    if (this.link !== null) this.#watch(this.link.lesson)
     this.#follow()
   }
 
@@ -171,7 +173,7 @@ export class RoomModel extends Observable {
     const isOpen = this.events?.state === 'open'
     if (isOpen !== this.#wasOpen) this.#viewer?.nudge()
     this.#wasOpen = isOpen
-    const wanted = this.#wanted()
+    const wanted = this.#isChosen ? this.#wanted() : null
     const left = this.#viewer?.state === 'ended' && this.#told?.publishing === true
     if (wanted !== null && (wanted !== this.#watched || left)) this.#watch(wanted)
     this.#lastLesson = this.#told ?? this.#lastLesson
@@ -179,6 +181,13 @@ export class RoomModel extends Observable {
     this.#viewer?.expect(this.#told?.publishing === true)
     this.#notePictures()
     this.changed()
+  }
+
+  /** Not so while the relay, asked for whichever lesson runs, may still name it. */
+  get #isChosen(): boolean {
+    const viewer = this.#viewer
+    if (this.#watched !== null || viewer === null) return true
+    return viewer.unreachable || viewer.problem !== null
   }
 
   /** The lesson to watch: the link's, else the one that runs, else the one that comes next. */
@@ -201,11 +210,12 @@ export class RoomModel extends Observable {
     if (this.stage === 'ended' && this.#viewer?.state !== 'ended') void this.#viewer?.end()
   }
 
-  #watch(lesson: string): void {
+  /** Watch `lesson`, or whichever the relay says that this room should see. */
+  #watch(lesson: string | null): void {
     void this.#viewer?.end()
     const token = this.link?.token ?? ''
     const viewer = new WhepViewer({
-      endpoint: () => ({ url: `${location.origin}/whep/${lesson}`, token }),
+      endpoint: () => ({ url: `${location.origin}/whep/${this.#watched ?? '-'}`, token }),
     })
     this.#watched = lesson
     this.#hasFlowed = false
@@ -213,6 +223,13 @@ export class RoomModel extends Observable {
     this.#viewer = viewer
     viewer.onChange(() => {
       if (this.#viewer !== viewer) return
+      this.#watched ??= viewer.lesson
+      if (this.#watched === null && viewer.problem?.status === 404) {
+        // There is none yet; the events will name it, without asking again and again.
+        this.#viewer = null
+        void viewer.end()
+        return this.changed()
+      }
       if (this.flowing) this.#hasFlowed = true
       this.#leaveWhenOver()
       this.#notePictures()

@@ -84,6 +84,11 @@ export abstract class MediaSession extends Observable {
     return this.#stats
   }
 
+  /** The lesson of the present session, as the server named it; null before its answer. */
+  get lesson(): string | null {
+    return this.#resource?.lesson ?? null
+  }
+
   /** Why the server last refused, or null. */
   get problem(): Problem | null {
     return this.#problem

@@ -1,0 +1,116 @@
+/*
+ * Which lesson a room watches, and that it asks for it at once.
+ */
+import { readFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { RoomModel } from '../src/room/model'
+import type { Link } from '../src/token'
+import { FakePeer, FakeServer, install } from './fake_peer'
+
+const vectors = JSON.parse(
+  readFileSync(new URL('../../tests/vectors/wire/valid.json', import.meta.url), 'utf8'),
+) as { name: string; hex: string }[]
+const welcome = vectors.find((one) => one.name === 'welcome with a lesson')
+const WELCOME = Uint8Array.from(Buffer.from(welcome?.hex ?? '', 'hex')).buffer
+
+let server: FakeServer
+let sockets: FakeSocket[]
+
+class FakeSocket {
+  static readonly OPEN = 1
+  readyState = 0
+  binaryType = ''
+  onopen: (() => void) | null = null
+  onmessage: ((event: { data: unknown }) => void) | null = null
+  onclose: ((event: { code: number }) => void) | null = null
+
+  constructor() {
+    sockets.push(this)
+  }
+
+  send(): void {}
+  close(): void {}
+}
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  sockets = []
+  server = new FakeServer()
+  install(server)
+  vi.stubGlobal('WebSocket', FakeSocket)
+  vi.stubGlobal('location', { origin: 'http://relay.test' })
+  vi.stubGlobal('addEventListener', () => undefined)
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
+const created = (lesson: string) => ({
+  status: 201,
+  body: 'v=0\r\nm=audio 9 X 0\r\n',
+  headers: { Location: `/whep/${lesson}/abc` },
+})
+
+function opened(lesson: string | null): RoomModel {
+  const claims = { name: '', role: 'room', lesson: '*', expiresAt: null }
+  const link: Link = { token: 'T', claims, lesson }
+  const model = new RoomModel(link, 'en')
+  model.start()
+  return model
+}
+
+/** The events connection opens and tells of the lesson vat-ly-9. */
+function tell(): void {
+  const socket = sockets.at(-1)
+  if (socket === undefined) throw new Error('no socket')
+  socket.readyState = FakeSocket.OPEN
+  socket.onopen?.()
+  socket.onmessage?.({ data: WELCOME })
+}
+
+describe('a room that opens its page', () => {
+  it('asks for the lesson of its link beside opening the events, not after', async () => {
+    opened('vat-ly-9')
+    await pass(300)
+    expect(sockets).toHaveLength(1)
+    expect(server.last('POST').url).toBe('http://relay.test/whep/vat-ly-9')
+  })
+  it('asks for whichever lesson runs when its link names none, and learns its name', async () => {
+    server.answers['POST'] = created('vat-ly-9')
+    const model = opened(null)
+    await pass(300)
+    expect(server.last('POST').url).toBe('http://relay.test/whep/-')
+    tell()
+    await pass(2_000)
+    expect(server.count('POST')).toBe(1)
+    expect(model.lesson?.id).toBe('vat-ly-9')
+    expect(model.viewer?.generation).toBe(1)
+    // Made anew, it is that lesson's.
+    const [first] = FakePeer.last.transceivers
+    if (first !== undefined) first.sender.transport.state = 'closed'
+    await pass(2_500)
+    expect(server.last('POST').url).toBe('http://relay.test/whep/vat-ly-9')
+  })
+  it('keeps what it asked for although the events tell of a lesson before the answer', async () => {
+    server.answers['POST'] = 'lost'
+    opened(null)
+    await pass(300)
+    tell()
+    await pass(3_000)
+    expect(server.count('POST')).toBe(1)
+  })
+  it('waits for the events where there is no lesson yet', async () => {
+    server.answers['POST'] = { status: 404 }
+    const model = opened(null)
+    await pass(30_000)
+    expect(server.count('POST')).toBe(1)
+    expect(model.viewer).toBeNull()
+    server.answers['POST'] = created('vat-ly-9')
+    tell()
+    await pass(500)
+    expect(server.last('POST').url).toBe('http://relay.test/whep/vat-ly-9')
+    expect(model.viewer?.state).toBe('live')
+  })
+})
