@@ -23,6 +23,7 @@ from classroom.wire import (
     RelayLesson,
     RelayRooms,
     VoiceWish,
+    Watching,
     decode,
 )
 
@@ -37,7 +38,7 @@ GOING_AWAY: Final = 1001
 CANNOT_SERVE: Final = 1011
 
 _AFTER_HELLO: Final[dict[type[Hello] | type[RelayHello], tuple[type[Message], ...]]] = {
-    Hello: (),
+    Hello: (Watching,),
     RelayHello: (RelayLesson, RelayRooms, VoiceWish, RelayArchive),
 }
 

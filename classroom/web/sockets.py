@@ -42,8 +42,10 @@ async def events(request: web.Request) -> web.StreamResponse:
 
     async def act(action: Opened | Received) -> None:
         nonlocal seat
-        # A session for pages passes on nothing but the hello, and none after a refusal.
-        assert isinstance(action, Opened)
+        # Which media session a page has matters to relays only.
+        if isinstance(action, Received):
+            return
+        # Nothing is passed on after a refusal.
         assert isinstance(action.hello, Hello)
         assert claims is not None
         seat = PageSeat(peer, claims, _lesson_asked(claims, action.hello))

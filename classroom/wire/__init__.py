@@ -37,6 +37,7 @@ from classroom.wire.messages import (
     Still,
     StillPart,
     VoiceWish,
+    Watching,
     Welcome,
 )
 from classroom.wire.names import (
@@ -81,6 +82,7 @@ __all__ = [
     "Still",
     "StillPart",
     "VoiceWish",
+    "Watching",
     "Welcome",
     "decode",
     "encode",

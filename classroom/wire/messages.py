@@ -94,6 +94,18 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """Room page: which media session is its own, by the last part of the session's address.
+
+    A link may be open in several rooms at once, so the link alone does not tell them apart.
+    """
+
+    kind: ClassVar[str] = "watching"
+    lesson: LessonId
+    session: Annotated[str, Text(100, 1)]
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """Server: the answer to `ping`."""
 
@@ -280,6 +292,7 @@ Message = (
     LessonInfo
     | Hello
     | Ping
+    | Watching
     | Pong
     | Welcome
     | Error

@@ -47,6 +47,7 @@ VALID: dict[str, wire.Message] = {
     "hello of a room": wire.Hello(wire.Page.ROOM, "vi", "vat-ly-9"),
     "hello of a library page": wire.Hello(wire.Page.LIBRARY, "en-GB", None),
     "ping": wire.Ping(12345.75),
+    "watching": wire.Watching("vat-ly-9", "3f2a9c"),
     "pong": wire.Pong(12345.75, 1767600001.5),
     "welcome with a lesson": wire.Welcome("Lớp 9A, Trà Leng", "room", PHYSICS, 1767600001.5),
     "welcome without a lesson": wire.Welcome("", "viewer", None, 1767600001.5),

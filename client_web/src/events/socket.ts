@@ -49,6 +49,7 @@ export class EventsSocket extends Observable {
   #refusal: Refusal | null = null
   #retryAt: number | null = null
   #clockOffsetMs = 0
+  #watching: PageMessage | null = null
   readonly #listeners = new Set<(message: ServerMessage) => void>()
   readonly #stop = new AbortController()
   readonly #sleeper = new Sleeper()
@@ -102,6 +103,14 @@ export class EventsSocket extends Observable {
     return Date.now() + this.#clockOffsetMs
   }
 
+  /** Tell the server which media session is this page's own, now and after each welcome. */
+  watching(lesson: string, session: string): void {
+    const known = this.#watching
+    if (known?.kind === 'watching' && known.lesson === lesson && known.session === session) return
+    this.#watching = { kind: 'watching', lesson, session }
+    if (this.#state === 'open') this.#send(this.#watching)
+  }
+
   /** Hear every message, after this connection has taken note of it. The result ends it. */
   onMessage(listener: (message: ServerMessage) => void): () => void {
     this.#listeners.add(listener)
@@ -149,9 +158,6 @@ export class EventsSocket extends Observable {
       let welcomed = false
       let refused = false
       let heardAt = Date.now()
-      const send = (message: PageMessage): void => {
-        if (socket.readyState === WebSocket.OPEN) socket.send(encode(message) as BufferSource)
-      }
       const finish = (): void => {
         clearInterval(pinging)
         clearTimeout(opening)
@@ -163,9 +169,9 @@ export class EventsSocket extends Observable {
       const opening = setTimeout(finish, CONNECT_LIMIT_MS)
       const pinging = setInterval(() => {
         if (welcomed && Date.now() - heardAt > SILENCE_LIMIT_MS) finish()
-        else send({ kind: 'ping', t: Date.now() })
+        else this.#send({ kind: 'ping', t: Date.now() })
       }, PING_EVERY_MS)
-      socket.onopen = () => send({ kind: 'hello', page, lang, lesson })
+      socket.onopen = () => this.#send({ kind: 'hello', page, lang, lesson })
       socket.onmessage = (event: MessageEvent<unknown>) => {
         heardAt = Date.now()
         const message = this.#read(event.data)
@@ -173,6 +179,7 @@ export class EventsSocket extends Observable {
         if (message.kind === 'welcome') {
           welcomed = true
           clearTimeout(opening)
+          if (this.#watching !== null) this.#send(this.#watching)
         }
         this.#take(message)
       }
@@ -182,6 +189,11 @@ export class EventsSocket extends Observable {
         finish()
       }
     })
+  }
+
+  #send(message: PageMessage): void {
+    const socket = this.#socket
+    if (socket?.readyState === WebSocket.OPEN) socket.send(encode(message) as BufferSource)
   }
 
   #read(data: unknown): ServerMessage | null {

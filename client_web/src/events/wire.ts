@@ -114,6 +114,7 @@ export type ServerMessage =
 export type PageMessage =
   | { kind: 'hello'; page: PageName; lang: string; lesson: string | null }
   | { kind: 'ping'; t: number }
+  | { kind: 'watching'; lesson: string; session: string }
 
 /** A message that is not of this protocol, or of another version of it. */
 export class WireError extends Error {
