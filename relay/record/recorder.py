@@ -27,6 +27,7 @@ from relay.record.feed import (
     encode_ack,
 )
 from relay.record.session import NOT_RECORDED, LessonSession, RecorderSettings, RecordingState
+from relay.record.stills import Keyframes
 from relay.record.transcode import Transcoder
 
 _log: Final = logging.getLogger("relay.recorder")
@@ -58,6 +59,8 @@ class Recorder:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self.transcoder = Transcoder()
         """For VP8; public so that its process can be watched."""
+        self.keyframes = Keyframes()
+        """For still pictures."""
         self._sessions: dict[str, LessonSession] = {}
         self._lesson_of: dict[int, str] = {}
         self._committing = asyncio.Lock()
@@ -121,6 +124,7 @@ class Recorder:
             if connection != self._connection:
                 return
             for sequence, record in parser.receive(data):
+                self.keyframes.receive(record)
                 if isinstance(record, Hello):
                     greeted = True
                     self._greet(record.feed)
