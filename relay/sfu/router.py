@@ -411,7 +411,7 @@ class Router(Generic[W]):
             elif isinstance(packet, rtcp.Pli | rtcp.Fir):
                 self._lost_picture(viewer, packet, now)
             elif isinstance(packet, rtcp.Remb) and not viewer.has_transport_feedback:
-                viewer.bandwidth.receive_remb(packet.bitrate)
+                viewer.bandwidth.receive_remb(packet.bitrate, now)
         if now >= viewer.next_allocation and viewer.running:
             self._selection.allocate(viewer, self._layers(), now)
 

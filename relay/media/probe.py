@@ -1,0 +1,53 @@
+"""When to send more than the media needs, to learn whether the link takes more, and how much.
+
+Lives here: rounds of padding and the pauses between them, which grow while rounds fail. Must not
+live here: judging what came of a round; that is `bandwidth`, which sees the packets like any
+others. RFC 8298 §4.1.2 and draft-ietf-rmcat-gcc-02 leave probing open. Pure; seconds, bit/s.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Of the estimate: what a probe may add. On a slow link the queue of a probe is in the voice's way.
+SHARE: Final = 0.25
+SHARE_FAST: Final = 0.5
+FAST: Final = 1_000_000.0
+# A round lasts this long and a round trip, so that its answer comes while it still runs.
+ROUND: Final = 0.5
+PAUSE: Final = 1.0
+PAUSE_MOST: Final = 30.0
+# Media that uses so much of the estimate is a probe of its own.
+FILLS: Final = 0.95
+
+
+class Probing:
+    """One viewer's probes."""
+
+    __slots__ = ("_from", "_pause", "_until")
+
+    def __init__(self) -> None:
+        self._from = -1e18
+        self._until = -1e18
+        self._pause = PAUSE
+
+    def rate(self, bitrate: float, acknowledged: float, rtt: float, now: float) -> float:
+        """bit/s to add now; call only while the link is clean and more is wanted."""
+        if now >= self._until + self._pause:
+            if acknowledged >= FILLS * bitrate:
+                return 0.0
+            self._from = now
+            self._until = now + ROUND + rtt
+        if now >= self._until:
+            return 0.0
+        return (SHARE if bitrate < FAST else SHARE_FAST) * bitrate
+
+    def failed(self, rtt: float, now: float) -> None:
+        """A queue or loss of ours was seen: if a round may have made it, wait longer."""
+        if now - self._until < 2 * rtt + ROUND and self._from > 0.0:
+            self._pause = min(self._pause * 2, PAUSE_MOST)
+        self._until = min(self._until, now)
+
+    def succeeded(self) -> None:
+        """The link was seen to take more than it was known to."""
+        self._pause = PAUSE

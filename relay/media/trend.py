@@ -1,0 +1,168 @@
+"""Whether a queue grows or stands on the way to one viewer, from the one-way delay of packets.
+
+Lives here: the base (the least delay of the last half minute), blocks of a few packets each, the
+threshold that follows the jitter. Must not live here: any rate (`bandwidth`, `delivery`). In the
+place of the gradient of draft-ietf-rmcat-gcc-02 §5: a block's least delay, which jitter can hardly
+move, since it only ever adds to some packets, and which a queue moves as a whole. Pure; seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BASE_WINDOW: Final = 15.0
+# A block: as many packets and seconds as make its least delay mean something.
+BLOCK_PACKETS: Final = 4
+BLOCK_SECONDS: Final = 0.08
+# A queue counts from here on, and from more where packets jitter.
+THRESHOLD: Final = 0.040
+THRESHOLD_MOST: Final = 0.090
+JITTER_SHARE: Final = 1.2
+# A queue that stands must do so for so long; one that grows shows in three blocks.
+STANDS: Final = 0.25
+# A block that far below the ones before it drains.
+DRAINS: Final = 0.8
+FULL: Final = 0.400
+# No route changes by so much: a clock was set.
+_CLOCK_STEP: Final = 20.0
+
+
+class DelayTrend:
+    """queue: the newest block's least delay above the base. jitter: mean above the least."""
+
+    __slots__ = (
+        "_base",
+        "_base_next",
+        "_base_since",
+        "_began",
+        "_best",
+        "_count",
+        "_last",
+        "_learned",
+        "_spread",
+        "_spreads",
+        "_was",
+        "calm_until",
+        "jitter",
+        "queue",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.queue = 0.0
+        self.jitter = 0.005
+        self.calm_until = -1e18
+        """Arrival of the last packet before the queue."""
+        self._base = self._base_next = 1e18
+        self._base_since = now
+        self._began = -1e18
+        self._best = self._last = 1e18
+        self._count = 0
+        self._spread = 0.0
+        self._spreads = 0
+        self._learned = 2
+        self._was: list[tuple[float, float]] = []
+        """The blocks before, at most three: their queue, and when their last packet was sent."""
+
+    @property
+    def threshold(self) -> float:
+        """Seconds from which a queue is taken for one."""
+        return min(THRESHOLD + JITTER_SHARE * self.jitter, THRESHOLD_MOST)
+
+    def note(
+        self, best: float, mean: float, count: int, sent: float, arrived: float, now: float
+    ) -> bool:
+        """One feedback about `count` packets: their least and mean delay; when the last was sent
+        and arrived. Whether it ended a block."""
+        base = self._base
+        if best < base or best - base > _CLOCK_STEP:
+            if base < 1e17 and abs(best - base) > _CLOCK_STEP:
+                self.reset(now)
+            self._base = base = best
+        if best < self._base_next:
+            self._base_next = best
+        if now - self._base_since > BASE_WINDOW and self.calm:
+            self._base, self._base_next = self._base_next, best
+            self._base_since = now
+        if self._count == 0:
+            self._began = sent
+        self._count += count
+        self._spread += mean - best
+        self._spreads += 1
+        self._last = best
+        if best < self._best:
+            self._best = best
+        if self._count < BLOCK_PACKETS or (
+            sent - self._began < BLOCK_SECONDS and self._count < 3 * BLOCK_PACKETS
+        ):
+            return False
+        queue = self._best - self._base
+        self.queue = queue
+        self._was.append((queue, sent))
+        if len(self._was) > 4:
+            del self._was[0]
+        if queue < 0.5 * self.threshold:
+            self.calm_until = arrived
+            self._learned = min(self._learned + 1, 20)
+            self.jitter += (self._spread / self._spreads - self.jitter) / self._learned
+        self._count = self._spreads = 0
+        self._spread = 0.0
+        self._best = 1e18
+        return True
+
+    @property
+    def calm(self) -> bool:
+        """No sign of a queue: the rate may rise."""
+        return self.queue < 0.6 * self.threshold
+
+    @property
+    def over(self) -> bool:
+        """A queue grows, or stands and does not drain."""
+        was = self._was
+        if len(was) < 2:
+            return False
+        newest, at = was[-1]
+        before = was[-2][0]
+        threshold = self.threshold
+        if newest < threshold:
+            return False
+        if newest > FULL and newest > before:
+            return True
+        if newest < DRAINS * before or len(was) < 3:
+            return False
+        earlier, long_ago = was[-3]
+        if earlier < before < newest and newest - earlier > threshold:
+            return True
+        if newest < DRAINS * max(before, earlier):
+            return False
+        stood = min(before, earlier) > threshold
+        if len(was) > 3 and at - long_ago < STANDS:
+            stood = stood and was[-4][0] > threshold
+        return stood
+
+    @property
+    def flat(self) -> bool:
+        """Whether the last three blocks are the same within jitter: nothing drains or grows."""
+        if len(self._was) < 3:
+            return False
+        last = [queue for queue, _ in self._was[-3:]]
+        return max(last) - min(last) < max(0.5 * self.threshold, 0.1 * last[-1])
+
+    def forget(self) -> None:
+        """The blocks so far tell of another rate."""
+        self._was.clear()
+        self._count = self._spreads = 0
+        self._spread = 0.0
+        self._best = 1e18
+
+    def rebase(self) -> None:
+        """What stands now is not ours: the route is longer, or others fill the queue."""
+        self._base = self._base_next = min(self._base + min(q for q, _ in self._was), 1e17)
+        self.queue = 0.0
+        self._was.clear()
+
+    def reset(self, now: float) -> None:
+        """The viewer's clock was set: nothing is known of its delay."""
+        self.forget()
+        self._base = self._base_next = 1e18
+        self._base_since = now
+        self.queue = 0.0
