@@ -30,6 +30,7 @@ from relay.derive.keeper import WorkerKeeper
 from relay.media_process import DERIVED_SOCKET, FEED_SOCKET, RPC_SOCKET
 from relay.record.recorder import Recorder
 from relay.record.session import RecorderSettings, RecordingState
+from relay.record.stills_maker import StillsMaker
 from relay.record.watch import RecordingWatch
 from relay.settings import RelaySettings
 from relay.web.access import HTTP, Access
@@ -41,7 +42,10 @@ from relay.web.lessons import KnownLessons
 from relay.web.library import Library
 from relay.web.pages import add_page_routes
 from relay.web.problems import boundary
+from relay.web.rungs import Rungs
 from relay.web.signalling import MAX_BODY, Signalling
+from relay.web.stills import Stills
+from relay.web.voice_wish import WishOfLesson
 
 _log: Final = logging.getLogger("relay.service")
 
@@ -77,6 +81,14 @@ class Service:
         )
         self.archives = archives
         self.worker = WorkerKeeper(str(run_directory / DERIVED_SOCKET))
+        self.rungs = Rungs()
+        self.stills = Stills(
+            self.rungs,
+            self.lessons,
+            self.recorder.keyframes,
+            StillsMaker(),
+            settings.media.beat_seconds,
+        )
         self.central = CentralLink(
             settings.central,
             self._token,
@@ -84,8 +96,9 @@ class Service:
             self.lessons,
             self._lesson_ended,
             data / "unreported.json",
+            self.rungs,
         )
-        self.events = Events(self.access, self.lessons)
+        self.events = Events(self.access, self.lessons, self.rungs, self.stills)
         self.library = Library(self.access, self.lessons, archives)
         self.health = Health(
             self.media,
@@ -94,6 +107,8 @@ class Service:
             recorder_connected=lambda: self._recorder_connected,
             pages=lambda: self.events.pages,
             restarts=restarts,
+            rungs=self.rungs,
+            stills_made=lambda: self.stills.made,
         )
 
     def application(self) -> web.Application:
@@ -140,6 +155,8 @@ class Service:
             tasks.create_task(self.access.keep_trying(http))
             tasks.create_task(self.central.run(http))
             tasks.create_task(self._end_again())
+            tasks.create_task(self.stills.run())
+            tasks.create_task(self._watch_rooms())
 
     async def _record(self) -> None:
         path = str(self._run_directory / FEED_SOCKET)
@@ -170,6 +187,22 @@ class Service:
             for lesson in watch.check(monotonic(), self._recorder_connected, taught):
                 self.recorder.miss(lesson)
 
+    async def _watch_rooms(self) -> None:
+        """Forget rooms that left; ask for another voice when many of them are poor."""
+        wishes: dict[str, WishOfLesson] = {}
+        while True:
+            await asyncio.sleep(1.0)
+            self.rungs.expire()
+            lessons = self.rungs.lessons()
+            for lesson in lessons:
+                of = wishes.setdefault(lesson, WishOfLesson(lesson))
+                of.update(self.rungs.states(lesson), monotonic())
+                if of.wish is not None:
+                    self.central.wishes[lesson] = of.wish
+            for lesson in wishes.keys() - lessons:
+                del wishes[lesson]
+                self.central.wishes.pop(lesson, None)
+
     def _token(self) -> str:
         if self._settings.token_file is not None:
             try:
@@ -183,10 +216,13 @@ class Service:
             self.lessons.media(parameters)
         elif name == "derive":
             self.worker.start()
+        elif name == "rung":
+            self.rungs.receive(parameters)
 
     def _media_connected(self) -> None:
         self.media_up.set()
         self.lessons.media_lost()
+        self.rungs.lost()
         self._ends_due.set()
 
     async def _lesson_ended(self, lesson: str) -> None:

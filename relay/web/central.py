@@ -1,6 +1,7 @@
 """The relay's line to the control plane: a WebSocket that the relay opens and opens again.
 
-Tells: who the relay is, how its lessons fare, which archives are finished. Hears: which lessons
+Tells: who the relay is, how its lessons fare, what their rooms receive, which archives are
+finished. Hears: which lessons
 there are and which have ended. Everything that must not be lost while the line is down (an ended
 lesson's archive) is told when it is up again. The conversation's rules are
 `classroom.signalling.caller`'s.
@@ -34,11 +35,14 @@ from classroom.wire import (
     RelayHello,
     RelayLesson,
     RelayLessons,
+    RoomRung,
     Source,
+    VoiceWish,
     decode,
     encode,
 )
 from relay.web.lessons import KnownLessons
+from relay.web.rungs import Rungs, told
 
 _log: Final = logging.getLogger("relay.service")
 
@@ -46,6 +50,8 @@ _log: Final = logging.getLogger("relay.service")
 REPEAT_SECONDS: Final = 5.0
 # Changes come in bursts (a source, then its first room); one message carries them all.
 _SETTLE_SECONDS: Final = 0.2
+# A teacher need not see a rung that a room has left again within two seconds.
+_ROOMS_SECONDS: Final = 2.0
 
 
 class CentralLink:
@@ -59,9 +65,11 @@ class CentralLink:
         lessons: KnownLessons,
         ended: Callable[[str], Awaitable[None]],
         unreported: Path,
+        rungs: Rungs | None = None,
     ) -> None:
         """url: the control plane. token: the relay's token, read at each attempt.
         ended(lesson): finish the lesson here. unreported: file of archives still to be told.
+        rungs: what rooms receive.
         """
         self._url = url.rstrip("/") + "/api/relay"
         self._token = token
@@ -69,6 +77,9 @@ class CentralLink:
         self._lessons = lessons
         self._ended = ended
         self._file = unreported
+        self._rungs = rungs or Rungs()
+        self.wishes: dict[str, VoiceWish] = {}
+        """What is asked of each lesson's voice."""
         self._archives: dict[str, RelayArchive] = {}
         # When each was sent on the present line, monotonic seconds.
         self._sent: dict[str, float] = {}
@@ -120,6 +131,7 @@ class CentralLink:
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell(caller, ws))
             ticking = tasks.create_task(self._tick(caller, ws))
+            rooms = tasks.create_task(self._tell_rooms(caller, ws))
             try:
                 async for message in ws:
                     if message.type == aiohttp.WSMsgType.BINARY:
@@ -129,6 +141,7 @@ class CentralLink:
             finally:
                 telling.cancel()
                 ticking.cancel()
+                rooms.cancel()
         return f"close code {ws.close_code}"
 
     async def _tick(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
@@ -155,6 +168,24 @@ class CentralLink:
                     caller.send(archive)
                     self._sent[lesson] = monotonic()
             await self._carry_out(caller, ws)
+
+    async def _tell_rooms(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
+        """What rooms receive, for as long as this line holds."""
+        known: dict[str, dict[str, RoomRung]] = {}
+        asked: dict[str, VoiceWish] = {}
+        while True:
+            for lesson in {*self._rungs.lessons(), *known}:
+                now = self._rungs.rooms(lesson)
+                for message in told(lesson, known.get(lesson), now):
+                    caller.send(message)
+                known[lesson] = now
+            for lesson, wish in self.wishes.items():
+                if asked.get(lesson) != wish:
+                    caller.send(wish)
+                    asked[lesson] = wish
+            await self._carry_out(caller, ws)
+            known = {lesson: rooms for lesson, rooms in known.items() if rooms}
+            await asyncio.sleep(_ROOMS_SECONDS)
 
     def _forget_arrived(self, raw: bytes) -> None:
         """A pong answers a ping that was sent after an archive: that archive has arrived."""

@@ -1,7 +1,8 @@
 """`GET /events`: the WebSocket of a room's or a library's page.
 
-The page introduces itself, hears which lesson it should show and every change of it, and pings.
-When that lesson ends it is told so, before it hears of the next one. A refusal is told over the
+The page introduces itself, hears which lesson it should show and every change of it, and pings. A
+room's page also hears what its room receives, and gets still pictures while that is no video. When
+a lesson ends its page is told so, before it hears of the next one. A refusal is told over the
 opened socket, because a browser hides the answer to a refused upgrade. The conversation's rules are
 `classroom.signalling`'s; this is its socket.
 """
@@ -11,18 +12,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from classroom.clock import monotonic, wall
 from classroom.errors import Absent, Refused, websocket_refusal
-from classroom.signalling.actions import Close, Opened, Send
+from classroom.signalling.actions import Close, Opened, Received, Send
 from classroom.signalling.session import Session
 from classroom.tokens import Claims, Right
-from classroom.wire import MAX_BYTES, Hello, LessonInfo, Welcome, encode
+from classroom.wire import (
+    MAX_BYTES,
+    Hello,
+    LessonInfo,
+    Message,
+    Page,
+    Watching,
+    Welcome,
+    encode,
+)
 from relay.web.access import Access
 from relay.web.lessons import KnownLessons
+from relay.web.rungs import RoomState, Rungs, as_message, is_news
+from relay.web.still_sender import StillSender, queued
+from relay.web.stills import Stills
 
 _log: Final = logging.getLogger("relay.service")
 
@@ -35,9 +49,18 @@ _CLOSE_SECONDS: Final = 3.0
 class Events:
     """Handler of `/events`; counts pages for the metrics."""
 
-    def __init__(self, access: Access, lessons: KnownLessons) -> None:
+    def __init__(
+        self,
+        access: Access,
+        lessons: KnownLessons,
+        rungs: Rungs | None = None,
+        stills: Stills | None = None,
+    ) -> None:
+        """rungs: what rooms receive. stills: pictures for those without video."""
         self._access = access
         self._lessons = lessons
+        self._rungs = rungs or Rungs()
+        self._stills = stills
         self._sockets: set[web.WebSocketResponse] = set()
 
     @property
@@ -67,7 +90,8 @@ class Events:
         self._sockets.add(socket)
         began = monotonic()
         try:
-            await _Page(who, self._lessons, socket).run()
+            page = _Page(who, self._lessons, self._rungs, self._stills, socket, request.transport)
+            await page.run()
         finally:
             self._sockets.discard(socket)
             _log.info(
@@ -97,12 +121,24 @@ class _Page:
         self,
         who: Claims | Refused | Absent,
         lessons: KnownLessons,
+        rungs: Rungs,
+        stills: Stills | None,
         socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
     ) -> None:
-        """who: whose page it is, or why it may not be one."""
+        """who: whose page it is, or why it may not be one. transport: what `socket` writes to."""
         now = monotonic()
         self._lessons = lessons
+        self._rungs = rungs
+        self._stills = stills
+        self._sender: StillSender | None = None
+        if stills is not None:
+            self._sender = StillSender(stills, self._room, self._send, self._queued)
+        self._is_room = False
+        self._told: RoomState | None = None
+        self._watching: Watching | None = None
         self._socket = socket
+        self._transport = transport
         self._session = Session(Hello, now, wall_offset=wall() - now)
         self._claims: Claims | None = None
         if isinstance(who, Claims):
@@ -119,17 +155,24 @@ class _Page:
 
     async def run(self) -> None:
         """Until either side closes."""
-        forget = self._lessons.observe(lambda _: self._changed.set())
+        forgets: list[Callable[[], None]] = [
+            self._lessons.observe(lambda _: self._changed.set()),
+            self._rungs.observe(self._note_room),
+        ]
+        parts = [self._read(), self._watch(), self._tick()]
+        if self._stills is not None and self._sender is not None:
+            wake = self._sender.wake
+            forgets.append(self._stills.observe(lambda _: wake()))
+            parts.append(self._sender.run())
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(part) for part in (self._read(), self._watch(), self._tick())
-                ]
+                tasks = [group.create_task(part) for part in parts]
                 await self._over.wait()
                 for task in tasks:
                     task.cancel()
         finally:
-            forget()
+            for forget in forgets:
+                forget()
         # Only now, when nobody reads: closing under a reader cuts the line before the page's
         # answer, and the page could miss the code.
         if self._closing is not None:
@@ -166,7 +209,43 @@ class _Page:
             if lesson is not None and lesson != shown:
                 self._session.send(lesson)
             self._shown = lesson
+            self._tell_rung()
             await self._carry_out()
+
+    def _note_room(self, state: RoomState) -> None:
+        """A notice about some room; most are about others."""
+        if self._claims is not None and state.subject == self._claims.subject:
+            self._changed.set()
+
+    def _room(self) -> RoomState | None:
+        """What this page's room receives of the lesson that it shows."""
+        if not self._is_room or self._shown is None or self._claims is None:
+            return None
+        mine = self._watching
+        session = mine.session if mine is not None and mine.lesson == self._shown.id else None
+        return self._rungs.of(self._shown.id, self._claims.subject, session)
+
+    def _tell_rung(self) -> None:
+        state = self._room()
+        if state is not None and is_news(self._told, state):
+            self._session.send(as_message(state))
+            self._told = state
+        if self._sender is not None:
+            self._sender.wake()
+
+    async def _send(self, message: Message) -> None:
+        # A page that goes just now is noticed by whoever reads from it.
+        with contextlib.suppress(ConnectionError):
+            await self._socket.send_bytes(encode(message))
+
+    def _queued(self) -> tuple[int, int]:
+        """What waits in this page's socket; see `still_sender`."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return 0, 0
+        waiting = transport.get_write_buffer_size()
+        unsent, unacknowledged = queued(transport.get_extra_info("socket").fileno())
+        return unsent + waiting, unacknowledged + waiting
 
     def _lesson(self) -> LessonInfo | None:
         if self._wanted is not None:
@@ -178,12 +257,13 @@ class _Page:
         for action in self._session.take_actions():
             match action:
                 case Send(message):
-                    # A page that goes just now is noticed by whoever reads from it.
-                    with contextlib.suppress(ConnectionError):
-                        await self._socket.send_bytes(encode(message))
+                    await self._send(message)
                 case Close():
                     self._closing = action
                     self._over.set()
+                case Received(Watching() as watching):
+                    self._watching = watching
+                    self._changed.set()
                 case Opened(Hello() as hello):
                     self._open(hello)
                     await self._carry_out()
@@ -206,9 +286,14 @@ class _Page:
             return
         self._wanted = hello.lesson
         self._opened = True
+        self._is_room = hello.page is Page.ROOM
+        if self._is_room:
+            self._rungs.name(claims.subject, claims.name)
         self._shown = self._lesson()
         self._session.send(Welcome(claims.name, claims.role.value, self._shown, wall()))
         if self._wanted is None:
             # What the page showed may have ended while it was away.
             for info in self._lessons.over(claims.covers, _ENDED_TOLD):
                 self._session.send(info)
+        # What the room receives is told as a change is, after the welcome.
+        self._changed.set()

@@ -6,7 +6,7 @@ connected. Metrics are Prometheus text; per-packet facts come from the media pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from classroom.errors import Absent
 from relay.ipc import RpcClient
 from relay.web.lessons import KnownLessons
+from relay.web.rungs import Rungs
 
 _STATES: Final = ("none", "recording", "failing", "finished")
 
@@ -33,6 +34,8 @@ class Health:
         recorder_connected: Callable[[], bool],
         pages: Callable[[], int],
         restarts: int,
+        rungs: Rungs | None = None,
+        stills_made: Callable[[], int] = int,
     ) -> None:
         """restarts: how often this service process was started again by its node."""
         self._media = media
@@ -41,6 +44,8 @@ class Health:
         self._recorder_connected = recorder_connected
         self._pages = pages
         self._restarts = restarts
+        self._rungs = rungs or Rungs()
+        self._stills_made = stills_made
 
     def add_routes(self, app: web.Application) -> None:
         """GET /healthz and /metrics."""
@@ -101,6 +106,9 @@ class Health:
         for info in self._lessons.all():
             rooms.add_metric([info.id], info.rooms)
         families.append(rooms)
+        families.append(_by_rung(GaugeMetricFamily, "room_rungs", self._rungs.counts()))
+        families.append(_by_rung(CounterMetricFamily, "room_rung_changes", self._rungs.changes))
+        counter("stills_made", "Still pictures encoded", {"all": self._stills_made()})
         if statistics is None:
             return families
         counter("datagrams_received", "Datagrams by what became of them", statistics["receive"])
@@ -112,6 +120,17 @@ class Health:
         gauge("publishers", "Sessions of teachers", statistics["publishers"])
         gauge("recorder_feed_kept", "Records kept", statistics["feed"]["unacknowledged"])
         return families
+
+
+def _by_rung(
+    cls: type[GaugeMetricFamily] | type[CounterMetricFamily], name: str, values: Mapping[str, int]
+) -> GaugeMetricFamily | CounterMetricFamily:
+    """What rooms receive: how many of each now, or how often one came to it."""
+    text = "Rooms by what they receive" if name == "room_rungs" else "Rooms that came to a rung"
+    family = cls(f"relay_{name}", text, labels=["rung"])
+    for rung, value in values.items():
+        family.add_metric([rung], value)
+    return family
 
 
 class _Snapshot(Collector):

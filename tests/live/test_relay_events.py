@@ -6,6 +6,8 @@ The lessons are told as the control plane would tell them; there is no media her
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+import av
 import pytest
 from aiohttp import web
 
@@ -21,10 +24,17 @@ from classroom import wire
 from classroom.accounts import LinkOrder, claims_for
 from classroom.tokens import Role, Signer, generate_key
 from classroom.wire import LessonInfo, LessonState, Recording, Source
+from relay.record.feed import Track
+from relay.record.stills import Keyframes
+from relay.record.stills_maker import StillsMaker
 from relay.web.access import HTTP, Access
 from relay.web.events import Events
 from relay.web.lessons import KnownLessons
 from relay.web.problems import boundary
+from relay.web.rungs import Rungs
+from relay.web.stills import Stills
+from tests.fakes.rtp_media import lesson_records
+from tests.relay.test_rungs import notice
 
 PLANNED = LessonInfo(
     "toan-8", "Toán 8", "Cô Hoa", LessonState.PLANNED, False, (), 0, Recording(), None
@@ -42,6 +52,8 @@ class Relay:
     lessons: KnownLessons
     signer: Signer
     http: aiohttp.ClientSession
+    rungs: Rungs
+    keyframes: Keyframes
 
     def token(self, role: Role = Role.ROOM, lesson: str = "*", days: float = 1.0) -> str:
         order = LinkOrder(role, lesson, "Lớp 8A", days)
@@ -66,7 +78,9 @@ async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
     access = Access("http://127.0.0.1:9", keys)
     lessons = KnownLessons(tmp_path / "lessons.msgpack")
     app = web.Application(middlewares=[boundary])
-    Events(access, lessons).add_routes(app)
+    rungs, keyframes = Rungs(), Keyframes()
+    stills = Stills(rungs, lessons, keyframes, StillsMaker(), 8.0)
+    Events(access, lessons, rungs, stills).add_routes(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     async with aiohttp.ClientSession() as http:
         app[HTTP] = http
@@ -74,8 +88,12 @@ async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield Relay(f"http://127.0.0.1:{runner.addresses[0][1]}", lessons, signer, http)
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            making = asyncio.create_task(stills.run())
+            yield Relay(url, lessons, signer, http, rungs, keyframes)
         finally:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
             await runner.cleanup()
 
 
@@ -171,3 +189,49 @@ async def test_a_connection_ends_with_its_token(relay: Relay) -> None:
     async with relay.page(relay.token(days=2 / 86_400)) as socket:
         assert isinstance(await message(socket), wire.Welcome)
         assert await refused(socket, "token-expired") == 4401
+
+
+async def test_a_room_hears_what_it_receives_and_gets_still_pictures(relay: Relay) -> None:
+    relay.lessons.told([LIVE])
+    relay.lessons.media({**ON_AIR, "sources": ["voice", "camera"]})
+    for record in lesson_records(2, codec="vp9", key_every=30, ended=False):
+        relay.keyframes.receive(
+            replace(record, lesson="toan-8") if isinstance(record, Track) else record
+        )
+    token, subject = relay.token(), "room-t"
+    async with relay.page(token) as room:
+        await message(room)
+        relay.rungs.receive(notice("another-room", "voice"))
+        relay.rungs.receive(notice(subject, "small", reason="loss"))
+        small = await message(room)
+        assert isinstance(small, wire.Rung)
+        assert (small.rung, small.reason, small.playout_ms) == ("small", "loss", 1_400)
+        relay.rungs.receive(notice(subject, "small", reason="loss", bitrate=1.0))
+        relay.rungs.receive(notice(subject, "stills", stills_bitrate=400_000.0))
+        stills = await message(room)
+        assert isinstance(stills, wire.Rung)
+        assert stills.rung == "stills"
+        head = await message(room)
+        assert isinstance(head, wire.Still)
+        assert (head.lesson, head.source, head.width) == ("toan-8", Source.CAMERA, 160)
+        data = b""
+        for number in range(head.parts):
+            part = await message(room)
+            assert isinstance(part, wire.StillPart)
+            assert (part.still, part.part) == (head.still, number)
+            data += part.data
+        assert len(data) == head.bytes
+        with av.open(io.BytesIO(data), "r") as container:
+            assert next(container.decode(video=0)).width == 160
+    # A page that comes again is told at once where its room stands. Of several rooms with one link
+    # each page hears of its own session, as soon as it has said which that is.
+    relay.rungs.receive(notice(subject, "full", session="another"))
+    async with relay.page(token) as room:
+        assert isinstance(await message(room), wire.Welcome)
+        latest = await message(room)
+        assert isinstance(latest, wire.Rung)
+        assert latest.rung == "full"
+        await room.send_bytes(wire.encode(wire.Watching("toan-8", f"3f {subject}")))
+        own = await message(room)
+        assert isinstance(own, wire.Rung)
+        assert own.rung == "stills"

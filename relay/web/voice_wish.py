@@ -1,0 +1,60 @@
+"""How the teacher's browser should encode the voice for the rooms that hear it. PURE.
+
+There is one voice for all: when many rooms are poor, fewer bits and longer packets help them more
+than they cost the others (60 ms in a packet take 40 ms more, and a third of the headers). Lives
+here: when to ask for which. Must not live here: sockets; how a browser does it (client_web).
+Opus parameters: RFC 7587 section 6.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from classroom.wire import RungName, VoiceWish
+from relay.web.rungs import RoomState
+
+# bit/s. Below it the voice with its headers (50 packets a second cost 20 kbit/s of them) leaves
+# nothing for a picture.
+POOR_BITRATE: Final = 150_000.0
+# One or two poor rooms get a thin voice of their own from the root; from here on all get it.
+MANY: Final = 3
+_SHARE_POOR: Final = 0.5
+_SHARE_WELL: Final = 0.3
+# s. A storm over one valley passes; a change of the voice's packets is heard by everyone.
+_POOR_SECONDS: Final = 10.0
+_WELL_SECONDS: Final = 60.0
+_LOW: Final = (RungName.STILLS, RungName.VOICE)
+
+
+class WishOfLesson:
+    """One lesson's. Tell it how its rooms fare, about once a second."""
+
+    def __init__(self, lesson: str) -> None:
+        self._poor = VoiceWish(lesson, 24_000, 60, True)
+        self._well = VoiceWish(lesson, 32_000, 20, False)
+        self.wish: VoiceWish | None = None
+        """What is asked for now; None: nothing was ever asked, the page's own choice stands."""
+        self._differs_since: float | None = None
+
+    def update(self, rooms: Collection[RoomState], now: float) -> None:
+        """rooms: of this lesson. now: monotonic seconds."""
+        poor = sum(_is_poor(room) for room in rooms)
+        share = poor / len(rooms) if rooms else 0.0
+        is_poor = self.wish is self._poor
+        many = poor >= MANY and share >= _SHARE_POOR
+        differs = share < _SHARE_WELL if is_poor else many
+        if not differs:
+            self._differs_since = None
+            return
+        if self._differs_since is None:
+            self._differs_since = now
+        if now - self._differs_since >= (_WELL_SECONDS if is_poor else _POOR_SECONDS):
+            self.wish = self._well if is_poor else self._poor
+            self._differs_since = None
+
+
+def _is_poor(room: RoomState) -> bool:
+    # A link that is not known yet is thought to be slow.
+    known = room.reason != "starting"
+    return known and (room.rung in _LOW or room.bitrate < POOR_BITRATE)
