@@ -1,9 +1,9 @@
 """Sending one packet to one leg: what its receiver asks for again, and the frames of a burst.
 
 Repairs come from the layer's cache, never from the publisher: as RTX where it was agreed
-(RFC 4588), else as the packet itself under its own number. Each at most once per round trip, and
-pictures only within a budget: the voice comes first. Not here: what was lost on the publisher's
-side (publisher). Pure.
+(RFC 4588), else as the packet itself under its own number. Each at most once per round trip, only
+while it can come in time, and within the viewer's budget: the voice comes first. Not here: the
+budget itself (repair_budget), what was lost on the publisher's side (publisher). Pure.
 """
 
 from __future__ import annotations
@@ -18,35 +18,49 @@ from relay.sfu.viewer import Viewer, W
 
 V = TypeVar("V")
 
-_REPAIRS_REMEMBERED: Final = 512
+# Resends that one leg remembers; those within a round trip, at most.
+_REMEMBERED: Final = 512
+# Trust no round trip beyond this, seconds: feedback may lie.
+_LONGEST_TRIP: Final = 2.0
 
 
 def repair(
     fan_out: FanOut[W], viewer: Viewer[W], leg: Leg[W], sequences: Sequence[int], now: float
 ) -> None:
     """Send again what the leg's receiver asks for, as far as its budget goes. Flush before."""
+    if not leg.spec.nack:
+        return
+    budget = viewer.repairs
+    budget.refill(viewer.bandwidth.bitrate, now)
     recent = leg.recent_repairs
-    rtt = max(viewer.rtt, viewer.repairs.round_trip)
-    viewer.repairs.refill(viewer.bandwidth.bitrate, now)
-    for sequence in sequences:
-        if now - recent.get(sequence, -1e9) < rtt:
+    since = now - min(max(viewer.rtt, budget.round_trip), _LONGEST_TRIP)
+    while recent and next(iter(recent.values())) <= since:
+        del recent[next(iter(recent))]
+    allowed = budget.may_ask(len(sequences))
+    # The newest are the likeliest to come in time.
+    for sequence in sequences[len(sequences) - allowed :]:
+        if sequence in recent or len(recent) >= _REMEMBERED:
+            budget.hasty += 1
             continue
         sent = leg.find(sequence)
         if sent is None:
             continue
-        size = len(sent.packet.data)
-        if not viewer.repairs.take(size) and sent.group.layer.is_video:
+        packet = sent.packet
+        voice = not sent.group.layer.is_video
+        # Later frames do without those of upper temporal layers, sooner or later.
+        strictly = voice or (packet.info.temporal_id > 0 and budget.delay is not None)
+        if not budget.in_time(now - packet.arrived, strictly=strictly and not sent.burst):
             continue
-        if len(recent) >= _REPAIRS_REMEMBERED:
-            recent.clear()
+        if sent.left_out:
+            out = sent.group.padding(packet, 0)
+        elif sent.burst:
+            out = sent.group.build(packet, 0)
+        else:
+            out = sent.group.rebuild(packet, 0)
+        if not budget.take(len(out.data), voice=voice):
+            continue
         recent[sequence] = now
         leg.repaired += 1
-        if sent.left_out:
-            out = sent.group.padding(sent.packet, 0)
-        elif sent.burst:
-            out = sent.group.build(sent.packet, 0)
-        else:
-            out = sent.group.rebuild(sent.packet, 0)
         send_alone(fan_out, leg, sent, out, now, again=out.payload_size > 0)
 
 

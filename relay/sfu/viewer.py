@@ -17,33 +17,7 @@ from relay.media.twcc import ArrivalClock, TransportFeedback
 from relay.sfu.allocation import Climber
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotSpec
-
-
-class RepairBudget:
-    """How much may be sent again: a full link must not be filled with repairs of its own losses.
-
-    round_trip: seconds from sending to the newest feedback about it, 0 without such feedback.
-    """
-
-    __slots__ = ("_at", "_bytes", "round_trip")
-
-    def __init__(self, now: float) -> None:
-        self.round_trip = 0.0
-        self._bytes = REPAIR_LEAST
-        self._at = now
-
-    def refill(self, bitrate: float, now: float) -> None:
-        """What came together since the last call; `bitrate`: what the link takes, bit/s."""
-        rate = bitrate * REPAIR_SHARE / 8
-        self._bytes = min(self._bytes + (now - self._at) * rate, max(rate, REPAIR_LEAST))
-        self._at = now
-
-    def take(self, size: int) -> bool:
-        """Whether one more packet of `size` bytes may be sent again."""
-        if self._bytes < size:
-            return False
-        self._bytes -= size
-        return True
+from relay.sfu.repair_budget import RepairBudget
 
 
 class SendLog(Protocol):
@@ -65,10 +39,6 @@ W = TypeVar("W", bound=SendLog)
 
 # Until the first receiver report answers a sender report.
 DEFAULT_RTT = 0.3
-# Of what the link takes: twice the loss of the worst links that we are made for, and never less
-# than a few packets.
-REPAIR_SHARE = 0.3
-REPAIR_LEAST = 6_000.0
 
 
 class Viewer(Generic[W]):

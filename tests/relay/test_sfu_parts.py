@@ -28,7 +28,7 @@ from relay.sfu.negotiated import SlotCodec, SlotSpec, TrackSpec
 from relay.sfu.packet import Outgoing, Received
 from relay.sfu.pictures import MAX_BYTES, GroupOfPictures
 from relay.sfu.reports import sender_reports
-from relay.sfu.viewer import REPAIR_LEAST, RepairBudget, Viewer
+from relay.sfu.viewer import Viewer
 from tests.relay.fuzzing import FUZZ
 
 
@@ -257,15 +257,3 @@ def test_rates_by_temporal_layer_and_silence() -> None:
     assert rate.is_active(now + SILENT_AFTER - 0.1)
     assert not rate.is_active(now + SILENT_AFTER)
     assert rate.rate(7, now + 10.0) == 0.0
-
-
-def test_repairs_have_a_budget() -> None:
-    budget = RepairBudget(10.0)
-    assert budget.take(int(REPAIR_LEAST))
-    assert not budget.take(1)
-    budget.refill(80_000.0, 11.0)  # a third of 10 kB
-    assert budget.take(2_900)
-    assert not budget.take(200)
-    budget.refill(80_000.0, 1_000.0)
-    assert budget.take(int(REPAIR_LEAST))
-    assert not budget.take(200)

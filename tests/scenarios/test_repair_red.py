@@ -184,6 +184,8 @@ def test_what_is_sent_again_is_what_was_sent(start: int, sent_as_red: bool) -> N
     microphone = voice(red=sent_as_red)
     lesson.publish(microphone, start=start)
     room = red_room(lesson, 2, down=Link(loss=0.1, delay=0.08))
+    assert room.viewer is not None
+    room.viewer.repairs.delay = 10.0  # nothing comes too late
     for step in range(12):
         microphone.red = sent_as_red and step % 3 != 2
         set_depth(lesson, room, (2, 1, 0, 2)[step % 4])
