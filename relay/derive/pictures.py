@@ -101,6 +101,8 @@ class Encoding:
             "bufsize": str(bitrate),
             # A keyframe of at most six frames' bits: a longer burst would wait in the room's queue.
             "max-intra-rate": "1200" if self._screen else "600",
+            # Without it a left out frame of layer 1 takes the probabilities of the next with it.
+            "error-resilient": "default",
             "static-thresh": "100" if self._screen else "1",
             "screen-content-mode": "1" if self._screen else "0",
             "ts-parameters": f"ts_number_layers=2:ts_target_bitrate={targets}:"
@@ -158,7 +160,7 @@ class Ladder:
 
     def is_starving(self, now: float) -> bool:
         """Whether to ask the source for a keyframe now; True once in a while."""
-        if not self._waiting:
+        if not self._waiting and not self._assembler.left_out:
             self._starving_since = None
         elif self._starving_since is None:
             self._starving_since = now
@@ -169,6 +171,8 @@ class Ladder:
 
     def _frame(self, frame: Frame, late: float, now: float) -> Iterator[tuple[int, bytes]]:
         key = frame.joined.key
+        self.dropped += self._assembler.left_out
+        self._assembler.left_out = 0
         if self._live:
             self._pace.note(late, now)
             if not key and self._pace.is_hopeless(late):
