@@ -18,7 +18,7 @@ from aiohttp import web
 from playwright.async_api import Page, Playwright
 
 from tests.bench import quality
-from tests.bench.processes import cpu_seconds
+from tests.bench.processes import tree_seconds
 from tests.live.rig import chromium
 
 _PAGE: Final = Path(__file__).with_name("codec_page.js")
@@ -44,12 +44,7 @@ class Browser:
 
     def cpu_seconds(self) -> float:
         """Processor seconds so far of this browser's whole tree of processes."""
-        total = 0.0
-        for pid in _tree(self.mark):
-            # A process may end while we look.
-            with contextlib.suppress(OSError):
-                total += cpu_seconds(pid)
-        return total
+        return tree_seconds(self.mark)
 
 
 @contextlib.asynccontextmanager
@@ -95,23 +90,3 @@ async def _serve(pictures: dict[str, list[quality.Luma]]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
-
-
-def _tree(mark: str) -> list[int]:
-    """The process whose command line has `mark`, and all that descend from it."""
-    parents: dict[int, int] = {}
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        # A process may end while we look.
-        with contextlib.suppress(OSError):
-            pid = int(folder.name)
-            # The fields after the name, which may hold blanks: state, parent (proc_pid_stat).
-            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if mark.encode() in (folder / "cmdline").read_bytes().split(b"\0"):
-                found.append(pid)
-    tree = found[:1]
-    for pid in tree:
-        tree += [child for child, parent in parents.items() if parent == pid]
-    return tree

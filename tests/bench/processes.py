@@ -32,6 +32,36 @@ def find(processes: dict[int, str], *words: str) -> int:
     return found[0]
 
 
+def tree(mark: str) -> list[int]:
+    """The process whose command line has `mark`, and all that descend from it."""
+    parents: dict[int, int] = {}
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        # A process may end while we look.
+        with contextlib.suppress(OSError):
+            pid = int(folder.name)
+            # The fields after the name, which may hold blanks: state, parent (proc_pid_stat).
+            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if mark.encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                found.append(pid)
+    all_of_it = found[:1]
+    for pid in all_of_it:
+        all_of_it += [child for child, parent in parents.items() if parent == pid]
+    return all_of_it
+
+
+def tree_seconds(mark: str) -> float:
+    """Processor seconds so far of everything in `tree(mark)`."""
+    total = 0.0
+    for pid in tree(mark):
+        # A process may end while we look.
+        with contextlib.suppress(OSError):
+            total += cpu_seconds(pid)
+    return total
+
+
 @contextlib.contextmanager
 def keep_apart(measured: int) -> Iterator[None]:
     """This process has the last processor for its own and `measured` the others, if there are any.

@@ -1,0 +1,156 @@
+"""`python -m tests.bench weaklink`: what a room has of a lesson over weak links, in real browsers.
+
+A Chromium teaches at 720p (three layers, speech), another is the room, behind an emulated link (see
+`tests.link`) and once, for comparison, behind one without limits. Figures are the room's own
+statistics from 10 s after its first voice packet on, medians of several rooms, each with another
+seed; a queue that counts packets and one that counts bytes, and the worse of the two. What each
+figure means stands in `weaklink_figures`. Needs the right to make network namespaces, and two
+processors with little else to do: how many pictures the teacher's browser made a second, and what
+each process took, is printed too, as all figures mean nothing where the teacher starves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench import weaklink_figures as figures
+from tests.bench.weaklink_rig import SETTLED_S, Classroom, Visit, open_classroom
+from tests.bench.weaklink_table import markdown, medians, worse
+from tests.link_presets import NO_LIMIT, QUEUES, SCENARIOS, Link
+
+_KINDS: Final = ("voice", "video", "rtx", "fec", "padding", "rtcp", "tcp")
+_LEAST_TEACHER_FPS: Final = 12.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `weaklink`."""
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        choices=SCENARIOS,
+        help="a link by name; may be repeated; default: all",
+    )
+    parser.add_argument("--runs", type=int, default=3, help="rooms; figures are medians over them")
+    parser.add_argument("--queue", choices=[*QUEUES, "both"], default="both")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of lesson that count")
+    parser.add_argument("--no-reference", action="store_true", help="leave the unlimited link out")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    queues = QUEUES if args.queue == "both" else (args.queue,)
+    names = args.scenario or list(SCENARIOS)
+    try:
+        result = asyncio.run(measure(names, queues, args.runs, args.seconds, not args.no_reference))
+    except RuntimeError as error:
+        print(f"weaklink: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result) if args.json else markdown(result))
+    return 0
+
+
+async def measure(
+    names: list[str], queues: tuple[str, ...], runs: int, seconds: float, reference: bool
+) -> dict[str, Any]:
+    """{"unlimited": figures, "scenarios": {name: {"words", "queues": {queue: figures}, "worse"}}}.
+
+    A scenario's figures per queue hold its runs too, under "runs".
+    """
+    result: dict[str, Any] = {
+        "runs": runs,
+        "seconds": seconds,
+        "processors": os.cpu_count(),
+        "unlimited": {},
+        "scenarios": {},
+    }
+    if reference:
+        result["unlimited"] = await _several("unlimited", NO_LIMIT, runs, seconds)
+    for name in names:
+        scenario = SCENARIOS[name]
+        of_queues = {
+            queue: await _several(f"{name}, {queue}", scenario.queued(queue), runs, seconds)
+            for queue in queues
+        }
+        result["scenarios"][name] = {
+            "words": scenario.words,
+            "queues": of_queues,
+            "worse": worse(list(of_queues.values())),
+        }
+    return result
+
+
+async def _several(name: str, link: Link, runs: int, seconds: float) -> dict[str, Any]:
+    """Medians of several rooms over one link, in a lesson of their own."""
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_classroom(Path(folder)) as classroom:
+            for number in range(runs):
+                found.append(await _one(classroom, link, number, seconds))
+                print(f"{name}: {_line(found[-1])}", file=sys.stderr, flush=True)
+    return medians(found) | {"runs": found}
+
+
+async def _one(classroom: Classroom, link: Link, seed: int, seconds: float) -> dict[str, Any]:
+    return of_visit(await classroom.visit(link, seed, seconds), link)
+
+
+def of_visit(visit: Visit, link: Link) -> dict[str, Any]:
+    """All figures of one visit."""
+    window = figures.Window(visit.start, visit.end)
+    rows = visit.rows
+    found: dict[str, Any] = {
+        **figures.joined(rows, visit.opened),
+        **figures.voice(rows, window),
+        **figures.picture(rows, window),
+        "height_15s": figures.height_within(rows, (visit.joined or visit.opened) + 15.0),
+        "rungs": figures.rungs(rows, visit.opened),
+        "sessions": visit.posts,
+        "settled_after_s": SETTLED_S,
+        "cpu": visit.cpu,
+        "teacher_fps": visit.teacher_fps,
+    }
+    if visit.link is not None and visit.whole is not None:
+        down, up = visit.link.down, visit.link.up
+        rate = 8e-3 / window.seconds
+        kinds = figures.by_kind(down.flows, figures.kinds(visit.sdp))
+        found |= {
+            "queue_p50_ms": 1e3 * down.counts.wait(0.5),
+            "queue_p95_ms": 1e3 * down.counts.wait(0.95),
+            "link_kbit_s": down.counts.delivered_bytes * rate,
+            "sent_kbit_s": down.counts.sent_bytes * rate,
+            "up_kbit_s": up.counts.delivered_bytes * rate,
+            "queue_lost_pct": 100.0 * down.counts.full / max(1, down.counts.sent),
+            "air_lost_pct": 100.0 * down.counts.lost / max(1, down.counts.sent),
+            "link_late_p99_ms": 1e3 * down.lateness(0.99),
+            "whole_queue_p95_ms": 1e3 * visit.whole.down.counts.wait(0.95),
+            **{f"{kind}_kbit_s": kinds.get(kind, 0) * rate for kind in _KINDS},
+        }
+    if visit.away is not None and visit.returned is not None:
+        found |= figures.resumed(rows, visit.away, visit.returned)
+        found["back_up_s"] = figures.back_up(rows, visit.away, visit.returned)
+        found["script"] = [(step.at, step.rate) for step in link.down.script]
+    return found
+
+
+def _line(found: dict[str, Any]) -> str:
+    """One run in a line, for who waits."""
+    frames = found["teacher_fps"]
+    parts = [
+        f"voice concealed {found['concealed_pct']:.2f} %",
+        f"{found['fps']:.1f} pictures/s of {min(frames.values(), default=0.0):.1f}",
+        f"{found['height']:.0f} lines",
+        f"{found.get('link_kbit_s', 0.0):.0f} kbit/s",
+        f"queue {found.get('queue_p95_ms', 0.0):.0f} ms",
+        "processor " + ", ".join(f"{name} {share:.0%}" for name, share in found["cpu"].items()),
+    ]
+    if min(frames.values(), default=0.0) < _LEAST_TEACHER_FPS:
+        parts.append("THE TEACHER'S BROWSER STARVED")
+    return "; ".join(parts)

@@ -1,0 +1,265 @@
+"""What a room's own statistics say of a lesson over a weak link. Pure.
+
+Lives here: from rows of `weaklink_page.js` to figures, with the definitions of W3C webrtc-stats.
+Must not live here: browsers, links, medians, tables.
+
+The voice's share that was concealed is concealedSamples of totalSamplesReceived, whole. Of these
+silentConcealedSamples are silence, into which a browser fades when a loss goes on; they are lost
+speech too, so they count, and the share without them stands beside it.
+
+A picture is frozen for totalFreezesDuration and totalPausesDuration together: the standard calls a
+freeze of more than five seconds a pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+Row = dict[str, Any]
+Figures = dict[str, Any]
+
+SAMPLE_RATE: Final = 48_000
+_PICTURELESS: Final = ("stills", "voice", "catch-up")  # rungs
+_STEADY_S: Final = 1.0
+_STEADY_SHARE: Final = 0.05  # of a steady second may be concealed
+_STILL_S: Final = 1.0  # a picture that stands so long at the end is a freeze without an end yet
+_WHOLLY: Final = 0.9  # of an interval concealed: no speech in it
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From `start` to `end` in seconds of page time."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end - self.start
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows in it."""
+        return [row for row in rows if self.start <= row["t"] <= self.end]
+
+
+def counter(row: Row, slot: str, name: str) -> float:
+    """A counter of a row; 0 before the slot has anything."""
+    return float(row.get(slot, {}).get(name, 0))
+
+
+def grown(rows: Sequence[Row], slot: str, name: str) -> float:
+    """How much a counter grew; one that fell began anew with another connection."""
+    total = 0.0
+    for before, after in pairwise(rows):
+        was, now = counter(before, slot, name), counter(after, slot, name)
+        total += now - was if now >= was else now
+    return total
+
+
+def first(rows: Sequence[Row], test: Callable[[Row], bool]) -> float | None:
+    """Page time of the first row for which `test` holds, or None."""
+    return next((float(row["t"]) for row in rows if test(row)), None)
+
+
+def joined(rows: Sequence[Row], opened: float) -> Figures:
+    """Seconds from opening the page to the first voice packet and the first picture."""
+    voice = first(rows, lambda row: counter(row, "voice", "packetsReceived") > 0)
+    picture = first(rows, lambda row: counter(row, "camera", "framesDecoded") > 0)
+    return {
+        "join_voice_s": None if voice is None else voice - opened,
+        "join_picture_s": None if picture is None else picture - opened,
+    }
+
+
+def voice(rows: Sequence[Row], window: Window) -> Figures:
+    """How the voice fared."""
+    inside = window.of(rows)
+    samples = grown(inside, "voice", "totalSamplesReceived")
+    concealed = grown(inside, "voice", "concealedSamples")
+    silent = grown(inside, "voice", "silentConcealedSamples")
+    played = grown(inside, "voice", "jitterBufferEmittedCount")
+    delay = grown(inside, "voice", "jitterBufferDelay")
+    return {
+        "concealed_pct": 100.0 * concealed / samples if samples else 100.0,
+        "concealed_audible_pct": 100.0 * (concealed - silent) / samples if samples else 100.0,
+        "voice_gap_s": voice_gap(inside) if samples else window.seconds,
+        "voice_buffer_ms": 1e3 * delay / played if played else None,
+        "voice_nacks": grown(inside, "voice", "nackCount"),
+    }
+
+
+def voice_gap(rows: Sequence[Row]) -> float:
+    """The longest time without speech, in seconds; a row apart at most too long.
+
+    Concealment in neighbouring intervals is one gap if nothing else was played between.
+    """
+    longest = running = 0.0
+    for before, after in pairwise(rows):
+        pair = (before, after)
+        concealed = grown(pair, "voice", "concealedSamples") / SAMPLE_RATE
+        samples = grown(pair, "voice", "totalSamplesReceived") / SAMPLE_RATE
+        if samples == 0 and concealed == 0:
+            continue
+        running += concealed
+        longest = max(longest, running)
+        if concealed < _WHOLLY * samples:
+            # Something was heard; the next gap may have begun at the end of this interval.
+            running = concealed
+    return longest
+
+
+def picture(rows: Sequence[Row], window: Window) -> Figures:
+    """How the camera's picture fared. Freezes count only while the rung has a moving picture."""
+    inside = window.of(rows)
+    heights = [counter(row, "camera", "frameHeight") for row in inside]
+    moving = sum(
+        float(after["t"] - before["t"])
+        for before, after in pairwise(inside)
+        if after["state"].get("rung") not in _PICTURELESS
+    )
+    frozen = _frozen(inside, window)
+    return {
+        "fps": grown(inside, "camera", "framesDecoded") / window.seconds,
+        "height": sorted(heights)[len(heights) // 2] if heights else 0.0,
+        "freeze_pct": 100.0 * min(1.0, frozen / moving) if moving > _STILL_S else None,
+        "picture_gap_s": picture_gap(inside, window),
+        "plis": grown(inside, "camera", "pliCount"),
+        "video_nacks": grown(inside, "camera", "nackCount"),
+    }
+
+
+def _frozen(rows: Sequence[Row], window: Window) -> float:
+    """The browser's own freezes, and the one that has no end yet, in seconds."""
+    total = 0.0
+    last = window.start
+    for before, after in pairwise(rows):
+        pair = (before, after)
+        if after["state"].get("rung") in _PICTURELESS:
+            last = float(after["t"])
+            continue
+        # It is counted when it ends, though it may have begun before.
+        stood = grown(pair, "camera", "totalFreezesDuration")
+        stood += grown(pair, "camera", "totalPausesDuration")
+        total += min(stood, float(after["t"]) - window.start)
+        if grown(pair, "camera", "framesDecoded") > 0:
+            last = float(after["t"])
+    open_end = window.end - last
+    return total + (open_end if open_end > _STILL_S else 0.0)
+
+
+def picture_gap(rows: Sequence[Row], window: Window) -> float:
+    """The longest time without a new picture, in seconds, of the whole window."""
+    times = [window.start]
+    for before, after in pairwise(rows):
+        if grown((before, after), "camera", "framesDecoded") > 0:
+            times.append(float(after["t"]))
+    times.append(window.end)
+    return max(after - before for before, after in pairwise(times))
+
+
+def height_within(rows: Sequence[Row], until: float) -> float:
+    """The most lines that the camera's picture had by `until`."""
+    return max(
+        (counter(row, "camera", "frameHeight") for row in rows if row["t"] <= until), default=0
+    )
+
+
+def resumed(rows: Sequence[Row], away: float, returned: float) -> Figures:
+    """After an outage from `away` to `returned`: seconds until things came back, or None.
+
+    Steady voice is the beginning of the first second of which nearly all was spoken.
+    """
+    before = [row for row in rows if row["t"] <= returned]
+    after = [row for row in rows if row["t"] > returned]
+    known = [row for row in rows if row["t"] <= away]
+    packets = _last(before, "voice", "packetsReceived")
+    frames = _last(before, "camera", "framesDecoded")
+    generation = known[-1]["state"].get("generation") if known else None
+
+    def came(slot: str, name: str, most: float) -> float | None:
+        # A counter below what it was belongs to a new connection.
+        at = first(after, lambda row: 0 < counter(row, slot, name) != most)
+        return None if at is None else at - returned
+
+    return {
+        "voice_back_s": came("voice", "packetsReceived", packets),
+        "voice_steady_s": _steady(after, returned),
+        "picture_back_s": came("camera", "framesDecoded", frames),
+        "same_session": bool(after) and after[-1]["state"].get("generation") == generation,
+    }
+
+
+def _last(rows: Sequence[Row], slot: str, name: str) -> float:
+    return counter(rows[-1], slot, name) if rows else 0.0
+
+
+def _steady(rows: Sequence[Row], since: float) -> float | None:
+    for index, row in enumerate(rows):
+        second = [one for one in rows[index:] if one["t"] <= row["t"] + _STEADY_S]
+        if second[-1] is rows[-1]:
+            return None
+        samples = grown(second, "voice", "totalSamplesReceived")
+        concealed = grown(second, "voice", "concealedSamples")
+        packets = grown(second, "voice", "packetsReceived")
+        if packets > 0 and samples > 0 and concealed <= _STEADY_SHARE * samples:
+            return float(row["t"]) - since
+    return None
+
+
+def back_up(rows: Sequence[Row], fell: float, returned: float) -> float | None:
+    """Seconds after `returned` until the picture has the lines again that it had at `fell`."""
+    known = [row for row in rows if row["t"] <= fell]
+    height = _last(known, "camera", "frameHeight")
+    at = first(
+        [row for row in rows if row["t"] > returned],
+        lambda row: counter(row, "camera", "frameHeight") >= height > 0,
+    )
+    return None if at is None else at - returned
+
+
+def rungs(rows: Sequence[Row], opened: float) -> list[tuple[float, str]]:
+    """(seconds since opening, what the room had from then on): rung, reason, lines."""
+    found: list[tuple[float, str]] = []
+    for row in rows:
+        state = row["state"]
+        words = [str(state[name]) for name in ("rung", "rung_reason") if state.get(name)]
+        lines = counter(row, "camera", "frameHeight")
+        words += [f"{lines:.0f}"] if lines else []
+        name = " ".join(words)
+        if name and (not found or found[-1][1] != name):
+            found.append((round(float(row["t"]) - opened, 1), name))
+    return found
+
+
+def kinds(sdp: str) -> dict[int, str]:
+    """Payload type → voice, video, rtx or fec, by a session's description (RFC 8866 6.6)."""
+    found: dict[int, str] = {}
+    section = ""
+    for line in sdp.splitlines():
+        if line.startswith("m="):
+            section = line[2:].split()[0]
+        elif line.startswith("a=rtpmap:"):
+            number, codec = line.removeprefix("a=rtpmap:").split()[:2]
+            name = codec.partition("/")[0].lower()
+            media = "voice" if section == "audio" else section
+            found[int(number)] = {"rtx": "rtx", "flexfec-03": "fec"}.get(name, media)
+    return found
+
+
+def by_kind(flows: dict[str, tuple[int, int]], known: dict[int, str]) -> dict[str, int]:
+    """Bytes on the link by kind; flows as `tests.link.Side` names them.
+
+    Voice sent again has the voice's own SSRC, so it counts as voice.
+    """
+    found: dict[str, int] = {}
+    for name, (_, size) in flows.items():
+        words = name.split()
+        if words[0] == "rtp":
+            kind = known.get(int(words[1]), "unknown")
+            name = "padding" if words[2].endswith("+padding") else kind
+        found[name] = found.get(name, 0) + size
+    return found

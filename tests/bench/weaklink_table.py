@@ -1,0 +1,144 @@
+"""Medians of what runs of a scenario gave, the worse of two queues, and a table in Markdown. Pure.
+
+Lives here: which figure is worse when it is larger, and how figures are written. Must not live
+here: measuring (`weaklink_rig`) and definitions (`weaklink_figures`).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+Figures = Mapping[str, Any]
+
+# The figures of which a smaller one is worse.
+MORE_IS_BETTER: Final = ("fps", "height", "height_15s", "same_session")
+# The figures that are compared between queues; all others come from the queue with the worse voice.
+JUDGED: Final = (
+    "concealed_pct",
+    "concealed_audible_pct",
+    "voice_gap_s",
+    "fps",
+    "height",
+    "height_15s",
+    "freeze_pct",
+    "picture_gap_s",
+    "join_voice_s",
+    "join_picture_s",
+    "queue_p95_ms",
+    "link_kbit_s",
+    "voice_back_s",
+    "voice_steady_s",
+    "picture_back_s",
+    "back_up_s",
+    "same_session",
+)
+# Left empty, and printed all the same: it is measured by another command.
+ELSEWHERE: Final = {"rooms-200": "200 rooms, half of them poor, for 10 minutes (virtual time)"}
+
+
+def medians(runs: Sequence[Figures]) -> dict[str, Any]:
+    """Of each figure the median, with "never" (None) behind every number; words of the last run."""
+    found: dict[str, Any] = {}
+    for name in {name: None for run in runs for name in run}:
+        values = [run.get(name) for run in runs]
+        numbers = [
+            math.inf if value is None else float(value)
+            for value in values
+            if value is None or isinstance(value, int | float)
+        ]
+        if len(numbers) < len(values):
+            found[name] = values[-1]
+            continue
+        if name in MORE_IS_BETTER:
+            numbers = [-1.0 if math.isinf(number) else number for number in numbers]
+        middle = statistics.median(numbers)
+        found[name] = None if math.isinf(middle) or middle < 0 else middle
+    return found
+
+
+def worse(queues: Sequence[Figures]) -> dict[str, Any]:
+    """The worse of each figure that is judged; the rest as in the queue with the worse voice."""
+    if not queues:
+        return {}
+
+    def badness(figures: Figures, name: str) -> float:
+        value = figures.get(name)
+        if value is None:
+            return math.inf
+        return -float(value) if name in MORE_IS_BETTER else float(value)
+
+    worst = max(queues, key=lambda figures: badness(figures, "concealed_pct"))
+    found = dict(worst)
+    for name in JUDGED:
+        if any(name in figures for figures in queues):
+            found[name] = max(queues, key=lambda figures: badness(figures, name)).get(name)
+    return found
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Both tables: the lesson over each link, and how it came back."""
+    unlimited: Figures = result["unlimited"]
+    scenarios: Mapping[str, Any] = result["scenarios"]
+    rows: list[tuple[str, ...]] = [
+        (
+            *("link", "voice concealed %", "not silent %", "longest gap s", "pictures/s", "lines"),
+            *("frozen %", "longest still s", "first voice s", "first picture s"),
+            *("queue p95 ms", "link kbit/s", "of it voice, video, rtx, fec, padding"),
+        )
+    ]
+    rows += [_lesson("no limit", unlimited)] if unlimited else []
+    for one in scenarios.values():
+        rows.append(_lesson(one["words"], one["worse"]))
+    rows += [(words, *[""] * 12) for name, words in ELSEWHERE.items() if name not in scenarios]
+    back: list[tuple[str, ...]] = [
+        ("link", "voice back s", "steady voice s", "picture back s", "as before s", "session")
+    ]
+    for one in scenarios.values():
+        if "voice_back_s" in one["worse"]:
+            back.append(_back(one["words"], one["worse"]))
+    text = _table(rows)
+    return text if len(back) == 1 else f"{text}\n\n{_table(back)}"
+
+
+def _lesson(words: str, of: Figures) -> tuple[str, ...]:
+    kinds = ("voice", "video", "rtx", "fec", "padding")
+    return (
+        words,
+        _number(of, "concealed_pct", 2),
+        _number(of, "concealed_audible_pct", 2),
+        _number(of, "voice_gap_s", 2),
+        _number(of, "fps", 1),
+        _number(of, "height", 0),
+        _number(of, "freeze_pct", 1),
+        _number(of, "picture_gap_s", 1),
+        _number(of, "join_voice_s", 2),
+        _number(of, "join_picture_s", 2),
+        _number(of, "queue_p95_ms", 0),
+        _number(of, "link_kbit_s", 0),
+        ", ".join(_number(of, f"{kind}_kbit_s", 0) for kind in kinds),
+    )
+
+
+def _back(words: str, of: Figures) -> tuple[str, ...]:
+    return (
+        words,
+        _number(of, "voice_back_s", 2),
+        _number(of, "voice_steady_s", 2),
+        _number(of, "picture_back_s", 2),
+        _number(of, "back_up_s", 1),
+        "the same" if of.get("same_session") else "a new one",
+    )
+
+
+def _number(of: Figures, name: str, digits: int) -> str:
+    value = of.get(name)
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, f"| {' | '.join(['---'] * len(rows[0]))} |")
+    return "\n".join(lines)
