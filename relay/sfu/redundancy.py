@@ -1,10 +1,10 @@
-"""The voice of one group as RED (RFC 2198): each packet with the frames before it, made here.
+"""Redundant voice (RFC 2198): a publisher's own fills its losses, and viewers' is made here.
 
-Whatever the publisher sent, plain Opus or RED of its own, the primary frame goes first and then
-the newest earlier ones that can be had: from the layer's cache, or from the publisher's own RED
-where its packets were lost. What went out under a number is kept as long as the packet can be
-asked for again, since a receiver may be sent only the same bytes (one number, one key stream:
-RFC 3711 §9.1). Not here: how deep, which payload types (group, joining). Pure.
+A viewer's packets carry the frame that they were sent for and the newest earlier ones that can be
+had: from the layer's cache, or from the publisher's own RED where its packets were lost. What went
+out under a number is kept as long as the packet can be asked for again, since a receiver may be
+sent only the same bytes (one number, one key stream: RFC 3711 §9.1). Not here: how deep, which
+payload types (group, joining). Pure.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from relay.media import red
-from relay.media.frame_info import PayloadError
+from relay.media import red, rtp
+from relay.media.frame_info import PacketInfo, PayloadError
 from relay.media.seqno import delta32
 from relay.sfu.packet import Received
 
@@ -33,6 +33,41 @@ def frame_of(layer: Layer, packet: Received) -> bytes:
     if packet.payload_type in layer.track.red and payload:
         return payload[red.primary(payload, 0, len(payload))[1] :]
     return payload
+
+
+def restored(layer: Layer, packet: Received) -> list[Received]:
+    """The packets lost just before `packet`, the newest of its layer, as its own RED has them.
+
+    Oldest first, as plain Opus. Browsers repeat the frames of the packets before, newest last
+    (RFC 2198 §3), so each block stands for one number; never for one that came.
+    """
+    track, before = layer.track, layer.cached(layer.highest)
+    if before is None:
+        return []
+    opus = track.red[packet.payload_type]
+    made: list[Received] = []
+    sequence = packet.sequence - 1
+    for kind, offset, frame in _repeated(packet):
+        timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
+        newer = delta32(timestamp, before.timestamp) > 0
+        if sequence <= layer.highest or kind != opus or not frame or not offset or not newer:
+            break
+        data = rtp.build(opus, False, sequence, timestamp, layer.ssrc, b"", frame)
+        info = PacketInfo(True, True, True)
+        start, end = rtp.HEADER_SIZE, len(data)
+        made.append(
+            Received(sequence, data, opus, False, timestamp, start, end, 0, info, packet.arrived)
+        )
+        sequence -= 1
+    return made[::-1]
+
+
+def _repeated(packet: Received) -> list[tuple[int, int, bytes]]:
+    """Blocks of a RED packet but the primary one, newest first."""
+    try:
+        return red.parse(packet.data, packet.payload_offset, packet.payload_end)[-2::-1]
+    except PayloadError:
+        return []  # its primary frame could be found, and that is all that is needed
 
 
 class Redundancy:
@@ -94,11 +129,7 @@ class Redundancy:
         layer, track = self._layer, self._layer.track
         own: list[tuple[int, bytes]] = []
         if packet.payload_type in track.red:
-            try:
-                blocks = red.parse(packet.data, packet.payload_offset, packet.payload_end)
-            except PayloadError:
-                blocks = []  # its primary frame could be found, and that is all that is needed
-            own = [(offset, frame) for _, offset, frame in blocks[-2::-1]]
+            own = [(offset, frame) for _, offset, frame in _repeated(packet)]
         codec = track.red.get(packet.payload_type, packet.payload_type)
         for sequence in range(packet.sequence - 1, packet.sequence - self._depth - _REACH - 1, -1):
             before = layer.cached(sequence)

@@ -23,6 +23,7 @@ from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SCREEN, SlotSpec, TrackSpec
 from relay.sfu.packet import Outgoing, Received
 from relay.sfu.publisher import CHANGES_APART, Publisher
+from relay.sfu.redundancy import restored
 from relay.sfu.repairs import repair
 from relay.sfu.reports import sender_reports
 from relay.sfu.selection import Selection
@@ -159,6 +160,14 @@ class Router(Generic[W]):
         if found is None:
             return
         layer, packet = found
+        if packet.payload_type in layer.track.red and 0 <= layer.highest < packet.sequence - 1:
+            for lost in restored(layer, packet):
+                layer.nack.receive(lost.sequence & 0xFFFF, now)
+                self._accept(layer, lost, now)
+        self._accept(layer, packet, now)
+
+    def _accept(self, layer: Layer, packet: Received, now: float) -> None:
+        """One packet of the publisher, new to its layer."""
         in_order = packet.sequence > layer.highest
         if not self._prepare(layer, packet, in_order, now):
             return
