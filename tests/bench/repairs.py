@@ -66,7 +66,8 @@ class Variant:
     """One room.
 
     depth: of RED. nack: whether it may ask for voice again. delay: of playing, ms. fec: of the
-    picture. deaf: the relay does not hear what it asks for again.
+    picture. deaf: the relay does not hear what it asks for again. told: delay of playing in the
+    pictures' header extension, ms.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Variant:
     delay: int = 0
     fec: fec.Protection | None = None
     deaf: bool = False
+    told: int | None = None
 
 
 class LossyFanOut:
@@ -209,6 +211,8 @@ class Bench:
             encoder = fec.FecEncoder(spec.payload_type, spec.ssrc, picture.spec.ssrc, twcc)
             encoder.protect(variant.fec)
             self.fan_out.protected[picture] = encoder
+        picture.playout = variant.told
+        self.router._joining.reprofile(picture)
         if variant.deaf:
             del viewer.by_ssrc[picture.spec.ssrc]  # what it asks for is not heard
         if variant.delay:
@@ -314,6 +318,9 @@ def _difference(before: list[Stats], after: list[Stats]) -> Stats:
             result["freezes"] = grown("freezeCount")
             result["frozen_s"] = grown("totalFreezesDuration")
             result["picture_lost"] = grown("packetsLost")
+            result["picture_ms"] = (
+                1e3 * grown("jitterBufferDelay") / max(1.0, grown("jitterBufferEmittedCount"))
+            )
             result["fec_received"] = grown("fecPacketsReceived")
             result["fec_discarded"] = grown("fecPacketsDiscarded")
             result["fec_bytes"] = grown("fecBytesReceived")
@@ -336,6 +343,12 @@ VARIANTS: Final = {
         Variant("nothing", deaf=True),
         Variant("fec 1:5", fec=fec.Protection(5), deaf=True),
         Variant("fec 2:10, 400 ms", delay=400, fec=fec.Protection(5, 2), deaf=True),
+    ),
+    "delay": (
+        Variant("none"),
+        Variant("told 400 ms", told=400),
+        Variant("told 800 ms", told=800),
+        Variant("target 400 ms", delay=400),
     ),
 }
 
