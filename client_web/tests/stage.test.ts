@@ -12,6 +12,7 @@ const CALM: Facts = {
   refusal: null,
   unreachable: false,
   flowing: false,
+  isBack: false,
   hasFlowed: false,
   lesson: { state: 'planned', publishing: false },
 }
@@ -47,6 +48,8 @@ const cases: [string, Partial<Facts>, Stage][] = [
   ['bytes without a lesson', { lesson: CUT_OFF, flowing: true, hasFlowed: true }, 'paused'],
   ['teacher cut off', { lesson: CUT_OFF, hasFlowed: true }, 'paused'],
   ['own link broken', { media: 'recovering', lesson: LIVE, hasFlowed: true }, 'reconnecting'],
+  ['own link back', { lesson: LIVE, hasFlowed: true, isBack: true }, 'resuming'],
+  ['own link back, teacher away', { lesson: CUT_OFF, hasFlowed: true, isBack: true }, 'paused'],
   ['media stands still', { lesson: LIVE, hasFlowed: true }, 'reconnecting'],
   [
     'relay away',

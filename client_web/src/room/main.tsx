@@ -9,7 +9,8 @@ import { takeLink } from '../token'
 import { useNow, useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
 import { LanguageSwitch, show } from '../ui/shell'
-import { LivePicture, LiveVoice } from './media'
+import { Badge } from './badge'
+import { LivePicture, LiveVoice, StillPicture } from './media'
 import { RoomModel } from './model'
 import { canBeFull, fullWhenAllowed, isFull, stayAwake, toggleFull } from './screen'
 import type { Stage } from './stage'
@@ -37,6 +38,7 @@ function RoomPage(props: { model: RoomModel }) {
   }, [blocked])
   const stage = model.stage
   const shown = model.shown
+  const still = model.still
   const watching = stage === 'watching'
   // Asked for only when there is something to hear: an empty room has nothing to press.
   const isMute = blocked && model.lesson?.publishing === true && stage !== 'ended'
@@ -63,6 +65,7 @@ function RoomPage(props: { model: RoomModel }) {
           hold={hold}
           label={t.room.cameraLabel}
         />
+        {still !== null && <StillPicture url={still.url} label={t.room.stillLabel[still.source]} />}
       </div>
       <LiveVoice slot="voice" track={shown.voice} presses={presses} onBlocked={onBlocked} />
       <LiveVoice slot="talk-voice" track={shown.talkVoice} presses={presses} onBlocked={silent} />
@@ -82,6 +85,13 @@ function RoomPage(props: { model: RoomModel }) {
           </button>
         )}
       </div>
+      {watching && (
+        <Badge
+          rung={hold ? null : model.rung}
+          frozen={!hold && model.frozen}
+          now={model.events?.serverNow ?? Date.now()}
+        />
+      )}
       <Controls fading={watching && !isMute} />
     </main>
   )
@@ -90,14 +100,13 @@ function RoomPage(props: { model: RoomModel }) {
 /** What is said while the lesson is watched: most of the time nothing. */
 function Watching(props: { model: RoomModel }) {
   const { t } = useLanguage()
-  const { shown, frozen } = props.model
-  if (shown.camera !== null || shown.screen !== null)
-    return frozen ? <p class="frozen">{t.room.frozen}</p> : null
+  const { shown, still, rung } = props.model
+  if (shown.camera !== null || shown.screen !== null || still !== null) return null
   return (
     <div class="card">
       <Icon name="sound" />
       <h2>{props.model.lesson?.title ?? t.room.title}</h2>
-      <p>{t.room.soundOnly}</p>
+      <p>{rung?.rung === 'stills' ? t.room.stillWaiting : t.room.soundOnly}</p>
     </div>
   )
 }
@@ -176,6 +185,8 @@ function words(stage: Stage, t: ReturnType<typeof useLanguage>['t']): [string, s
       return [t.room.paused, t.room.pausedText]
     case 'reconnecting':
       return [t.room.reconnecting, t.room.reconnectingText]
+    case 'resuming':
+      return [t.room.resuming, t.room.resumingText]
     case 'unreachable':
       return [t.room.unreachable, t.room.unreachableText]
     case 'ended':
@@ -225,6 +236,10 @@ expose(
     publishing: model.lesson?.publishing ?? null,
     generation: model.viewer?.generation ?? 0,
     flowing: model.flowing,
+    rung: model.rung?.rung ?? null,
+    reason: model.rung?.reason ?? null,
+    still: model.still === null ? null : model.still.captured,
+    playout: model.playoutMs,
   }),
   () => model.viewer?.peer ?? null,
 )

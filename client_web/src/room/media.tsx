@@ -75,6 +75,15 @@ export function LivePicture(props: {
   )
 }
 
+/** A still picture where the video would be; the last one stays until the next is whole. */
+export function StillPicture(props: { url: string; label: string }) {
+  return (
+    <div class="picture still-picture">
+      <img src={props.url} alt={props.label} />
+    </div>
+  )
+}
+
 /** Copy what `video` shows to `canvas` now and then; the returned function ends it. */
 function keepPictures(video: HTMLVideoElement, canvas: HTMLCanvasElement): () => void {
   const context = canvas.getContext('2d', { alpha: false })

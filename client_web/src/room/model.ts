@@ -4,12 +4,13 @@
  * Lives here: which lesson is watched, and what is known of it. What must not: elements and words.
  */
 import { EventsSocket } from '../events/socket'
-import type { LessonInfo } from '../events/wire'
+import type { LessonInfo, Rung } from '../events/wire'
 import { Observable } from '../observable'
 import { socketUrl } from '../api'
 import type { Lang } from '../i18n'
 import type { Link } from '../token'
 import { WhepViewer, type SlotMedia } from '../webrtc/whep'
+import { Quality, type ShownStill } from './quality'
 import { stageOf, type Stage } from './stage'
 
 /** A voice sends fifty packets a second; this long without any byte is a stop. */
@@ -32,11 +33,14 @@ export interface Shown {
 
 export class RoomModel extends Observable {
   readonly events: EventsSocket | null
+  readonly #quality = new Quality()
   #viewer: WhepViewer | null = null
   #watched: string | null = null
   #lastLesson: LessonInfo | null = null
   #wasOpen = false
   #hasFlowed = false
+  /** The session was being repaired since media last came. */
+  #wasLost = false
   /** The pictures that were on last, and when. */
   #seen: Picture[] = []
   #seenAt = 0
@@ -57,6 +61,8 @@ export class RoomModel extends Observable {
             lesson: link.lesson,
           })
     this.events?.onChange(() => this.#follow())
+    this.events?.onMessage((message) => this.#quality.receive(message))
+    this.#quality.onChange(() => this.#follow())
     addEventListener('online', () => this.nudge())
   }
 
@@ -92,6 +98,7 @@ export class RoomModel extends Observable {
       refusal,
       unreachable: viewer?.unreachable ?? events?.state === 'waiting',
       flowing: this.flowing,
+      isBack: this.#wasLost,
       hasFlowed: this.#hasFlowed,
       lesson,
     })
@@ -133,6 +140,21 @@ export class RoomModel extends Observable {
     if (on.length === 0) return
     this.#seen = on
     this.#seenAt = Date.now()
+  }
+
+  /** What this room receives, and why, or null while it is not known. */
+  get rung(): Rung | null {
+    return this.#quality.rung(this.lesson?.id ?? null)
+  }
+
+  /** Milliseconds that the browser waits for repairs, or null. */
+  get playoutMs(): number | null {
+    return this.#quality.playoutMs
+  }
+
+  /** The still picture to show in place of video, or null. */
+  get still(): ShownStill | null {
+    return this.#quality.still(this.lesson?.id ?? null)
   }
 
   /** The voice goes on, but the picture that should move does not: the link carries no more. */
@@ -179,8 +201,19 @@ export class RoomModel extends Observable {
     this.#lastLesson = this.#told ?? this.#lastLesson
     this.#leaveWhenOver()
     this.#viewer?.expect(this.#told?.publishing === true)
-    this.#notePictures()
+    this.#noteMedia()
     this.changed()
+  }
+
+  #noteMedia(): void {
+    const viewer = this.#viewer
+    if (viewer?.state === 'recovering') this.#wasLost = true
+    else if (this.flowing) this.#wasLost = false
+    this.#notePictures()
+    this.#quality.follow(viewer)
+    if (this.stage === 'ended') this.#quality.forget()
+    const session = viewer?.session ?? null
+    if (this.#watched !== null && session !== null) this.events?.watching(this.#watched, session)
   }
 
   /** Not so while the relay, asked for whichever lesson runs, may still name it. */
@@ -232,7 +265,7 @@ export class RoomModel extends Observable {
       }
       if (this.flowing) this.#hasFlowed = true
       this.#leaveWhenOver()
-      this.#notePictures()
+      this.#noteMedia()
       this.changed()
     })
     viewer.start()

@@ -17,6 +17,7 @@ export type Stage =
   | 'watching'
   | 'paused'
   | 'reconnecting'
+  | 'resuming'
   | 'unreachable'
   | 'ended'
   | 'full'
@@ -33,6 +34,8 @@ export interface Facts {
   unreachable: boolean
   /** Voice or pictures came within the last seconds. */
   flowing: boolean
+  /** The path to the relay was lost and stands again; nothing came over it yet. */
+  isBack: boolean
   /** Media has come before in this lesson, since the page was opened. */
   hasFlowed: boolean
   /** As the server last said; null while unknown. */
@@ -65,7 +68,10 @@ export function stageOf(facts: Facts): Stage {
       ? idleStage(facts)
       : 'reconnecting'
   }
-  if (lesson?.publishing === true) return facts.hasFlowed ? 'reconnecting' : 'starting'
+  if (lesson?.publishing === true) {
+    if (!facts.hasFlowed) return 'starting'
+    return facts.isBack ? 'resuming' : 'reconnecting'
+  }
   return idleStage(facts)
 }
 

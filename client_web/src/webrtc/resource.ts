@@ -21,6 +21,11 @@ export class SessionResource {
     readonly sdp: string,
   ) {}
 
+  /** The session that the resource's address names, or null. */
+  get session(): string | null {
+    return /\/([^/]+)$/.exec(this.url)?.[1] ?? null
+  }
+
   /** The lesson that the resource's address names, or null. */
   get lesson(): string | null {
     return /\/([a-z0-9-]+)\/[^/]+$/.exec(this.url)?.[1] ?? null

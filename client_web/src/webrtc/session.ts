@@ -84,6 +84,11 @@ export abstract class MediaSession extends Observable {
     return this.#stats
   }
 
+  /** The name of the present session at its server; null before its answer. */
+  get session(): string | null {
+    return this.#resource?.session ?? null
+  }
+
   /** The lesson of the present session, as the server named it; null before its answer. */
   get lesson(): string | null {
     return this.#resource?.lesson ?? null
