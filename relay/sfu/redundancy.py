@@ -25,6 +25,8 @@ _REACH: Final = 2
 # A packet with its frames stays below every path's MTU, with all headers around it; three frames
 # of the longest packet time and 128 kbit/s would not.
 _MOST_BYTES: Final = 1_100
+# Browsers repeat one or two frames; nobody makes many packets of one.
+_MOST_RESTORED: Final = 4
 
 
 def frame_of(layer: Layer, packet: Received) -> bytes:
@@ -47,7 +49,7 @@ def restored(layer: Layer, packet: Received) -> list[Received]:
     opus = track.red[packet.payload_type]
     made: list[Received] = []
     sequence = packet.sequence - 1
-    for kind, offset, frame in _repeated(packet):
+    for kind, offset, frame in _repeated(packet)[:_MOST_RESTORED]:
         timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
         newer = delta32(timestamp, before.timestamp) > 0
         if sequence <= layer.highest or kind != opus or not frame or not offset or not newer:

@@ -56,6 +56,7 @@ class FecReceiver:
         self._ssrc = ssrc
         self._twcc = twcc
         self._repairs: list[Repair] = []
+        self._told = 0
 
     def receive_media(self, packet: bytes) -> None:
         """A media packet that came."""
@@ -68,6 +69,11 @@ class FecReceiver:
         assert repair.ssrc == self._ssrc
         self._repairs.append(repair)
         self._solve()
+
+    def take_recovered(self) -> list[int]:
+        """Numbers recovered since the last call."""
+        new, self._told = self.recovered[self._told :], len(self.recovered)
+        return new
 
     def _solve(self) -> None:
         again = True

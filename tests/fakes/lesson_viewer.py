@@ -18,12 +18,14 @@ from relay.media.nack import NackTracker
 from relay.media.reception import ReceptionStats
 from relay.media.seqno import Unwrapper
 from relay.media.twcc import ArrivalLog
-from relay.sfu.negotiated import CAMERA, SCREEN, VOICE, SlotCodec, SlotSpec
+from relay.sfu.negotiated import CAMERA, SCREEN, VOICE, FecSpec, SlotCodec, SlotSpec
 from relay.sfu.viewer import Viewer
+from tests.fakes.flexfec import FecReceiver
 from tests.fakes.lesson_publisher import CODECS
 from tests.fakes.strict_receiver import Shown, StreamAudit
 
 RING: Final = 1024
+FEC_TYPE: Final = 49
 REORDER_WAIT: Final = 0.02
 OWN_SSRC: Final = 77
 
@@ -43,6 +45,7 @@ class Offer:
     rtx: bool = True
     slots: tuple[str, ...] = (VOICE, CAMERA, SCREEN)
     feedback: bool = True
+    fec: bool = False
 
     def specs(self) -> tuple[SlotSpec, ...]:
         """As the offer and its answer would settle it; SSRCs are the same for every viewer."""
@@ -61,6 +64,7 @@ class Offer:
                 ssrcs[slot] + 1,
                 voice if slot == VOICE else video,
                 self.extensions,
+                fec=FecSpec(FEC_TYPE, ssrcs[slot] + 2) if self.fec and slot != VOICE else None,
             )
             for index, slot in enumerate(self.slots)
         )
@@ -97,6 +101,11 @@ class _Stream:
         self.reports: list[rtcp.SenderReport] = []
         self.rtx_numbers = Unwrapper(16)
         self.rtx_seen: dict[int, bytes] = {}
+        self.fec: FecReceiver | None = None
+        if spec.fec is not None:
+            self.fec = FecReceiver(spec.ssrc, offer.extensions.get(rtp.TRANSPORT_CC, 0))
+        self.fec_packets = 0
+        self.fec_numbers: set[int] = set()
 
 
 class FakeViewer:
@@ -118,6 +127,7 @@ class FakeViewer:
         """Its clock is ahead by so many seconds."""
         self._by_ssrc = {spec.ssrc: self.streams[spec.slot] for spec in self.slots}
         self._by_rtx = {spec.rtx_ssrc: self.streams[spec.slot] for spec in self.slots}
+        self._by_fec = {spec.fec.ssrc: self.streams[spec.slot] for spec in self.slots if spec.fec}
         self._arrivals = ArrivalLog()
         self._next_feedback = 0.0
         self._next_report = 0.0
@@ -154,9 +164,27 @@ class FakeViewer:
             repaired.repaired += 1
             self._take(repaired, bytes(restored), now)
             return
+        protected = self._by_fec.get(header.ssrc)
+        if protected is not None:
+            assert protected.fec is not None
+            assert header.payload_type == FEC_TYPE
+            assert header.sequence_number not in protected.fec_numbers, "one number for two packets"
+            protected.fec_numbers.add(header.sequence_number)
+            protected.fec_packets += 1
+            protected.fec.receive_repair(data)
+            self._take_recovered(protected, now)
+            return
         stream = self._by_ssrc[header.ssrc]
         stream.reception.receive(header.sequence_number, header.timestamp, now)
         self._take(stream, data, now)
+        if stream.fec is not None:
+            stream.fec.receive_media(data)
+            self._take_recovered(stream, now)
+
+    def _take_recovered(self, stream: _Stream, now: float) -> None:
+        assert stream.fec is not None
+        for number in stream.fec.take_recovered():
+            self._take(stream, stream.fec.media[number], now)
 
     def _take(self, stream: _Stream, data: bytes, now: float) -> None:
         sequence = struct.unpack_from("!H", data, 2)[0]

@@ -157,14 +157,20 @@ class Lesson:
     """One router and all who meet there. `seed` makes every chance repeatable."""
 
     def __init__(
-        self, seed: int = 1, *, beat: float = BEAT, start: float = START, grain: float = 0.0
+        self,
+        seed: int = 1,
+        *,
+        beat: float = BEAT,
+        start: float = START,
+        grain: float = 0.0,
+        fan_out: FakeFanOut | None = None,
     ) -> None:
         """grain: timers run no oftener than this, seconds; for stories of hours."""
         self.now = start
         self.grain = grain
         self._timer_at = -1e9
         self.seed = random.Random(seed)
-        self.fan_out = FakeFanOut()
+        self.fan_out = fan_out or FakeFanOut()
         self.feed = FakeFeed()
         self.router: Router[FakeWire] = Router(
             "toan-7", self.fan_out, self.feed, beat=beat, now=start
