@@ -40,28 +40,39 @@ def frame_of(layer: Layer, packet: Received) -> bytes:
 def restored(layer: Layer, packet: Received) -> list[Received]:
     """The packets lost just before `packet`, the newest of its layer, as its own RED has them.
 
-    Oldest first, as plain Opus. Browsers repeat the frames of the packets before, newest last
-    (RFC 2198 §3), so each block stands for one number; never for one that came.
+    Oldest first, as plain Opus; never one that came. Which number a block stands for follows from
+    its distance where packets have one length, else browsers repeat the newest ones (RFC 2198 §3).
     """
     track, before = layer.track, layer.cached(layer.highest)
     if before is None:
         return []
     opus = track.red[packet.payload_type]
-    made: list[Received] = []
-    sequence = packet.sequence - 1
+    elapsed = delta32(packet.timestamp, before.timestamp)
+    step, uneven = divmod(elapsed, packet.sequence - before.sequence)
+    made: dict[int, Received] = {}
+    sequence = packet.sequence
     for kind, offset, frame in _repeated(packet)[:_MOST_RESTORED]:
-        timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
-        newer = delta32(timestamp, before.timestamp) > 0
-        if sequence <= layer.highest or kind != opus or not frame or not offset or not newer:
-            break
-        data = rtp.build(opus, False, sequence, timestamp, layer.ssrc, b"", frame)
-        info = PacketInfo(True, True, True)
-        start, end = rtp.HEADER_SIZE, len(data)
-        made.append(
-            Received(sequence, data, opus, False, timestamp, start, end, 0, info, packet.arrived)
-        )
         sequence -= 1
-    return made[::-1]
+        if step > 0 and not uneven and offset % step == 0:
+            sequence = packet.sequence - offset // step
+        known = not layer.highest < sequence < packet.sequence or sequence in made
+        if known or kind != opus or not frame or not 0 < offset < elapsed:
+            continue
+        timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
+        data = rtp.build(opus, False, sequence, timestamp, layer.ssrc, b"", frame)
+        made[sequence] = Received(
+            sequence,
+            data,
+            opus,
+            False,
+            timestamp,
+            rtp.HEADER_SIZE,
+            len(data),
+            0,
+            PacketInfo(True, True, True),
+            packet.arrived,
+        )
+    return [made[number] for number in sorted(made)]
 
 
 def _repeated(packet: Received) -> list[tuple[int, int, bytes]]:

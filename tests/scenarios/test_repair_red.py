@@ -14,7 +14,7 @@ from relay.media import red, rtp
 from relay.media.seqno import Unwrapper
 from relay.sfu.layer import CACHE_SECONDS
 from relay.sfu.packet import Received
-from tests.fakes.lesson_frames import read_tag
+from tests.fakes.lesson_frames import Tag, read_tag
 from tests.fakes.lesson_viewer import FakeViewer, Offer
 from tests.fakes.lesson_wire import Lesson, Link
 from tests.scenarios.story import STARTS, camera, flawless, voice
@@ -338,3 +338,30 @@ def test_what_was_made_is_forgotten_with_the_packets() -> None:
     assert group is not None
     assert group._redundancy is not None
     assert len(group._redundancy) <= 50 * CACHE_SECONDS + 2
+
+
+@pytest.mark.parametrize("start", [1_000, 65_534])
+@pytest.mark.parametrize("distance", [1, 2, 3])
+def test_a_sender_that_repeats_older_frames_fills_their_numbers(start: int, distance: int) -> None:
+    """Some encoders repeat the one before the last (rtpredenc's `distance`), over bursts."""
+    lesson = Lesson()
+    publisher = lesson.publish(voice(red=True))
+    room = red_room(lesson, 0)
+    publisher.outlet("voice").sending = False
+    frames = [Tag(1_001, number, 0, 1, 0, (), lesson.now).pack() for number in range(12)]
+    for number, frame in enumerate(frames):
+        blocks = [(111, 0, frame)]
+        if number >= distance:
+            blocks.insert(0, (111, 960 * distance, frames[number - distance]))
+        data = red.build(blocks)
+        if not 5 <= number < 5 + distance:
+            lesson.router.receive_rtp(
+                rtp.build(63, False, start + number, 5_000 + 960 * number, 1_001, b"", data),
+                lesson.now,
+            )
+    lesson.advance(0.1)
+    shown = [one.tag.frame for one in room.audit("voice").shown]
+    # The newest lost ones came too late to be put before what followed; they fill their numbers.
+    assert set(shown) >= {0, 1, 2, 3, 4, 5, 5 + distance, 11}
+    assert shown == sorted(shown)
+    assert not room.audit("voice").faults
