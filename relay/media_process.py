@@ -1,6 +1,6 @@
-"""The media process: one thread, one UDP port, and nothing that could make a packet wait.
+"""The media process: one thread, a UDP and a TCP port, nothing that could make a packet wait.
 
-Runs the loop that reads the port, keeps the routers' timers, answers the service's calls on
+Runs the loop that reads the ports, keeps the routers' timers, answers the service's calls on
 `media.sock`, and feeds the recorder on `feed.sock`; both are Unix sockets in the run directory.
 No HTTP, no files, no decoding here. Started and restarted by `relay.node`; see DESIGN's reasons
 in relay/transport/fanout.py.
@@ -29,6 +29,7 @@ from relay.transport.fanout import NativeFanOut
 from relay.transport.recorder_feed import BoundedStream, RecorderFeed
 from relay.transport.send_log import SendLogs
 from relay.transport.sessions import Limits, Sessions
+from relay.transport.tcp import StreamCounters, TcpPort, open_tcp
 from relay.transport.udp import UdpPort
 
 _log: Final = logging.getLogger("relay.media")
@@ -83,6 +84,12 @@ class MediaProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._port = UdpPort(sock, relay_clock, self._after_batch)
+        self._tcp: TcpPort | None = None
+        listening = open_tcp(settings.udp_host, self._port.port, settings.tcp_port)
+        if listening is not None:
+            self._tcp = TcpPort(listening, self._port, relay_clock, self._after_batch)
+        elif settings.tcp_port >= 0:
+            _log.error("no-tcp-port", extra={"tcp_port": settings.tcp_port})
         self._fan_out = NativeFanOut(self._port.fd, SendLogs(settings.viewers_max))
         self._sessions = Sessions(
             self._port,
@@ -116,18 +123,24 @@ class MediaProcess:
             self._derived.serve, self._directory / DERIVED_SOCKET
         )
         self._port.start(loop)
+        if self._tcp is not None:
+            await self._tcp.start()
+            self._sessions.tcp_port = self._tcp.number
         # Garbage is made by exceptions and closed sessions only; a full collection while 200
         # viewers wait would cost a frame, so what exists at start is never looked at again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT)
-        _log.info("media-begins", extra={"udp_port": self._port.port, "pid": os.getpid()})
+        ports = {"udp_port": self._port.port, "tcp_port": self._sessions.tcp_port}
+        _log.info("media-begins", extra={**ports, "pid": os.getpid()})
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._sessions.run())
                 tasks.create_task(self._report())
         finally:
             self._port.close(loop)
+            if self._tcp is not None:
+                self._tcp.close()
             rpc.close()
             feed.close()
             derived.close()
@@ -243,6 +256,9 @@ class MediaProcess:
         return {
             "pid": os.getpid(),
             "udp_port": self._port.port,
+            "tcp_port": sessions.tcp_port,
+            "streams": 0 if self._tcp is None else self._tcp.streams,
+            "tcp": asdict(self._tcp.counters if self._tcp is not None else StreamCounters()),
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "receive": asdict(self._port.counters),
             "send": asdict(self._fan_out.counters),

@@ -20,6 +20,7 @@ class MediaSettings:
 
     udp_host: str = "0.0.0.0"
     udp_port: int = 8082
+    tcp_port: int = 0
     announce: tuple[str, ...] = ()
     viewers_max: int = 1000
     session_seconds: float = 600.0
@@ -36,6 +37,7 @@ class MediaSettings:
             except ValueError as error:
                 raise Misuse(f"media.{name} holds {address!r}; it must be an IP address") from error
         _within("media.udp_port", self.udp_port, 0, 65_535)
+        _within("media.tcp_port", self.tcp_port, -1, 65_535)
         _within("media.viewers_max", self.viewers_max, 1, 10_000)
         _within("media.session_seconds", self.session_seconds, 30, 86_400)
         _within("media.beat_seconds", self.beat_seconds, 2, 30)

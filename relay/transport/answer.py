@@ -1,7 +1,8 @@
 """The words of an answer: sections, codecs, SSRCs and candidates (RFC 8829, RFC 8839, RFC 9143).
 
 Nothing is decided here: `offer` has settled what is taken of each section. The relay is ICE-lite
-and has one port, so the candidates stand once, in the section that the whole bundle uses.
+and has one port for UDP and one for TCP, so the candidates stand once, in the section that the
+whole bundle uses.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ _FEEDBACK: Final = ("transport-cc", "ccm fir", "nack", "nack pli")
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Our side of an answer. addresses: where the UDP port can be reached, best first."""
+    """Our side of an answer. addresses: where the ports can be reached, best first.
+
+    tcp_port: of ICE over TCP, 0 for none.
+    """
 
     credentials: Credentials
     fingerprint: str
     addresses: tuple[str, ...]
     port: int
     active: bool
+    tcp_port: int = 0
 
 
 def tagged(answer: Sequence[Accepted], bundle: Sequence[str]) -> list[str]:
@@ -99,6 +104,15 @@ def candidate_lines(local: Local) -> list[str]:
         # RFC 8445 §5.1.2.1: type preference 126 for host, local preference by order.
         priority = (126 << 24) | ((65_535 - index) << 8) | 255
         lines.append(f"a=candidate:{index + 1} 1 udp {priority} {address} {local.port} typ host")
+    for index, address in enumerate(local.addresses if local.tcp_port else ()):
+        # RFC 6544 §4.2: direction preference 4 for passive, other preference by order; so every
+        # address is tried over UDP first. Its foundation is another, too (§4.1).
+        priority = (126 << 24) | ((4 << 13 | 8_191 - index) << 8) | 255
+        foundation = len(local.addresses) + index + 1
+        lines.append(
+            f"a=candidate:{foundation} 1 tcp {priority} {address} {local.tcp_port} typ host"
+            " tcptype passive"
+        )
     return [*lines, "a=end-of-candidates"]
 
 

@@ -13,6 +13,7 @@ import errno
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,7 @@ from relay.transport.native import (
     protect_rtcp,
 )
 from relay.transport.send_log import SendLogs
-from relay.transport.wire import Wire
+from relay.transport.wire import CONTROL, PICTURE, VOICE, FrameStream, Wire
 
 # Destinations per batch: what a batch of pictures takes stays within a core's own cache, and the
 # first ones wait little for the last; a voice is so small that more of them go together.
@@ -87,7 +88,9 @@ class _Batch:
         "rows",
         "shifted",
         "size",
+        "streams",
         "tag",
+        "urgency",
         "words",
     )
 
@@ -98,6 +101,10 @@ class _Batch:
         """
         self.size = len(legs)
         self.tag = legs[0].wire.tag
+        first = legs[0].wire.stream
+        self.streams = None if first is None else [leg.wire.stream for leg in legs]
+        """Of a batch whose destinations all are streams, which none of another batch is."""
+        self.urgency = PICTURE if legs[0].spec.kind == "video" else VOICE
         self.rows: Integers = np.array([leg.wire.row for leg in legs])
         self.shifted: Integers = np.array([leg.sequence_offset for leg in legs])
         self.lifted: Integers = np.array([leg.timestamp_offset for leg in legs])
@@ -181,8 +188,13 @@ class NativeFanOut:
         vectors = int(ffi.cast("uintptr_t", self._vectors))
         most = _BATCH if legs and legs[0].spec.kind == "video" else _VOICES
         batches: list[_Batch] = []
-        for tag in self._controls:
-            alike = [leg for leg in legs if leg.wire.tag == tag]
+        # Who is on a stream costs the others nothing: they are batches apart.
+        for tag, streams in product(self._controls, (False, True)):
+            alike = [
+                leg
+                for leg in legs
+                if leg.wire.tag == tag and (leg.wire.stream is not None) is streams
+            ]
             for first in range(0, len(alike), most):
                 some = alike[first : first + most]
                 batches.append(_Batch(some, vectors, _TRAIN * ffi.sizeof("struct iovec")))
@@ -209,6 +221,9 @@ class NativeFanOut:
         refused = list(map(protect, batch.contexts[count], pointers, lengths))
         if any(refused):
             self._clear(refused, count)
+        if batch.streams is not None:
+            self._write(batch.streams, count, size + tag, batch.urgency)
+            return
         self._vector_sizes[:legs, :count] = size + tag
         if count > 1:
             ffi.buffer(control)[0:18] = _segment_control(18, SOL_UDP, UDP_SEGMENT, size + tag)
@@ -249,6 +264,20 @@ class NativeFanOut:
         )
         self._places[count] = found
         return found
+
+    def _write(
+        self, streams: Sequence[FrameStream | None], count: int, size: int, urgency: int
+    ) -> None:
+        """Write what lies in the slots to the streams; each takes what it has room for."""
+        for index, stream in enumerate(streams):
+            if stream is None:
+                continue
+            for k in range(count):
+                start = (k * _VOICES + index) * _SLOT
+                if stream.send(self._view[start : start + size], urgency):
+                    self.counters.packets += 1
+                else:
+                    self.counters.dropped += 1
 
     def _send(self, messages: CData, destinations: int, packets: int = 1) -> None:
         """Send one datagram, or one train of `packets` equal ones, to each destination."""
@@ -306,6 +335,10 @@ class NativeFanOut:
         self._lengths[0] = size
         if protector(wire.tx, self._memory, self._lengths):
             self.counters.protect_failed += 1
+            return
+        if wire.stream is not None:
+            urgency = CONTROL if protector is protect_rtcp else PICTURE
+            self._write((wire.stream,), 1, self._lengths[0], urgency)
             return
         header = self._single.msg_hdr
         header.msg_name = ffi.cast("void *", wire.address)

@@ -1,4 +1,4 @@
-"""ICE-lite (RFC 8445 §2.5) for many sessions behind one UDP port, and their consent (RFC 7675).
+"""ICE-lite (RFC 8445 §2.5) for many sessions behind one port, and their consent (RFC 7675).
 
 A session is found by the local half of USERNAME, then by address. The relay never sends a check:
 it answers them, learns from them where a peer is, follows it when it moves, and counts the last
@@ -26,8 +26,13 @@ MAX_ADDRESSES: Final = 8
 # even without USE-CANDIDATE: three times a browser's slowest check interval on a working pair
 # would be 7.5 s, but a browser that lost its network checks every 48 ms to 0.5 s.
 SILENT_SECONDS: Final = 2.0
+# A stream is a browser's second choice, which it may check beside its first one without wanting it:
+# only when that is long gone is it taken without being nominated.
+SILENT_BEFORE_STREAM_SECONDS: Final = 7.5
 # Largest STUN message that a browser sends is under 200 bytes.
 MAX_STUN_BYTES: Final = 548
+# Behind the raw socket address of a TCP connection, so that it is never taken for a datagram's.
+STREAM_MARK: Final = b"tcp"
 
 # Letters and digits of ice-char (RFC 8445 §5.3), so that credentials are safe in URLs and logs.
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -124,7 +129,7 @@ class IceTable:
                 self._by_ufrag.pop(credentials.ufrag, None)
 
     def receive(self, data: bytes, source: bytes, now: float) -> Check:
-        """Take one datagram of STUN from `source` (a raw sockaddr).
+        """Take one datagram of STUN from `source` (a raw sockaddr, marked when it is a stream's).
 
         Whatever cannot be authenticated yields an empty Check: silence, as RFC 8489 §6.3 allows,
         so that the port tells strangers nothing. Never raises.
@@ -147,7 +152,8 @@ class IceTable:
         if request.controlled:
             # A lite agent is always controlled, so a peer that says so too must switch.
             return Check(response=stun.write_role_conflict(request, key))
-        check = Check(response=stun.write_success(request, key, source), session=session)
+        response = stun.write_success(request, key, source.removesuffix(STREAM_MARK))
+        check = Check(response=response, session=session)
         session.last_check = now
         if credentials is session.local and session.former is not None:
             self._by_ufrag.pop(session.former.ufrag, None)
@@ -159,10 +165,10 @@ class IceTable:
 def _learn(session: IceSession, source: bytes, nominated: bool, now: float, check: Check) -> None:
     session.addresses[source] = now
     current = session.selected
+    is_stream = source.endswith(STREAM_MARK)
+    patience = SILENT_BEFORE_STREAM_SECONDS if is_stream else SILENT_SECONDS
     if current != source and (
-        current is None
-        or nominated
-        or now - session.addresses.get(current, -SILENT_SECONDS) > SILENT_SECONDS
+        current is None or nominated or now - session.addresses.get(current, -patience) > patience
     ):
         session.selected = source
         check.moved = True

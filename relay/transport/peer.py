@@ -1,4 +1,4 @@
-"""One peer of the UDP port: its ICE session, DTLS association, wire, and what it is for.
+"""One peer of the port: its ICE session, DTLS association, wire, and what it is for.
 
 A peer lives from its POST until DELETE, goodbye, or its lifetime without consent. Media and
 control packets are handed to its lesson's router; which side of the router is the peer's role.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from relay.sfu.negotiated import SlotSpec, TrackSpec
@@ -18,6 +17,7 @@ from relay.sfu.viewer import Viewer
 from relay.transport.dtls import Dtls, HandshakeFailed, SharedCertificate
 from relay.transport.ice import IceSession
 from relay.transport.offer import Remote
+from relay.transport.udp import UdpPort
 from relay.transport.wire import Wire
 
 _log: Final = logging.getLogger("relay.media")
@@ -36,7 +36,7 @@ class Peer:
         ice: IceSession,
         remote: Remote,
         certificate: SharedCertificate,
-        send_plain: Callable[[bytes, bytes], None],
+        port: UdpPort,
         now: float,
     ) -> None:
         self.identity = identity
@@ -60,7 +60,7 @@ class Peer:
         self.faults = 0
         self.moves = 0
         self._reachable = asyncio.Event()
-        self._send_plain = send_plain
+        self._port = port
         self._dtls = Dtls(
             certificate,
             remote.fingerprints,
@@ -79,8 +79,8 @@ class Peer:
             wire = await self._dtls.handshake()
         if self.ice.selected is None:
             raise HandshakeFailed("no address")
-        wire.set_address(self.ice.selected)
         self.wire = wire
+        self._point(wire, self.ice.selected)
 
     def end(self, reason: str) -> None:
         """Ask for the peer's end; its owner does the rest."""
@@ -94,7 +94,7 @@ class Peer:
 
     def _send_dtls(self, data: bytes) -> None:
         if self.ice.selected is not None:
-            self._send_plain(data, self.ice.selected)
+            self._port.send_plain(data, self.ice.selected)
 
     # Called by the UDP port
 
@@ -135,7 +135,20 @@ class Peer:
         """The peer is somewhere else now: send there."""
         self.moves += 1
         if self.wire is not None:
-            self.wire.set_address(address)
+            self._point(self.wire, address)
+
+    def _point(self, wire: Wire, address: bytes) -> None:
+        """Let everything leave to `address`, be it a datagram's or a stream's."""
+        before, stream = wire.stream, self._port.streams.get(address)
+        if stream is None:
+            wire.set_address(address)
+        wire.stream = stream
+        if stream is before or self.viewer is None:
+            return
+        for leg in self.viewer.legs.values():
+            if leg.group is not None:
+                # The fan-out lays streams out apart from addresses.
+                leg.group.legs.table = None
 
     def address_taken(self, address: bytes, now: float) -> None:
         """Somebody else is at this address now; a viewer is paused until its next check."""

@@ -78,6 +78,8 @@ class Sessions:
         self.routers: dict[str, Router[Wire]] = {}
         self.peers: dict[str, Peer] = {}
         self.handshakes_failed = 0
+        self.tcp_port = 0
+        """Of ICE over TCP, once somebody listens there; 0 for none."""
         self._port = port
         self._fan_out = fan_out
         self._feed = feed
@@ -106,6 +108,8 @@ class Sessions:
         for peer in list(self.peers.values()):
             if peer.wire is None:
                 continue
+            if peer.viewer is not None and peer.wire.stream is not None:
+                peer.wire.stream.rate = peer.viewer.bandwidth.bitrate
             if peer.ice.has_consent(now):
                 continue
             if peer.viewer is not None and peer.viewer.running:
@@ -227,7 +231,7 @@ class Sessions:
             ice,
             remote,
             self._certificate,
-            self._port.send_plain,
+            self._port,
             now,
         )
         group = tagged(accepted, bundle)
@@ -243,6 +247,7 @@ class Sessions:
             self._addresses,
             self._port.port,
             not remote.active,
+            self.tcp_port,
         )
         answer = write_answer(accepted, bundle, local, secrets.randbits(62), lesson)
         return peer, answer
@@ -398,7 +403,7 @@ class Sessions:
         local = self._port.ice.restart(peer.ice, credentials)
         peer.etag += 1
         fragment = write_fragment(
-            Local(local, "", self._addresses, self._port.port, active=False), *peer.tag
+            Local(local, "", self._addresses, self._port.port, False, self.tcp_port), *peer.tag
         )
         return {"fragment": fragment, "etag": _etag(peer)}
 

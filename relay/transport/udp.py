@@ -1,5 +1,5 @@
 """The relay's one UDP port: datagrams in, sorted by their first byte (RFC 7983), answered or
-handed to their peer.
+handed to their peer. What TCP connections bring in frames takes the same way from there (`tcp`).
 
 Reads in batches of up to 64 per system call. A datagram whose address belongs to no peer is
 dropped and counted before any cryptography, unless it is STUN, which authenticates itself; so
@@ -26,7 +26,7 @@ from relay.transport.native import (
     unprotect,
     unprotect_rtcp,
 )
-from relay.transport.wire import Wire
+from relay.transport.wire import CONTROL, FrameStream, Wire
 
 _BATCH: Final = 64
 _SLOT: Final = 2_048  # above any path MTU we expect; longer datagrams are truncated and dropped
@@ -90,7 +90,11 @@ class PeerPort(Protocol):
 
 
 class UdpPort:
-    """Owns the socket, the ICE table and the map from address to peer."""
+    """Owns the socket, the ICE table and the map from address to peer.
+
+    streams: TCP connections by address (raw and marked, see `ice`): what arrives on them is sorted
+    here too, and what is meant for them leaves through them.
+    """
 
     def __init__(self, sock: socket.socket, clock: Clock, after_batch: Callable[[float], None]):
         """sock: a bound UDP socket. after_batch(now) is called once all datagrams of a wake-up
@@ -100,6 +104,7 @@ class UdpPort:
         self.fd = sock.fileno()
         self.counters = ReceiveCounters()
         self.ice = IceTable()
+        self.streams: dict[bytes, FrameStream] = {}
         self._peers: dict[IceSession, PeerPort] = {}
         self._by_address: dict[bytes, PeerPort] = {}
         self._clock = clock
@@ -148,10 +153,41 @@ class UdpPort:
         self.ice.remove(peer.ice)
         for address in peer.ice.addresses:
             if self._by_address.get(address) is peer:
-                del self._by_address[address]
+                self._forget(address)
+
+    def _forget(self, address: bytes) -> None:
+        del self._by_address[address]
+        stream = self.streams.get(address)
+        if stream is not None:
+            stream.close()
+
+    def knows(self, address: bytes) -> bool:
+        """Whether a peer was authenticated there."""
+        return address in self._by_address
+
+    def stream_lost(self, address: bytes, now: float) -> None:
+        """The TCP connection from `address` is over; its peer waits for a check from elsewhere."""
+        self.streams.pop(address, None)
+        peer = self._by_address.pop(address, None)
+        if peer is not None:
+            peer.address_taken(address, now)
+
+    def receive_frame(self, frame: bytes, address: bytes, now: float) -> None:
+        """What came framed on a stream, at most as large as a datagram may be."""
+        size = len(frame)
+        self.counters.datagrams += 1
+        self.counters.bytes += size
+        if size < 4:
+            self.counters.truncated += 1
+            return
+        self._view[:size] = frame
+        self._datagram(0, size, address, now)
 
     def send_plain(self, data: bytes, address: bytes) -> None:
         """Send bytes that need no SRTP (STUN, DTLS); a full buffer or dead route drops them."""
+        if self.streams and (stream := self.streams.get(address)) is not None:
+            stream.send(data, CONTROL)
+            return
         # Both protocols repeat themselves; a route that is gone now may come back.
         libc.sendto(self.fd, data, len(data), 0, address, len(address))
 
@@ -243,7 +279,7 @@ class UdpPort:
             before.address_taken(address, now)
         self._by_address[address] = peer
         if check.forgotten is not None and self._by_address.get(check.forgotten) is peer:
-            del self._by_address[check.forgotten]
+            self._forget(check.forgotten)
         if check.moved:
             peer.address_moved(address, now)
         peer.checked(now)

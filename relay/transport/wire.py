@@ -7,11 +7,28 @@ the fan-out reads it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from pylibsrtp import Session
 
 from relay.transport.native import SOCKADDR_BYTES, CData, ffi, srtp_context
 from relay.transport.send_log import SendLogs
+
+# Urgency of what a stream is given: how much may wait before it for it still to be written.
+CONTROL, VOICE, PICTURE = range(3)
+
+
+class FrameStream(Protocol):
+    """A TCP connection as those who send see it; the other side of it is `tcp.Stream`."""
+
+    rate: float
+    """What the peer's link is believed to carry, bit/s; told by whoever estimates it."""
+
+    def send(self, packet: bytes | bytearray | memoryview, urgency: int) -> bool:
+        """Write one frame, unless too much waits before it; whether it was written."""
+
+    def close(self) -> None:
+        """Cut the connection."""
 
 
 class Wire:
@@ -28,6 +45,7 @@ class Wire:
         "rx",
         "sent_at",
         "sent_size",
+        "stream",
         "tag",
         "tx",
     )
@@ -42,6 +60,8 @@ class Wire:
         self.address = int(ffi.cast("uintptr_t", self._memory))
         """Where in memory the raw socket address stands."""
         self.address_length = 0
+        self.stream: FrameStream | None = None
+        """The TCP connection that everything leaves through, instead of datagrams."""
         self.heard: set[bytes] = set()
         """SSRCs of authentic packets, as they stand in them."""
         self._logs: SendLogs | None = None
@@ -50,7 +70,8 @@ class Wire:
         self.sent_size: Sequence[int] = ()
 
     def set_address(self, sockaddr: bytes) -> None:
-        """Send to this raw socket address from now on."""
+        """Send datagrams to this raw socket address from now on."""
+        self.stream = None
         ffi.buffer(self._memory)[: len(sockaddr)] = sockaddr
         self.address_length = len(sockaddr)
 

@@ -16,7 +16,9 @@ from relay.transport.ice import (
     CONSENT_SECONDS,
     MAX_ADDRESSES,
     MAX_STUN_BYTES,
+    SILENT_BEFORE_STREAM_SECONDS,
     SILENT_SECONDS,
+    STREAM_MARK,
     Check,
     Credentials,
     IceSession,
@@ -150,6 +152,22 @@ def test_another_address_is_chosen_when_nominated_or_when_the_first_is_silent() 
     assert not rig.check(0.2 + SILENT_SECONDS, HOME).moved
     assert rig.check(0.3 + SILENT_SECONDS, HOME).moved
     assert rig.session.selected == HOME
+
+
+def test_a_stream_is_taken_when_nominated_and_else_only_when_the_path_is_long_gone() -> None:
+    rig = Rig()
+    stream = AWAY + STREAM_MARK
+    rig.check(0.0)
+    check = rig.check(SILENT_BEFORE_STREAM_SECONDS, stream)
+    assert check.response is not None
+    # It hears its address as it stands on the socket.
+    response = peer_stun.parse_message(check.response)
+    assert response.attributes["XOR-MAPPED-ADDRESS"] == ("192.0.2.7", 2000)
+    assert rig.session.selected == HOME
+    assert rig.check(SILENT_BEFORE_STREAM_SECONDS + 0.1, stream).moved
+    assert rig.check(8.0, HOME, nominate=True).moved
+    assert rig.check(8.1, stream, nominate=True).moved
+    assert rig.session.selected == stream
 
 
 def test_addresses_are_bounded_and_the_one_in_use_is_never_forgotten() -> None:

@@ -297,10 +297,23 @@ def test_a_long_list_of_codecs_makes_no_long_sentence() -> None:
 
 
 def test_the_best_address_comes_first() -> None:
-    lines = candidate_lines(Local(LOCAL.credentials, "", ("192.0.2.1", "2001:db8::1"), 1, False))
+    addresses = ("192.0.2.1", "2001:db8::1")
+    lines = candidate_lines(Local(LOCAL.credentials, "", addresses, 1, False))
     priorities = [int(line.split(" ")[3]) for line in lines[:2]]
     assert priorities[0] > priorities[1]
-    assert lines[-1] == "a=end-of-candidates"
+    assert lines[2:] == ["a=end-of-candidates"]
+
+
+def test_every_address_comes_over_udp_before_any_over_tcp() -> None:
+    addresses = ("192.0.2.1", "2001:db8::1")
+    lines = candidate_lines(Local(LOCAL.credentials, "", addresses, 1, False, 2))
+    rows = [line.removeprefix("a=candidate:").split(" ") for line in lines[:-1]]
+    assert [row[2] for row in rows] == ["udp", "udp", "tcp", "tcp"]
+    priorities = [int(row[3]) for row in rows]
+    assert priorities == sorted(priorities, reverse=True)
+    assert len(set(priorities)) == len({row[0] for row in rows}) == 4
+    # RFC 6544 §4.5
+    assert rows[2][4:] == ["192.0.2.1", "2", "typ", "host", "tcptype", "passive"]
 
 
 @FUZZ
