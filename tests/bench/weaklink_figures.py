@@ -65,13 +65,19 @@ def first(rows: Sequence[Row], test: Callable[[Row], bool]) -> float | None:
     return next((float(row["t"]) for row in rows if test(row)), None)
 
 
+def first_media(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Page time of the first voice packet and of the first picture."""
+    return {
+        "voice": first(rows, lambda row: counter(row, "voice", "packetsReceived") > 0),
+        "picture": first(rows, lambda row: counter(row, "camera", "framesDecoded") > 0),
+    }
+
+
 def joined(rows: Sequence[Row], opened: float) -> Figures:
     """Seconds from opening the page to the first voice packet and the first picture."""
-    voice = first(rows, lambda row: counter(row, "voice", "packetsReceived") > 0)
-    picture = first(rows, lambda row: counter(row, "camera", "framesDecoded") > 0)
     return {
-        "join_voice_s": None if voice is None else voice - opened,
-        "join_picture_s": None if picture is None else picture - opened,
+        f"join_{name}_s": None if at is None else at - opened
+        for name, at in first_media(rows).items()
     }
 
 

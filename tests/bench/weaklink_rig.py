@@ -1,7 +1,7 @@
 """Real browsers over a weak link: a teacher beside the servers, a room behind the link.
 
-Lives here: starting both, one visit of a room over one link with its script, and what was recorded
-of it. Must not live here: figures (`weaklink_figures`), which scenarios (`tests.link_presets`).
+Lives here: starting servers, teacher and rooms, each in its network. Must not live here: what a
+room's visit consists of (`weaklink_visit`), figures, which scenarios (`tests.link_presets`).
 
 The room's pages lie in the browser's cache and nothing is connected when it opens its page; each
 visit is that of a room of its own, so that nothing is known of its link.
@@ -15,17 +15,16 @@ import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from playwright.async_api import Page, Playwright, Request, async_playwright
+from playwright.async_api import Page, Playwright, async_playwright
 
-from classroom.clock import monotonic
 from tests import needs
 from tests.bench.processes import cpu_seconds, find, tree_seconds
-from tests.bench.weaklink_figures import Row
-from tests.link import Report, WeakLink, weak_link
+from tests.bench.weaklink_visit import Stay, Visit
+from tests.link import WeakLink, weak_link
 from tests.link_presets import Link
 from tests.live.networks import SERVERS, Network, ip_program, network
 from tests.live.rig import (
@@ -38,38 +37,9 @@ from tests.live.rig import (
     until,
 )
 
-SETTLED_S: Final = 10.0  # after joining; what came before is the join's
-JOIN_PATIENCE_S: Final = 60.0
-AFTER_SCRIPT_S: Final = 20.0
 _TEACHER_PATIENCE_S: Final = 40.0
 _RATE: Final = 15  # pictures a second of the camera
-_PACE_MS: Final = 100  # of looking at statistics while nothing is timed; 50 otherwise
 _PAGE: Final = Path(__file__).with_name("weaklink_page.js")
-
-
-@dataclass(slots=True)
-class Visit:
-    """What was recorded of a room's visit. Times are page time in seconds unless said otherwise.
-
-    joined: first voice, None if it never came. away, returned: the script's first and last step.
-    link: what passed from `start` to `end`; whole: from the opening on. cpu: seconds on a processor
-    per second, by process. teacher_fps: by RID, in the window. posts: sessions that the page asked
-    for.
-    """
-
-    rows: list[Row]
-    opened: float
-    joined: float | None = None
-    start: float = 0.0
-    end: float = 0.0
-    away: float | None = None
-    returned: float | None = None
-    link: Report | None = None
-    whole: Report | None = None
-    sdp: str = ""
-    cpu: dict[str, float] = field(default_factory=dict)
-    teacher_fps: dict[str, float] = field(default_factory=dict)
-    posts: int = 0
 
 
 @dataclass(slots=True)
@@ -84,21 +54,24 @@ class Classroom:
     mark: str
     _visits: int = 0
 
-    async def visit(self, link: Link, seed: int, seconds: float) -> Visit:
-        """A new room opens its page over `link`, whose script begins after `seconds` of lesson."""
+    async def visit(self, link: Link, seed: int, seconds: float, waits: bool = False) -> Visit:
+        """A new room opens its page over `link`, whose script begins after `seconds` of lesson.
+
+        waits: the teacher begins only when the room is there.
+        """
         self._visits += 1
         address = await self._room_address(f"room {self._visits}")
         profile = self.folder / f"profile-{self._visits}"
         await asyncio.to_thread(shutil.copytree, self.folder / "profile", profile)
-        calm = link.calm()
         try:
             async with (
                 network(beside=self.servers) as room,
-                weak_link(self.servers, room, calm, seed) as weak,
+                weak_link(self.servers, room, link.calm(), seed) as weak,
             ):
                 await room.run(ip_program(), "link", "set", "lo", "up")
                 async with self._room_page(room, profile) as (page, mark):
-                    return await self._stay(page, weak, link, address, seconds, mark)
+                    stay = Stay(self, page, weak, link, mark)
+                    return await stay.record(address, seconds, waits)
         finally:
             await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
 
@@ -108,70 +81,23 @@ class Classroom:
             await page.goto(self._seen_from_room(f"{self.demo.relay}/room"))
             await until(page, stage="no-link")
 
-    async def _stay(
-        self, page: Page, weak: WeakLink, link: Link, address: str, seconds: float, mark: str
-    ) -> Visit:
-        posts: list[Request] = []
-
-        def note(request: Request) -> None:
-            if request.method == "POST" and "/whep/" in request.url:
-                posts.append(request)
-
-        page.on("request", note)
-        before = await weak.report()
-        await page.goto(address, wait_until="commit")
-        opened = float(await page.evaluate("() => performance.timeOrigin / 1000"))
-        visit = Visit([], opened)
-        visit.joined = await self._until_joined(page)
-        await page.evaluate("(pace) => { window.weaklink.pace = pace }", _PACE_MS)
-        if visit.joined is not None:
-            await asyncio.sleep(max(0.0, visit.joined + SETTLED_S - await _page_time(page)))
-        sent = await self._teacher_frames()
-        cpu = self._cpu(mark, weak)
-        began = monotonic()
-        first = await weak.report()
-        visit.start = await _page_time(page)
-        await asyncio.sleep(seconds)
-        if link.down.script:
-            await self._follow(page, weak, link, visit)
-        visit.end = await _page_time(page)
-        last = await weak.report()
-        took = monotonic() - began
-        visit.cpu = {
-            name: (spent - cpu[name]) / took for name, spent in self._cpu(mark, weak).items()
-        }
-        visit.teacher_fps = {
-            rid: (count - sent.get(rid, 0)) / took
-            for rid, count in (await self._teacher_frames()).items()
-        }
-        visit.link, visit.whole = last.since(first), last.since(before)
-        visit.rows = [row | {"t": row["t"] / 1e3} for row in await page.evaluate(_ROWS)]
-        visit.sdp = await page.evaluate(_DESCRIPTION)
-        visit.posts = len(posts)
-        return visit
-
-    async def _follow(self, page: Page, weak: WeakLink, link: Link, visit: Visit) -> None:
-        """Do the link's script, and wait for what comes after it."""
-        began = await weak.follow(link.down.script, link.up.script)
-        offset = await _page_time(page) - monotonic()
-        visit.away = began + link.down.script[0].at + offset
-        visit.returned = began + link.down.script[-1].at + offset
-        await asyncio.sleep(max(0.0, visit.returned - 1.0 - await _page_time(page)))
-        await page.evaluate("() => { window.weaklink.pace = 50 }")
-        await asyncio.sleep(1.0 + AFTER_SCRIPT_S)
-
-    async def _until_joined(self, page: Page) -> float | None:
-        """Page time of the first voice packet."""
+    async def teach(self) -> None:
+        """The teacher begins; returns when all layers run, or this machine is too busy for them."""
+        await self.teacher.click("button.go")
+        await until(self.teacher, session="live", phase="live")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(JOIN_PATIENCE_S):
+            async with asyncio.timeout(_TEACHER_PATIENCE_S):
                 while True:
-                    at = await page.evaluate(_FIRST_VOICE)
-                    if at is not None:
-                        return float(at) / 1e3
-                    await asyncio.sleep(0.5)
-        return None
+                    before = await self.teacher_frames()
+                    await asyncio.sleep(2.0)
+                    after = await self.teacher_frames()
+                    rates = [(count - before.get(rid, 0)) / 2.0 for rid, count in after.items()]
+                    if len(rates) == 3 and min(rates) > 0.8 * _RATE:
+                        return
+        print("The teacher's browser does not send all layers at full pace.", file=sys.stderr)
 
-    async def _teacher_frames(self) -> dict[str, int]:
+    async def teacher_frames(self) -> dict[str, int]:
+        """Pictures encoded so far by RID."""
         entries = await stats(self.teacher, "outbound-rtp")
         return {
             entry["rid"]: int(entry.get("framesEncoded", 0))
@@ -179,20 +105,8 @@ class Classroom:
             if entry["kind"] == "video" and entry.get("mid") == "1" and "rid" in entry
         }
 
-    async def until_taught(self) -> None:
-        """All layers of the teacher's camera run, or this machine is too busy for them."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_TEACHER_PATIENCE_S):
-                while True:
-                    before = await self._teacher_frames()
-                    await asyncio.sleep(2.0)
-                    after = await self._teacher_frames()
-                    rates = [(count - before.get(rid, 0)) / 2.0 for rid, count in after.items()]
-                    if len(rates) == 3 and min(rates) > 0.8 * _RATE:
-                        return
-        print("The teacher's browser does not send all layers at full pace.", file=sys.stderr)
-
-    def _cpu(self, mark: str, weak: WeakLink) -> dict[str, float]:
+    def cpu(self, mark: str, weak: WeakLink) -> dict[str, float]:
+        """Processor seconds so far by process; `mark` is the room's browser's."""
         processes = self.demo.processes()
         return {
             "teacher": tree_seconds(self.mark),
@@ -238,21 +152,12 @@ class Classroom:
             await context.close()
 
 
-_ROWS: Final = "() => window.weaklink.rows"
-_FIRST_VOICE: Final = """() => window.weaklink.rows.find(
-    (row) => (row.voice?.packetsReceived ?? 0) > 0)?.t ?? null"""
-_DESCRIPTION: Final = "() => window.classroom?.peer?.localDescription?.sdp ?? ''"
-
-
-async def _page_time(page: Page) -> float:
-    """Seconds of page time now."""
-    told: Any = await page.evaluate("() => (performance.timeOrigin + performance.now()) / 1000")
-    return float(told)
-
-
 @contextlib.asynccontextmanager
-async def open_classroom(folder: Path) -> AsyncIterator[Classroom]:
-    """A lesson with a teacher at 720p, ready for rooms; its things are kept in `folder`."""
+async def open_classroom(folder: Path, begin: bool = True) -> AsyncIterator[Classroom]:
+    """A lesson with a teacher at 720p, ready for rooms; its things are kept in `folder`.
+
+    begin: whether the teacher has begun; otherwise `Classroom.teach` is still to be called.
+    """
     program = needs.find(needs.CHROMIUM)
     assert program is not None, "Chromium is missing; python -m tests says how to get it"
     async with network() as servers, async_playwright() as playwright:
@@ -274,11 +179,10 @@ async def open_classroom(folder: Path) -> AsyncIterator[Classroom]:
                 page = await (await browser.new_context()).new_page()
                 await page.goto(demo.pages["teach"])
                 await until(page, devices="ready", events="open")
-                await page.click("button.go")
-                await until(page, session="live", phase="live")
                 classroom = Classroom(servers, demo, page, playwright, folder, mark)
                 await classroom.fill_cache()
-                await classroom.until_taught()
+                if begin:
+                    await classroom.teach()
                 yield classroom
         finally:
             await demo.stop()

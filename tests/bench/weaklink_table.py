@@ -34,6 +34,10 @@ JUDGED: Final = (
     "picture_back_s",
     "back_up_s",
     "same_session",
+    "voice_after_click_s",
+    "picture_after_click_s",
+    "voice_after_sent_s",
+    "picture_after_sent_s",
 )
 # Left empty, and printed all the same: it is measured by another command.
 ELSEWHERE: Final = {"rooms-200": "200 rooms, half of them poor, for 10 minutes (virtual time)"}
@@ -79,7 +83,7 @@ def worse(queues: Sequence[Figures]) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Both tables: the lesson over each link, and how it came back."""
+    """The lesson over each link, how it came back, and how it began for a room that waited."""
     unlimited: Figures = result["unlimited"]
     scenarios: Mapping[str, Any] = result["scenarios"]
     rows: list[tuple[str, ...]] = [
@@ -99,8 +103,16 @@ def markdown(result: Mapping[str, Any]) -> str:
     for one in scenarios.values():
         if "voice_back_s" in one["worse"]:
             back.append(_back(one["words"], one["worse"]))
-    text = _table(rows)
-    return text if len(back) == 1 else f"{text}\n\n{_table(back)}"
+    waited: list[tuple[str, ...]] = [
+        (
+            *("link", "voice s after the teacher's press", "picture s"),
+            *("voice s after the teacher's first packet", "picture s"),
+        )
+    ]
+    for one in scenarios.values():
+        if "voice_after_click_s" in one["worse"]:
+            waited.append(_waited(one["words"], one["worse"]))
+    return "\n\n".join(_table(table) for table in (rows, back, waited) if len(table) > 1)
 
 
 def _lesson(words: str, of: Figures) -> tuple[str, ...]:
@@ -131,6 +143,13 @@ def _back(words: str, of: Figures) -> tuple[str, ...]:
         _number(of, "back_up_s", 1),
         "the same" if of.get("same_session") else "a new one",
     )
+
+
+def _waited(words: str, of: Figures) -> tuple[str, ...]:
+    names = [
+        f"{what}_after_{when}_s" for when in ("click", "sent") for what in ("voice", "picture")
+    ]
+    return (words, *(_number(of, name, 2) for name in names))
 
 
 def _number(of: Figures, name: str, digits: int) -> str:
