@@ -132,6 +132,28 @@ export const en: Messages = {
     },
     mute: 'Mute',
     unmute: 'Unmute',
+    classes: (video, stills, voice) =>
+      [
+        video > 0 ? `${video} ${video === 1 ? 'class watches' : 'classes watch'}` : '',
+        stills > 0
+          ? `${stills} ${stills === 1 ? 'sees' : 'see'} still pictures and ${stills === 1 ? 'hears' : 'hear'} you`
+          : '',
+        voice > 0 ? `${voice} ${voice === 1 ? 'hears' : 'hear'} you` : '',
+      ]
+        .filter((part) => part !== '')
+        .join('; '),
+    classesText:
+      'The links of these classes are weak. They hear you well; just go on teaching. Their picture comes back by itself when the link gets better.',
+    classStills: 'still pictures and voice',
+    classVoice: 'voice only',
+    unnamedClass: 'A class',
+    moreClasses: (count) => `and ${count} more`,
+    uplink: {
+      weak: 'Your network is weak at the moment, so the picture is smaller',
+      'voice-only': 'Your network is very weak, so for now the classes only hear you',
+    },
+    uplinkText:
+      'Your voice goes first. Nothing to press: the picture clears up by itself when the network gets better.',
     hideCamera: 'Camera off',
     showCamera: 'Camera on',
     share: 'Share screen',

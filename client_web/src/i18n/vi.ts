@@ -124,6 +124,26 @@ export const vi = {
       },
       failingText: 'Buổi học vẫn phát bình thường. Hãy báo người phụ trách kỹ thuật.',
     },
+    classes: (video: number, stills: number, voice: number) =>
+      [
+        video > 0 ? `${video} lớp đang xem hình` : '',
+        stills > 0 ? `${stills} lớp xem ảnh tĩnh và nghe tiếng` : '',
+        voice > 0 ? `${voice} lớp nghe tiếng` : '',
+      ]
+        .filter((part) => part !== '')
+        .join('; '),
+    classesText:
+      'Đường truyền ở các lớp này yếu. Các em vẫn nghe rõ, thầy cô cứ dạy bình thường. Khi mạng khá lên, hình tự trở lại.',
+    classStills: 'ảnh tĩnh và tiếng',
+    classVoice: 'chỉ có tiếng',
+    unnamedClass: 'Một lớp',
+    moreClasses: (count: number) => `và ${count} lớp nữa`,
+    uplink: {
+      weak: 'Mạng ở chỗ thầy cô đang yếu, hình gửi đi nhỏ lại',
+      'voice-only': 'Mạng ở chỗ thầy cô rất yếu, các lớp tạm thời chỉ nghe tiếng',
+    },
+    uplinkText:
+      'Tiếng của thầy cô được ưu tiên. Không cần bấm gì, hình tự rõ lại khi mạng khá lên.',
     mute: 'Tắt micrô',
     unmute: 'Bật micrô',
     hideCamera: 'Tắt camera',

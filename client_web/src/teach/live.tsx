@@ -37,6 +37,7 @@ export function Live(props: { studio: Studio }) {
         </section>
         <div class="side">
           <Buttons studio={studio} />
+          <Rooms studio={studio} />
           <Invite studio={studio} />
           <Stop studio={studio} />
         </div>
@@ -147,6 +148,11 @@ function Troubles(props: { studio: Studio }) {
           </button>
         </Notice>
       )}
+      {studio.uplink !== 'good' && (
+        <Notice kind="info" title={t.teach.uplink[studio.uplink]} icon="link">
+          <p>{t.teach.uplinkText}</p>
+        </Notice>
+      )}
       {recording?.state === 'failing' && (
         <Notice kind="bad" title={t.teach.recording.failing}>
           <p>
@@ -223,6 +229,42 @@ function Big(props: {
       <Icon name={props.icon} />
       {props.words}
     </button>
+  )
+}
+
+/** As many names as a teacher reads at a glance. */
+const NAMED = 30
+
+/** How many classes receive what. Weak links are theirs and ours to bear, not the teacher's. */
+function Rooms(props: { studio: Studio }) {
+  const t = useMessages()
+  const { known, video, stills, voice, weak } = props.studio.classes
+  if (known === 0) return null
+  const summary = t.teach.classes(video, stills, voice)
+  if (weak.length === 0)
+    return (
+      <p class="card classes" role="status">
+        <Icon name="rooms" />
+        {summary}
+      </p>
+    )
+  return (
+    <details class="card classes">
+      <summary>
+        <Icon name="rooms" />
+        <span role="status">{summary}</span>
+      </summary>
+      <p class="hint">{t.teach.classesText}</p>
+      <ul>
+        {weak.slice(0, NAMED).map((one) => (
+          <li key={one.room}>
+            <strong>{one.name === '' ? t.teach.unnamedClass : one.name}</strong>
+            <span>{one.rung === 'voice' ? t.teach.classVoice : t.teach.classStills}</span>
+          </li>
+        ))}
+      </ul>
+      {weak.length > NAMED && <p class="hint">{t.teach.moreClasses(weak.length - NAMED)}</p>}
+    </details>
   )
 }
 

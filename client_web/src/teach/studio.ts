@@ -9,14 +9,16 @@
  */
 import { Api, socketUrl, type Lesson } from '../api'
 import { EventsSocket } from '../events/socket'
-import type { LessonInfo } from '../events/wire'
+import type { LessonInfo, ServerMessage, VoiceWish } from '../events/wire'
 import { Problem, Unreachable } from '../http'
 import type { Lang } from '../i18n'
 import { Observable } from '../observable'
 import { loadForTab, saveForTab, type Link } from '../token'
 import { VIDEO_CODECS, WhipPublisher } from '../webrtc/whip'
+import { Classes, type Summary } from './classes'
 import { Devices } from './devices'
 import { LevelMeter } from './meter'
+import { UplinkWatch, type Uplink } from './uplink'
 
 /**
  * preparing: looking at oneself, choosing · starting: the button was pressed, the server is asked
@@ -38,6 +40,9 @@ export class Studio extends Observable {
   readonly meter = new LevelMeter()
   readonly api: Api
   readonly #events: EventsSocket
+  readonly #classes = new Classes()
+  readonly #uplink = new UplinkWatch()
+  #wish: VoiceWish | null = null
   #phase: Phase = 'preparing'
   #lessons: Lesson[] | null = null
   #lesson: Lesson | null = null
@@ -62,6 +67,7 @@ export class Studio extends Observable {
       lesson: null,
     })
     this.#events.onChange(() => this.#heard())
+    this.#events.onMessage((message) => this.#take(message))
     this.devices.onChange(() => this.#devicesChanged())
     addEventListener('online', () => this.nudge())
     addEventListener('pagehide', () => void this.#publisher?.end())
@@ -91,6 +97,16 @@ export class Studio extends Observable {
   /** What the server last told of the lesson being taught. */
   get info(): LessonInfo | null {
     return this.#events.lessons.find((one) => one.id === this.#lesson?.id) ?? null
+  }
+
+  /** What the classes of the lesson being taught receive. */
+  get classes(): Summary {
+    return this.#classes.summary(this.#lesson?.id ?? '')
+  }
+
+  /** How the teacher's own link fares. */
+  get uplink(): Uplink {
+    return this.#publisher?.state === 'live' ? this.#uplink.state : 'good'
   }
 
   get publisher(): WhipPublisher | null {
@@ -285,11 +301,14 @@ export class Studio extends Observable {
     )
     await publisher.setVoice(this.devices.microphone)
     await publisher.setCamera(this.cameraOn ? this.devices.camera : null)
+    this.#uplink.reset()
     publisher.onChange(() => {
+      if (this.#publisher === publisher) this.#look(publisher)
       if (publisher.state === 'replaced' && this.#publisher === publisher) this.#standBack()
       this.changed()
     })
     this.#publisher = publisher
+    if (this.#wish?.lesson === id) publisher.wishVoice(this.#wish)
     this.#fault = null
     publisher.start()
     this.#to('live')
@@ -301,6 +320,23 @@ export class Studio extends Observable {
     void this.#publisher?.setVoice(microphone)
     void this.#publisher?.setCamera(this.cameraOn ? camera : null)
     this.changed()
+  }
+
+  #take(message: ServerMessage): void {
+    this.#classes.receive(message)
+    if (message.kind === 'voice-wish') {
+      this.#wish = message
+      if (message.lesson === this.#lesson?.id) this.#publisher?.wishVoice(message)
+    }
+    if (message.kind === 'rooms') this.changed()
+  }
+
+  /** Read how the link fares from what the session looked at last. */
+  #look(publisher: WhipPublisher): void {
+    const { stats, peer, state } = publisher
+    if (state !== 'live' || stats === null || peer === null) return this.#uplink.reset()
+    const mid = this.cameraOn ? (peer.getTransceivers()[1]?.mid ?? null) : null
+    this.#uplink.note(stats, mid, Date.now())
   }
 
   #heard(): void {

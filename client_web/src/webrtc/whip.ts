@@ -11,7 +11,9 @@
  *   mid 1  video  sendonly  camera  msid: the teacher's stream; simulcast q, h, f
  *   mid 2  video  sendonly  screen  msid: a stream of its own;  simulcast h, f; no track until shared
  */
+import { makeOffer } from './peer'
 import { MediaSession, type SessionOptions, type SessionState } from './session'
+import { withVoiceWish, type VoiceWish } from './voice'
 
 export type WhipState = SessionState
 
@@ -51,6 +53,8 @@ export class WhipPublisher extends MediaSession {
   #voice: MediaStreamTrack | null = null
   #camera: MediaStreamTrack | null = null
   #screen: MediaStreamTrack | null = null
+  #wish: VoiceWish | null = null
+  #applying = false
 
   /** `codecs`: the first of these that both sides know is sent. */
   constructor(
@@ -80,6 +84,35 @@ export class WhipPublisher extends MediaSession {
     return this.#replace(2, track)
   }
 
+  /** Encode the voice like this from now on, in this session and those that follow it. */
+  wishVoice(wish: VoiceWish): void {
+    this.#wish = wish
+    void this.#applyWish()
+  }
+
+  async #applyWish(): Promise<void> {
+    const { peer } = this
+    const wish = this.#wish
+    const answer = peer?.currentRemoteDescription?.sdp
+    if (wish === null || peer === null || answer === undefined || this.#applying) return
+    // While the path is being repaired descriptions belong to the repair.
+    if (this.state !== 'live' || peer.signalingState !== 'stable') return
+    const wanted = withVoiceWish(answer, wish)
+    if (wanted === answer) return
+    this.#applying = true
+    try {
+      await makeOffer(peer)
+      await peer.setRemoteDescription({ type: 'answer', sdp: wanted })
+    } catch {
+      // The voice goes on as it was; the browser will not be asked for this again.
+      if (this.#wish === wish) this.#wish = null
+      if (isUnanswered(peer))
+        await peer.setRemoteDescription({ type: 'answer', sdp: answer }).catch(() => undefined)
+    } finally {
+      this.#applying = false
+    }
+  }
+
   async #replace(slot: number, track: MediaStreamTrack | null): Promise<void> {
     const peer = this.peer
     if (peer === null || peer.signalingState === 'closed') return
@@ -89,18 +122,19 @@ export class WhipPublisher extends MediaSession {
   protected override prepare(peer: RTCPeerConnection): void {
     const teacher = new MediaStream()
     const slides = new MediaStream()
-    const voice = peer.addTransceiver(this.#voice ?? 'audio', {
-      direction: 'sendonly',
-      streams: [teacher],
-    })
+    const voice = addVoice(peer, this.#voice, teacher)
     preferRed(voice)
     const camera = addVideo(peer, this.#camera, teacher, CAMERA_ENCODINGS, CAMERA_MODE)
     const screen = addVideo(peer, this.#screen, slides, SCREEN_ENCODINGS, SCREEN_MODE)
     for (const video of [camera, screen]) preferCodecs(video, inReach(video, this.codecs))
+    // Gestures should not stutter; slides would rather wait than blur.
+    void degrade(camera.sender, 'maintain-framerate')
+    void degrade(screen.sender, 'maintain-resolution')
   }
 
   /** Bytes that the relay sent back: its reports come as long as our media arrives there. */
   protected override progress(stats: RTCStatsReport): number | null {
+    void this.#applyWish()
     let bytes = 0
     let sending = false
     stats.forEach((entry: { type: string; bytesReceived?: number; active?: boolean }) => {
@@ -108,6 +142,39 @@ export class WhipPublisher extends MediaSession {
       if (entry.type === 'outbound-rtp' && entry.active !== false) sending = true
     })
     return sending ? bytes : null
+  }
+}
+
+const isUnanswered = (peer: RTCPeerConnection): boolean =>
+  peer.signalingState === 'have-local-offer'
+
+/** On a link too narrow for all, the voice is served first, then slides, then the camera. */
+function addVoice(
+  peer: RTCPeerConnection,
+  track: MediaStreamTrack | null,
+  stream: MediaStream,
+): RTCRtpTransceiver {
+  const options = { direction: 'sendonly', streams: [stream] } as const
+  try {
+    return peer.addTransceiver(track ?? 'audio', {
+      ...options,
+      streams: [stream],
+      sendEncodings: [{ priority: 'high', networkPriority: 'high' }],
+    })
+  } catch {
+    // A browser that knows no priorities.
+    return peer.addTransceiver(track ?? 'audio', { ...options, streams: [stream] })
+  }
+}
+
+async function degrade(sender: RTCRtpSender, preference: RTCDegradationPreference): Promise<void> {
+  const parameters: RTCRtpSendParameters & { degradationPreference?: RTCDegradationPreference } =
+    sender.getParameters()
+  parameters.degradationPreference = preference
+  try {
+    await sender.setParameters(parameters)
+  } catch {
+    // A browser that decides by itself.
   }
 }
 

@@ -1,0 +1,50 @@
+/*
+ * What the classes of a lesson receive, as the control plane tells: gathered from its changes.
+ *
+ * Pure but for being asked; what must not live here: elements and sentences.
+ */
+import type { RoomRung, RungName, ServerMessage } from '../events/wire'
+
+export interface Summary {
+  /** Classes whose rung is known. */
+  known: number
+  /** Those with moving pictures, on still pictures, with voice alone. */
+  video: number
+  stills: number
+  voice: number
+  /** Those on less than video, worst first, then by name. */
+  weak: RoomRung[]
+}
+
+const LOW: readonly RungName[] = ['voice', 'stills']
+
+export class Classes {
+  readonly #lessons = new Map<string, Map<string, RoomRung>>()
+
+  receive(message: ServerMessage): void {
+    if (message.kind === 'welcome') this.#lessons.clear()
+    if (message.kind !== 'rooms') return
+    let rooms = this.#lessons.get(message.lesson)
+    if (rooms === undefined) this.#lessons.set(message.lesson, (rooms = new Map()))
+    if (message.reset) rooms.clear()
+    for (const key of message.gone) rooms.delete(key)
+    for (const room of message.rooms) rooms.set(room.room, room)
+  }
+
+  /** Of `lesson`; of a class that only just joined nothing is known yet. */
+  summary(lesson: string): Summary {
+    const rooms = [...(this.#lessons.get(lesson)?.values() ?? [])]
+    const known = rooms.filter((one) => one.reason !== 'starting')
+    const on = (rung: RungName): RoomRung[] => known.filter((one) => one.rung === rung)
+    const byName = (one: RoomRung, other: RoomRung): number => one.name.localeCompare(other.name)
+    const stills = on('stills').length
+    const voice = on('voice').length
+    return {
+      known: known.length,
+      video: known.length - stills - voice,
+      stills,
+      voice,
+      weak: LOW.flatMap((rung) => on(rung).sort(byName)),
+    }
+  }
+}
