@@ -18,6 +18,9 @@ VOICE_RESERVE: Final = 1_500.0
 # Packet numbers that may be asked for, at once and in a second: more than libwebrtc's longest list,
 # which an outage may bring.
 ASKED_AT_ONCE: Final = 1_024.0
+# What a request for a picture counts for: browsers make a few in a second for each stream, and
+# whoever makes fifty is not listened to.
+_PLEA: Final = 20
 # A resend is of use when it comes a little after its time: receivers stretch what they have.
 LATENESS: Final = 0.080
 # The age up to which a voice is sent again while nobody knows how late it is played.
@@ -32,7 +35,7 @@ class RepairBudget:
     limit: bit/s for repairs, None for a share of what the link takes.
     resent, resent_bytes: what was sent again. late: came no longer in time. refused: beyond the
     bytes. hasty: asked for again within a round trip. flooded: numbers beyond those that are
-    looked at.
+    looked at, and what requests for pictures count for.
     """
 
     __slots__ = (
@@ -72,6 +75,15 @@ class RepairBudget:
         self._asked -= allowed
         self.flooded += numbers - allowed
         return allowed
+
+    def may_plead(self, bitrate: float, now: float) -> bool:
+        """Whether one more request for a whole picture is looked at; refills, too."""
+        self.refill(bitrate, now)
+        if self._asked < _PLEA:
+            self.flooded += _PLEA
+            return False
+        self._asked -= _PLEA
+        return True
 
     def in_time(self, age: float, *, strictly: bool) -> bool:
         """Whether something that was sent `age` seconds ago is still of use when sent again.

@@ -434,6 +434,8 @@ class Router(Generic[W]):
             leg = viewer.by_ssrc.get(ssrc)
             if leg is None or leg.target is None or not viewer.running:
                 continue
+            if not viewer.repairs.may_plead(viewer.bandwidth.bitrate, now):
+                return
             if not self._joining.recover(leg, viewer.rtt, now):
                 self._ask([leg.target], now)
 

@@ -57,3 +57,11 @@ def test_what_comes_after_its_time_is_not_sent_again() -> None:
     assert not budget.in_time(0.31 + LATENESS, strictly=True)
     assert budget.in_time(3.0, strictly=False)
     assert budget.late == 2
+
+
+def test_requests_for_pictures_are_counted_in() -> None:
+    budget = RepairBudget(0.0)
+    granted = sum(budget.may_plead(1e6, 0.001 * turn) for turn in range(1_000))
+    assert 90 <= granted <= 105
+    assert budget.flooded > 10_000
+    assert budget.may_plead(1e6, 3.0)
