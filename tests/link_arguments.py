@@ -39,12 +39,13 @@ def chosen(args: argparse.Namespace) -> Link:
     links = PRESETS | SCENARIOS
     if args.preset not in links:
         raise ValueError(f"there is no link {args.preset}; there are {', '.join(links)}")
-    link = links[args.preset].queued(args.queue)
+    link = links[args.preset]
     falls = [tuple(map(float, one.split(":"))) for one in args.fall]
     if any(len(fall) != 3 for fall in falls):
         raise ValueError("--fall wants AT:SECONDS:KBIT")
     down = _changed(link.down, args, args.rate, falls)
-    return replace(link, down=down, up=_changed(link.up, args, args.up_rate, falls))
+    up = _changed(link.up, args, args.up_rate, falls)
+    return replace(link, down=down, up=up).queued(args.queue)
 
 
 def _changed(

@@ -115,6 +115,10 @@ def test_lines_come_back_up() -> None:
     assert figures.back_up(rows, 110.0, 120.0) == pytest.approx(4.0)
     assert figures.rungs(rows, 100.0) == [(0.0, "360"), (10.1, "180"), (24.0, "360")]
     assert figures.height_within(rows, 105.0) == 360
+    shares = figures.rung_shares(rows, Window(100.0, 120.0))
+    assert shares == pytest.approx({"360": 0.5, "180": 0.5})
+    stills = figures.rung_shares(_rows(10, rung="stills"), WHOLE)
+    assert stills == {"stills": 1.0}
 
 
 def test_bytes_on_the_link_by_kind() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -51,9 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    # A busy machine disturbs the rig less; someone who is not root may not ask for that.
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
     queues = QUEUES if args.queue == "both" else (args.queue,)
     names = args.scenario or list(SCENARIOS)
     try:
@@ -129,6 +125,7 @@ def of_visit(visit: Visit, link: Link) -> dict[str, Any]:
         **figures.picture(rows, window),
         "height_15s": figures.height_within(rows, (visit.joined or visit.opened) + 15.0),
         "rungs": figures.rungs(rows, visit.opened),
+        "rung_shares": figures.rung_shares(rows, window),
         "sessions": visit.posts,
         "settled_after_s": SETTLED_S,
         "cpu": visit.cpu,

@@ -228,17 +228,32 @@ def back_up(rows: Sequence[Row], fell: float, returned: float) -> float | None:
 
 
 def rungs(rows: Sequence[Row], opened: float) -> list[tuple[float, str]]:
-    """(seconds since opening, what the room had from then on): rung, reason, lines."""
+    """(seconds since opening, what the room had from then on): rung and its reason, lines."""
     found: list[tuple[float, str]] = []
     for row in rows:
-        state = row["state"]
-        words = [str(state[name]) for name in ("rung", "rung_reason") if state.get(name)]
-        lines = counter(row, "camera", "frameHeight")
-        words += [f"{lines:.0f}"] if lines else []
-        name = " ".join(words)
+        reason = row["state"].get("reason")
+        name = _rung(row) + (f" ({reason})" if reason else "")
         if name and (not found or found[-1][1] != name):
             found.append((round(float(row["t"]) - opened, 1), name))
     return found
+
+
+def rung_shares(rows: Sequence[Row], window: Window) -> dict[str, float]:
+    """Rung and lines → share of the window that the room had them, the largest first."""
+    spent: dict[str, float] = {}
+    for before, after in pairwise(window.of(rows)):
+        name = _rung(after) or "nothing"
+        spent[name] = spent.get(name, 0.0) + float(after["t"] - before["t"])
+    total = sum(spent.values())
+    ordered = sorted(spent, key=lambda name: -spent[name])
+    return {name: spent[name] / total for name in ordered}
+
+
+def _rung(row: Row) -> str:
+    """Lines are of the last picture, so they say nothing where the rung has none."""
+    rung = row["state"].get("rung") or ""
+    lines = counter(row, "camera", "frameHeight")
+    return f"{rung} {lines:.0f}".strip() if lines and rung not in _PICTURELESS else str(rung)
 
 
 def kinds(sdp: str) -> dict[int, str]:

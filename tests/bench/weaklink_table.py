@@ -91,12 +91,13 @@ def markdown(result: Mapping[str, Any]) -> str:
             *("link", "voice concealed %", "not silent %", "longest gap s", "pictures/s", "lines"),
             *("frozen %", "longest still s", "first voice s", "first picture s"),
             *("queue p95 ms", "link kbit/s", "of it voice, video, rtx, fec, padding"),
+            "rung and lines, of the time",
         )
     ]
     rows += [_lesson("no limit", unlimited)] if unlimited else []
     for one in scenarios.values():
         rows.append(_lesson(one["words"], one["worse"]))
-    rows += [(words, *[""] * 12) for name, words in ELSEWHERE.items() if name not in scenarios]
+    rows += [(words, *[""] * 13) for name, words in ELSEWHERE.items() if name not in scenarios]
     back: list[tuple[str, ...]] = [
         ("link", "voice back s", "steady voice s", "picture back s", "as before s", "session")
     ]
@@ -131,6 +132,7 @@ def _lesson(words: str, of: Figures) -> tuple[str, ...]:
         _number(of, "queue_p95_ms", 0),
         _number(of, "link_kbit_s", 0),
         ", ".join(_number(of, f"{kind}_kbit_s", 0) for kind in kinds),
+        ", ".join(f"{name} {share:.0%}" for name, share in of.get("rung_shares", {}).items()),
     )
 
 
