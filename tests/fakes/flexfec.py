@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from relay.media import rtp
 
+KEPT = 48
+"""Repair packets that wait for what they protect, as in libwebrtc."""
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -68,6 +71,7 @@ class FecReceiver:
         repair = read(packet)
         assert repair.ssrc == self._ssrc
         self._repairs.append(repair)
+        del self._repairs[:-KEPT]
         self._solve()
 
     def take_recovered(self) -> list[int]:

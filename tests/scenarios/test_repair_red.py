@@ -117,7 +117,7 @@ def test_loss_at_the_room_without_any_resend(depth: int, most: float) -> None:
     lesson.publish(voice())
     room = red_room(lesson, depth, down=Link(loss=0.05))
     room.asks_again = False
-    lesson.advance(60.0)
+    lesson.advance(30.0)
     got = heard(room)
     frames = range(min(got.primary)[1], max(got.primary)[1])
     missing = len(frames) - len({frame for _, frame in got.primary | got.repeated} & set(frames))

@@ -47,7 +47,7 @@ def test_as_many_rounds_as_the_delay_allows(rtt: float, loss: float) -> None:
     lesson.advance(0.2)
     delay = playout.needed(rtt, 0.01, loss)
     room = voice_room(lesson, rtt, loss, delay)
-    lesson.advance(40.0)
+    lesson.advance(25.0)
     lesson.downlinks["room"].loss = lesson.uplinks["room"].loss = 0.0
     lesson.advance(3.0)
     missed = 1.0 - heard_in_time(room, delay + LATENESS, rtt / 2)
@@ -118,7 +118,7 @@ def test_an_overloaded_link_is_not_filled_with_its_own_repairs(loss: float) -> N
     room = lesson.open_room("room", down=Link(delay=0.3), up=Link(delay=0.3), bitrate=100_000.0)
     lesson.downlinks["room"].loss = loss
     before = lesson.now
-    lesson.advance(30.0)
+    lesson.advance(12.0)
     assert room.viewer is not None
     budget = room.viewer.repairs
     most = REPAIR_LEAST + 0.3 * 100_000.0 / 8 * (lesson.now - before)
