@@ -90,6 +90,39 @@ class Layer:
         """The packet with this unwrapped number, if it is still kept."""
         return self._cache.get(sequence)
 
+    def add_picture(self, packet: Received) -> bool:
+        """Keep a packet in order for newcomers; whether one may begin with it."""
+        info, frame = packet.info, self.last_frame
+        starts = info.start_of_frame and (frame is None or packet.timestamp != frame.timestamp)
+        if starts:
+            self.last_frame = packet
+        if info.keyframe and packet.timestamp != self.last_keyframe_timestamp:
+            # H.264 may open a keyframe with a delimiter: only the parameter sets behind it say
+            # what kind of frame it is (RFC 6184 §5.6), and decoding may begin with them as well.
+            self._begin_pictures(packet)
+            return True
+        self.pictures.add(packet)
+        return starts
+
+    def add_late_picture(self, packet: Received) -> None:
+        """Keep a packet that others overtook; it may be the one that a keyframe begins with."""
+        first, info = self.pictures.first, packet.info
+        newer = first is None or packet.sequence > first.sequence
+        if not (info.keyframe and newer and packet.timestamp != self.last_keyframe_timestamp):
+            self.pictures.add(packet)
+            return
+        self._begin_pictures(packet)
+        for sequence in range(packet.sequence + 1, self.highest + 1):
+            later = self.cached(sequence)
+            if later is not None:
+                self.pictures.add(later)
+
+    def _begin_pictures(self, packet: Received) -> None:
+        self.last_keyframe_timestamp = packet.timestamp
+        self.keyframes += 1
+        self.damaged = False
+        self.pictures.begin(packet)
+
     def is_far(self, sequence16: int) -> bool:
         """Whether a number is too far from the newest to be a gap or a late packet."""
         return self.highest >= 0 and not -FAR < delta16(sequence16, self.highest & 0xFFFF) < FAR

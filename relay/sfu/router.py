@@ -191,45 +191,11 @@ class Router(Generic[W]):
             if not layer.is_video:
                 if layer.joiners:
                     self._joining.at_frame_start(layer, packet, follows, now)
-            elif self._add_picture(layer, packet) and layer.joiners:
+            elif layer.add_picture(packet) and layer.joiners:
                 self._joining.at_frame_start(layer, packet, follows, now)
         elif layer.is_video:
-            self._add_late_picture(layer, packet)
+            layer.add_late_picture(packet)
         self._forward(layer, packet, in_order)
-
-    def _add_picture(self, layer: Layer, packet: Received) -> bool:
-        """Keep a packet in order for newcomers; whether one may begin with it."""
-        info, frame = packet.info, layer.last_frame
-        starts = info.start_of_frame and (frame is None or packet.timestamp != frame.timestamp)
-        if starts:
-            layer.last_frame = frame = packet
-        if info.keyframe and packet.timestamp != layer.last_keyframe_timestamp:
-            # H.264 may open a keyframe with a delimiter: only the parameter sets behind it say
-            # what kind of frame it is (RFC 6184 §5.6), and decoding may begin with them as well.
-            layer.last_keyframe_timestamp = packet.timestamp
-            layer.keyframes += 1
-            layer.damaged = False
-            layer.pictures.begin(packet)
-            return True
-        layer.pictures.add(packet)
-        return starts
-
-    def _add_late_picture(self, layer: Layer, packet: Received) -> None:
-        """Keep a packet that others overtook; it may be the one that a keyframe begins with."""
-        pictures, info = layer.pictures, packet.info
-        first = pictures.first
-        newer = first is None or packet.sequence > first.sequence
-        if not (info.keyframe and newer and packet.timestamp != layer.last_keyframe_timestamp):
-            pictures.add(packet)
-            return
-        layer.last_keyframe_timestamp = packet.timestamp
-        layer.keyframes += 1
-        layer.damaged = False
-        pictures.begin(packet)
-        for sequence in range(packet.sequence + 1, layer.highest + 1):
-            later = layer.cached(sequence)
-            if later is not None:
-                pictures.add(later)
 
     def _prepare(self, layer: Layer, packet: Received, in_order: bool, now: float) -> bool:
         """What the first packet of a layer, or of a codec in it, brings about.
