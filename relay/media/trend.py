@@ -16,8 +16,11 @@ BLOCK_PACKETS: Final = 4
 BLOCK_SECONDS: Final = 0.08
 # A queue counts from here on, and from more where packets jitter.
 THRESHOLD: Final = 0.040
-THRESHOLD_MOST: Final = 0.090
-JITTER_SHARE: Final = 1.2
+THRESHOLD_MOST: Final = 0.110
+JITTER_SHARE: Final = 0.8
+WOBBLE_SHARE: Final = 2.0
+# Below this share of it, nothing keeps the rate from rising.
+CALM: Final = 0.6
 # A queue that stands must do so for so long; one that grows shows in three blocks.
 STANDS: Final = 0.25
 # A block that far below the ones before it drains.
@@ -42,14 +45,21 @@ class DelayTrend:
         "_spread",
         "_spreads",
         "_was",
+        "_wobble",
+        "calm",
         "calm_until",
         "jitter",
         "queue",
+        "threshold",
     )
 
     def __init__(self, now: float) -> None:
         self.queue = 0.0
         self.jitter = 0.005
+        self.threshold = THRESHOLD
+        """Seconds from which a queue is taken for one."""
+        self.calm = True
+        """No sign of a queue: the rate may rise."""
         self.calm_until = -1e18
         """Arrival of the last packet before the queue."""
         self._base = self._base_next = 1e18
@@ -60,19 +70,23 @@ class DelayTrend:
         self._spread = 0.0
         self._spreads = 0
         self._learned = 2
-        self._was: list[tuple[float, float]] = []
-        """The blocks before, at most three: their queue, and when their last packet was sent."""
-
-    @property
-    def threshold(self) -> float:
-        """Seconds from which a queue is taken for one."""
-        return min(THRESHOLD + JITTER_SHARE * self.jitter, THRESHOLD_MOST)
+        self._wobble = 0.005
+        """By how much one block differs from the next without a queue, seconds."""
+        self._was: list[tuple[float, float, float]] = []
+        """The last four blocks: queue, and when the last packet was sent and arrived."""
 
     def note(
-        self, best: float, mean: float, count: int, sent: float, arrived: float, now: float
+        self,
+        best: float,
+        spread: float,
+        count: int,
+        first: float,
+        sent: float,
+        arrived: float,
+        now: float,
     ) -> bool:
-        """One feedback about `count` packets: their least and mean delay; when the last was sent
-        and arrived. Whether it ended a block."""
+        """One feedback about `count` packets: their least delay, the mean above it; when the first
+        and the last were sent, and the last arrived. Whether it ended a block."""
         base = self._base
         if best < base or best - base > _CLOCK_STEP:
             if base < 1e17 and abs(best - base) > _CLOCK_STEP:
@@ -84,9 +98,9 @@ class DelayTrend:
             self._base, self._base_next = self._base_next, best
             self._base_since = now
         if self._count == 0:
-            self._began = sent
+            self._began = first
         self._count += count
-        self._spread += mean - best
+        self._spread += spread
         self._spreads += 1
         self._last = best
         if best < self._best:
@@ -97,22 +111,24 @@ class DelayTrend:
             return False
         queue = self._best - self._base
         self.queue = queue
-        self._was.append((queue, sent))
-        if len(self._was) > 4:
-            del self._was[0]
         if queue < 0.5 * self.threshold:
             self.calm_until = arrived
             self._learned = min(self._learned + 1, 20)
             self.jitter += (self._spread / self._spreads - self.jitter) / self._learned
+            before = self._was[-1][0] if self._was else queue
+            self._wobble += (abs(queue - before) - self._wobble) / self._learned
+            self.threshold = min(
+                THRESHOLD + JITTER_SHARE * self.jitter + WOBBLE_SHARE * self._wobble,
+                THRESHOLD_MOST,
+            )
+        self._was.append((queue, sent, arrived))
+        if len(self._was) > 4:
+            del self._was[0]
+        self.calm = queue < CALM * self.threshold
         self._count = self._spreads = 0
         self._spread = 0.0
         self._best = 1e18
         return True
-
-    @property
-    def calm(self) -> bool:
-        """No sign of a queue: the rate may rise."""
-        return self.queue < 0.6 * self.threshold
 
     @property
     def over(self) -> bool:
@@ -120,7 +136,7 @@ class DelayTrend:
         was = self._was
         if len(was) < 2:
             return False
-        newest, at = was[-1]
+        newest, at, _ = was[-1]
         before = was[-2][0]
         threshold = self.threshold
         if newest < threshold:
@@ -129,7 +145,7 @@ class DelayTrend:
             return True
         if newest < DRAINS * before or len(was) < 3:
             return False
-        earlier, long_ago = was[-3]
+        earlier, long_ago, _ = was[-3]
         if earlier < before < newest and newest - earlier > threshold:
             return True
         if newest < DRAINS * max(before, earlier):
@@ -140,11 +156,33 @@ class DelayTrend:
         return stood
 
     @property
+    def rising(self) -> bool:
+        """The newest block's queue is longer than the one before: enough to end a start.
+
+        No queue of ours grows faster than time, at twice what a link takes; a stalled radio does.
+        """
+        was = self._was
+        if len(was) < 2:
+            return False
+        (before, since, _), (newest, at, _) = was[-2:]
+        grown = newest - before
+        return newest > self.threshold and 0.3 * before < grown < at - since + 0.5 * self.threshold
+
+    def onset(self) -> float:
+        """Arrival after which all came through a full queue: where it grew by a threshold."""
+        if self._was:
+            newest = self._was[-1][0]
+            for queue, _, arrived in reversed(self._was):
+                if queue < newest - self.threshold:
+                    return arrived
+        return self.calm_until
+
+    @property
     def flat(self) -> bool:
         """Whether the last three blocks are the same within jitter: nothing drains or grows."""
         if len(self._was) < 3:
             return False
-        last = [queue for queue, _ in self._was[-3:]]
+        last = [block[0] for block in self._was[-3:]]
         return max(last) - min(last) < max(0.5 * self.threshold, 0.1 * last[-1])
 
     def forget(self) -> None:
@@ -156,8 +194,9 @@ class DelayTrend:
 
     def rebase(self) -> None:
         """What stands now is not ours: the route is longer, or others fill the queue."""
-        self._base = self._base_next = min(self._base + min(q for q, _ in self._was), 1e17)
+        self._base = self._base_next = min(self._base + min(block[0] for block in self._was), 1e17)
         self.queue = 0.0
+        self.calm = True
         self._was.clear()
 
     def reset(self, now: float) -> None:
@@ -166,3 +205,4 @@ class DelayTrend:
         self._base = self._base_next = 1e18
         self._base_since = now
         self.queue = 0.0
+        self.calm = True

@@ -10,13 +10,8 @@ from array import array
 
 import pytest
 
-from relay.media.bandwidth import (
-    MAX_BITRATE,
-    MIN_BITRATE,
-    SAFE_BITRATE,
-    START_BITRATE,
-    BandwidthEstimate,
-)
+from relay.media.bandwidth import SAFE_BITRATE, START_BITRATE, BandwidthEstimate
+from relay.media.control import MAX_BITRATE, MIN_BITRATE
 
 RING = 1024
 SIZE = 972
@@ -144,7 +139,7 @@ def test_loss_that_was_there_from_the_start_is_the_links_own(one_in: int) -> Non
     for rate in range(80_000, 800_000, 40_000):
         feeder.run(0.5, float(rate), loss=one_in)
     feeder.run(10.0, 800_000.0, loss=one_in)
-    assert feeder.estimate.bitrate > 600_000
+    assert feeder.estimate.bitrate > 450_000
     assert feeder.estimate.loss == pytest.approx(1 / one_in, abs=0.05)
 
 

@@ -96,6 +96,7 @@ class Run:
         self.at(0.1, self._report)
         self.at(0.05, self._timer)
         self.at(0.0, self._pad)
+        self.at(0.0, self._sample)
 
     @property
     def elapsed(self) -> float:
@@ -193,6 +194,9 @@ class Run:
         self.at(0.25, self._timer)
         self.estimate.handle_timer(self.now, sending=self._sent_since)
         self._sent_since = False
+
+    def _sample(self) -> None:
+        self.at(0.05, self._sample)
         self.samples.append(
             Sample(
                 self.elapsed,

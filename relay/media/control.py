@@ -1,0 +1,308 @@
+"""The rise and fall of one viewer's estimate. BANDWIDTH.md says why each number is as it is.
+
+Lives here: what follows from a queue (`trend`), from losses (`loss`) and from what was delivered
+(`delivery`): falling, draining, climbing, ramping, trials. Must not live here: reading feedback
+(`bandwidth`, which is the estimate that others use). In the place of the state machine of
+draft-ietf-rmcat-gcc-02 §5.5. Pure; seconds, and bit/s on the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from relay.media.delivery import Delivery
+from relay.media.loss import LossWatch, Trial, Verdict
+from relay.media.probe import Probing
+from relay.media.trend import DelayTrend
+
+# A thin voice of 16 kbit/s in packets of 60 ms, with all headers.
+MIN_BITRATE: Final = 24_000.0
+MAX_BITRATE: Final = 20_000_000.0
+# After a fall: of what arrived while the queue stood, which is what the link takes.
+FALL: Final = 0.92
+# While the queue drains: what may be sent of it, with a queue of more or less than DEEP.
+DRAIN: Final = 0.7
+DRAIN_DEEP: Final = 0.5
+DEEP: Final = 0.150
+# If it does not drain in the time that it should.
+DRAIN_MORE: Final = 0.85
+# What may wait in the link because a start was too bold, seconds: bounds the gain below.
+OVERSHOOT: Final = 0.25
+GAIN_LEAST: Final = 1.35
+GAIN_MOST: Final = 2.0
+# The estimate runs ahead of what was proven by this factor at most.
+AHEAD: Final = 1.6
+AHEAD_CAREFUL: Final = 1.1
+# Climbing, per second: usually; where it failed before; where it failed again.
+CLIMB: Final = 0.10
+CLIMB_FIRST: Final = 0.05
+CLIMB_CAREFUL: Final = 0.02
+NEAR: Final = 0.85
+PASSED: Final = 1.1
+# For how long a failure is remembered, and for how long at most if it fails there again.
+HOLD: Final = 6.0
+HOLD_MOST: Final = 60.0
+# While nothing stands in the way, frames may leave so much faster than the estimate.
+PACE: Final = 1.25
+# A trial of less, to learn whose fault a loss is.
+TRIAL: Final = 0.85
+TRIAL_LONGEST: Final = 4.0
+# Loss above this is put to the test from time to time, more seldom the oftener it stood it.
+DOUBTED: Final = 0.10
+TRIAL_PAUSE: Final = 10.0
+TRIAL_PAUSE_MOST: Final = 120.0
+# Beyond what could be sent, an estimate is of no use.
+WANTED: Final = 1.3
+
+
+class RateControl:
+    """bitrate: what may be sent. pace: at which it may leave now, for the pacer.
+
+    queue_delay, jitter: seconds above the least delay. congested_at: last fall. acknowledged: bit/s
+    that arrived lately, 0 before the first feedback.
+    """
+
+    __slots__ = (
+        "_before",
+        "_delivery",
+        "_depth",
+        "_drained_from",
+        "_draining",
+        "_failed",
+        "_failed_until",
+        "_hold",
+        "_judged",
+        "_losses",
+        "_onset",
+        "_probing",
+        "_ramping",
+        "_refining",
+        "_remb",
+        "_rtt",
+        "_trend",
+        "_trial",
+        "_trial_due",
+        "_trial_pause",
+        "_wanted",
+        "acknowledged",
+        "bitrate",
+        "congested_at",
+        "jitter",
+        "pace",
+        "queue_delay",
+    )
+
+    def __init__(self, now: float, start: float) -> None:
+        self.bitrate = start
+        self.pace = PACE * start
+        self.congested_at = -1e9
+        self.queue_delay = 0.0
+        self.jitter = 0.0
+        self.acknowledged = 0.0
+        self._trend = DelayTrend(now)
+        self._losses = LossWatch()
+        self._delivery = Delivery()
+        self._probing = Probing()
+        self._rtt = 0.3
+        self._judged = now
+        self._ramping = True
+        self._draining = self._refining = False
+        self._onset = 0.0
+        self._drained_from: tuple[float, float, float] | None = None
+        """As packets sent after the fall began to arrive: sent when, bits until then, queue."""
+        self._depth = 0.0
+        """The queue at the last fall, seconds."""
+        self._before = start
+        """The estimate before the last fall."""
+        self._failed = 0.0
+        self._failed_until = -1e9
+        self._hold = HOLD
+        self._trial: tuple[float, float, float, bool, float] | None = None
+        """While less is sent to learn whose a loss is: estimate before, capacity if it is ours,
+        rate before, whether it was ramping, when it began."""
+        self._trial_due = now + TRIAL_PAUSE
+        self._trial_pause = TRIAL_PAUSE
+        self._wanted = MAX_BITRATE
+        self._remb = MAX_BITRATE
+
+    def _judge(self, rtt: float, now: float) -> None:
+        """A block of packets ended: rise or fall."""
+        trend = self._trend
+        elapsed, self._judged = min(now - self._judged, 1.0), now
+        self.queue_delay = trend.queue
+        self.jitter = trend.jitter
+        self._delivery.measure(trend.jitter)
+        self.acknowledged = self._delivery.acknowledged
+        if self._draining:
+            self._drain(rtt, now)
+        elif trend.over or (self._ramping and trend.rising):
+            self._fall(rtt, now)
+        elif trend.calm:
+            self._climb(elapsed, rtt, now)
+
+    def _fall(self, rtt: float, now: float) -> None:
+        """A queue is there: down to what arrives, and less until it has drained."""
+        self._probing.failed(rtt, now)
+        self._before = self.bitrate
+        self._draining = self._refining = True
+        self._drained_from = None
+        self._depth = self._trend.queue
+        self._ramping = False
+        self._trial = None
+        self.congested_at = now
+        self._onset = self._trend.onset()
+        self._remember(self._capacity(1.2) or self.acknowledged or self.bitrate, now)
+        self._set(min(self.bitrate, FALL * self._failed))
+        self._trend.forget()
+        self._losses.forget()
+
+    def _capacity(self, most: float) -> float:
+        """What arrived since the queue began to grow, and what the air lost of it; 0: unknown."""
+        trend = self._trend
+        # Where the queue is deep, it is the queue that drops.
+        counted = 0.5 if max(trend.queue, self._depth) < DEEP else 0.0
+        return self._delivery.since(self._onset, 0.2, most, counted)
+
+    def _remember(self, capacity: float, now: float) -> None:
+        again = 0.75 < capacity / self._failed < 1.33 if self._failed else False
+        self._hold = min(self._hold * 1.5, HOLD_MOST) if again else HOLD
+        self._failed = capacity
+        self._failed_until = now + self._hold
+        self._delivery.forget(capacity)
+
+    def _refine(self) -> None:
+        """Packets from before the fall still come through the full queue: at what it takes."""
+        capacity = self._capacity(0.6)
+        if capacity:
+            self._failed = capacity
+            self._set(min(self._before, FALL * capacity))
+
+    def _drain(self, rtt: float, now: float) -> None:
+        trend = self._trend
+        if trend.queue < 0.5 * trend.threshold:
+            self._draining = self._refining = False
+            self._set(self.bitrate)
+            return
+        waited = now - self.congested_at - rtt
+        if trend.over and waited > 0.3 and not trend.flat:
+            self._fall(rtt, now)
+            return
+        sent_at, sent = self._delivery.mark()
+        if self._drained_from is None:
+            self._drained_from = (sent_at, sent, trend.queue)
+        since, before, depth = self._drained_from
+        span = sent_at - since
+        if span > 0.5:
+            due = span * (1.0 - (sent - before) / span / self._failed)
+            if due > max(0.7 * depth, 0.03) and trend.queue > 0.75 * depth:
+                # So much less was sent that it should have drained: it is not our queue.
+                trend.rebase()
+                self._draining = False
+                self._failed_until = now
+                self._set(max(self.bitrate, 0.95 * self._before))
+                return
+        if waited > max(0.8, 1.5 * self._depth):
+            # Less must be sent than what was thought to be little enough.
+            self.congested_at = now
+            self._depth = trend.queue
+            self._refining = False
+            self._set(self.bitrate * DRAIN_MORE)
+            return
+        self._set(self.bitrate)
+
+    def _climb(self, elapsed: float, rtt: float, now: float) -> None:
+        delivery = self._delivery
+        delivery.prove(elapsed)
+        rate = delivery.rate
+        bitrate = self.bitrate
+        most = min(WANTED * self._wanted, self._remb)
+        if self._trial is not None or bitrate >= most:
+            self._set(bitrate)
+            return
+        failed = self._failed
+        if failed and bitrate > NEAR * failed and now < self._failed_until:
+            climb = CLIMB_CAREFUL if self._hold > HOLD else CLIMB_FIRST
+            target = bitrate * (1.0 + climb * elapsed)
+            target = min(target, max(0.95 * failed, AHEAD_CAREFUL * delivery.proven))
+        else:
+            target = bitrate * (1.0 + CLIMB * elapsed)
+            target = min(target, AHEAD * delivery.proven)
+        passed = delivery.steady / failed if failed else 0.0
+        if self._ramping or passed > PASSED:
+            gain = min(max(1.0 + OVERSHOOT / (rtt + 0.25), GAIN_LEAST), GAIN_MOST)
+            if not self._ramping:
+                gain = min(gain, passed)
+            elif failed and now < self._failed_until:
+                gain = min(gain, NEAR * failed / max(rate, 1.0))
+            target = max(target, gain * rate)
+            if passed > GAIN_LEAST:
+                self._failed = 0.0
+                self._ramping = True
+                self._probing.succeeded()
+        self._set(min(max(bitrate, target), most))
+
+    def _set(self, bitrate: float) -> None:
+        self.bitrate = bitrate = min(max(bitrate, MIN_BITRATE), MAX_BITRATE)
+        if self._draining:
+            self.pace = bitrate * (DRAIN_DEEP if self.queue_delay > DEEP else DRAIN)
+        elif self._trial is not None or (self._failed and bitrate > NEAR * self._failed):
+            self.pace = bitrate
+        else:
+            self.pace = PACE * bitrate
+
+    # Losses
+
+    def _weigh_losses(self, now: float) -> None:
+        """A window of packets ended, all sent after the last fall."""
+        losses = self._losses
+        if self._draining:
+            losses.forget()
+            return
+        if self._trial is not None:
+            self._try_on(now)
+            return
+        verdict = losses.judge()
+        if verdict is not Verdict.FINE:
+            self._begin_trial(verdict, now)
+        elif losses.own > DOUBTED and now >= self._trial_due:
+            # What was taken for the air's may be ours after all.
+            self._begin_trial(Verdict.RISEN, now)
+
+    def _begin_trial(self, verdict: Verdict, now: float) -> None:
+        """Less is sent, to see whether less is lost then."""
+        losses = self._losses
+        self._probing.failed(self._rtt, now)
+        rate = losses.rate
+        suspected = losses.begin_trial()
+        capacity = rate * (1.0 - suspected)
+        self._trial = (self.bitrate, capacity, rate, self._ramping, now)
+        self._ramping = False
+        self.congested_at = now
+        if verdict is Verdict.GROWS:
+            self._set(min(self.bitrate, FALL * capacity))
+        else:
+            self._set(TRIAL * min(self.bitrate, rate))
+
+    def _try_on(self, now: float) -> None:
+        losses = self._losses
+        assert self._trial is not None
+        before, capacity, rate, ramping, began = self._trial
+        verdict = losses.try_on()
+        if losses.rate > 0.95 * rate:
+            # What was sent has not become less yet: nothing to be learned.
+            if now - began > TRIAL_LONGEST:
+                self._trial = None
+                self._set(max(self.bitrate, before))
+            else:
+                losses.begin_trial()
+        elif verdict is Trial.OURS:
+            self._trial = None
+            self._trial_pause = TRIAL_PAUSE
+            self._trial_due = now + TRIAL_PAUSE
+            self._remember(capacity / (1.0 - losses.own), now)
+        elif verdict is Trial.AIR:
+            self._trial = None
+            self._trial_pause = min(2.0 * self._trial_pause, TRIAL_PAUSE_MOST)
+            self._trial_due = now + self._trial_pause
+            self._ramping = ramping
+            self._set(max(self.bitrate, before))
