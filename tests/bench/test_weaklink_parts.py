@@ -87,6 +87,14 @@ def test_a_freeze_counts_with_and_without_an_end_but_not_among_stills() -> None:
     assert figures.picture(_rows(10, still=(0.0, 10.0), rung="stills"), WHOLE)["freeze_pct"] is None
 
 
+def test_a_still_grows_old_until_the_next_one() -> None:
+    rows = _rows(10, rung="stills")
+    for row in rows:
+        row["state"]["still"] = 1e3 * (101.0 if row["t"] < 107.0 else 106.5)
+    assert figures.picture(rows, WHOLE)["still_age_s"] == pytest.approx(5.9)
+    assert figures.picture(_rows(10), WHOLE)["still_age_s"] is None
+
+
 def test_a_counter_that_begins_anew_is_another_connection() -> None:
     rows = _rows(5)
     again = [row | {"t": row["t"] + 5.1} for row in _rows(5)]
@@ -152,6 +160,14 @@ def test_medians_and_the_worse_of_two_queues() -> None:
         "w": "z",
     }
     assert medians([{"a": None}, {"a": None}, {"a": 1.0}]) == {"a": None}
+    stood: list[dict[str, float | None]] = [
+        {"freeze_pct": 4.0},
+        {"freeze_pct": None},
+        {"freeze_pct": 2.0},
+    ]
+    assert medians(stood) == {"freeze_pct": 3.0}
+    assert medians(stood[1:2]) == {"freeze_pct": None}
+    assert worse([{"freeze_pct": None}, {"freeze_pct": 1.0}]) == {"freeze_pct": 1.0}
     packets = {"concealed_pct": 2.0, "fps": 9.0, "voice_back_s": 1.0, "cpu": "packets"}
     counted = {"concealed_pct": 1.0, "fps": 4.0, "voice_back_s": None, "cpu": "bytes"}
     found = worse([packets, counted])

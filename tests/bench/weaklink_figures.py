@@ -133,6 +133,7 @@ def picture(rows: Sequence[Row], window: Window) -> Figures:
         "height": sorted(heights)[len(heights) // 2] if heights else 0.0,
         "freeze_pct": 100.0 * min(1.0, frozen / moving) if moving > _STILL_S else None,
         "picture_gap_s": picture_gap(inside, window),
+        "still_age_s": still_age(inside, window),
         "plis": grown(inside, "camera", "pliCount"),
         "video_nacks": grown(inside, "camera", "nackCount"),
     }
@@ -165,6 +166,19 @@ def picture_gap(rows: Sequence[Row], window: Window) -> float:
             times.append(float(after["t"]))
     times.append(window.end)
     return max(after - before for before, after in pairwise(times))
+
+
+def still_age(rows: Sequence[Row], window: Window) -> float | None:
+    """How old the oldest still picture became while the rung was stills, in seconds; or None.
+
+    The page tells when a still was captured in milliseconds since 1970, which page time is too.
+    """
+    ages = [
+        float(row["t"]) - (row["state"].get("still") or 1e3 * window.start) / 1e3
+        for row in rows
+        if row["state"].get("rung") == "stills"
+    ]
+    return max(ages, default=None)
 
 
 def height_within(rows: Sequence[Row], until: float) -> float:

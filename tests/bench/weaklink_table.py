@@ -28,7 +28,8 @@ JUDGED: Final = (
     "join_voice_s",
     "join_picture_s",
     "queue_p95_ms",
-    "link_kbit_s",
+    "sent_kbit_s",
+    "still_age_s",
     "voice_back_s",
     "voice_steady_s",
     "picture_back_s",
@@ -39,6 +40,8 @@ JUDGED: Final = (
     "voice_after_sent_s",
     "picture_after_sent_s",
 )
+# None says of these that there was nothing to judge; of all others, that it never happened.
+MAY_BE_ABSENT: Final = ("freeze_pct", "still_age_s")
 # Left empty, and printed all the same: it is measured by another command.
 ELSEWHERE: Final = {"rooms-200": "200 rooms, half of them poor, for 10 minutes (virtual time)"}
 
@@ -48,6 +51,8 @@ def medians(runs: Sequence[Figures]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in {name: None for run in runs for name in run}:
         values = [run.get(name) for run in runs]
+        if name in MAY_BE_ABSENT:
+            values = [value for value in values if value is not None] or [None]
         numbers = [
             math.inf if value is None else float(value)
             for value in values
@@ -71,7 +76,7 @@ def worse(queues: Sequence[Figures]) -> dict[str, Any]:
     def badness(figures: Figures, name: str) -> float:
         value = figures.get(name)
         if value is None:
-            return math.inf
+            return -math.inf if name in MAY_BE_ABSENT else math.inf
         return -float(value) if name in MORE_IS_BETTER else float(value)
 
     worst = max(queues, key=lambda figures: badness(figures, "concealed_pct"))
@@ -90,14 +95,14 @@ def markdown(result: Mapping[str, Any]) -> str:
         (
             *("link", "voice concealed %", "not silent %", "longest gap s", "pictures/s", "lines"),
             *("frozen %", "longest still s", "first voice s", "first picture s"),
-            *("queue p95 ms", "link kbit/s", "of it voice, video, rtx, fec, padding"),
-            "rung and lines, of the time",
+            *("oldest still s", "queue p95 ms", "kbit/s put on the link"),
+            *("arrived: voice, video, rtx, fec, padding", "rung and lines, of the time"),
         )
     ]
     rows += [_lesson("no limit", unlimited)] if unlimited else []
     for one in scenarios.values():
         rows.append(_lesson(one["words"], one["worse"]))
-    rows += [(words, *[""] * 13) for name, words in ELSEWHERE.items() if name not in scenarios]
+    rows += [(words, *[""] * 14) for name, words in ELSEWHERE.items() if name not in scenarios]
     back: list[tuple[str, ...]] = [
         ("link", "voice back s", "steady voice s", "picture back s", "as before s", "session")
     ]
@@ -129,8 +134,9 @@ def _lesson(words: str, of: Figures) -> tuple[str, ...]:
         _number(of, "picture_gap_s", 1),
         _number(of, "join_voice_s", 2),
         _number(of, "join_picture_s", 2),
+        _number(of, "still_age_s", 1),
         _number(of, "queue_p95_ms", 0),
-        _number(of, "link_kbit_s", 0),
+        _number(of, "sent_kbit_s", 0),
         ", ".join(_number(of, f"{kind}_kbit_s", 0) for kind in kinds),
         ", ".join(f"{name} {share:.0%}" for name, share in of.get("rung_shares", {}).items()),
     )
