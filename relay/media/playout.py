@@ -16,7 +16,8 @@ from typing import Final
 STEPS: Final = (0, 40, 80, 120, 160, 200, 250, 300, 400, 500, 650, 800, 1_000, 1_200, 1_500)
 # The longest: two resends at 600 ms. A lesson is watched, but whoever is called on must answer.
 MOST_MS: Final = 1_500
-# A share of packets that may stay lost without a word; below it nobody waits for a resend.
+# Nobody waits for a resend below the first loss; with resends, so much may stay lost.
+FIRST: Final = 0.001
 TARGET: Final = 0.004
 MOST_ROUNDS: Final = 2
 # From a gap to the request: the next packet shows it, and requests go out at a timer's pace.
@@ -36,7 +37,7 @@ def rounds(delay: float, rtt: float) -> int:
 
 def rounds_wanted(loss: float) -> int:
     """How many resends bring a loss (0 to 1) below what is noticed, as far as that is worth it."""
-    if loss <= TARGET:
+    if loss <= FIRST:
         return 0
     if loss >= 1.0:
         return MOST_ROUNDS

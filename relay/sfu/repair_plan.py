@@ -14,8 +14,11 @@ from typing import Final
 from relay.media import fec
 from relay.media.playout import MOST_MS, PlayoutDelay
 
-# Loss from which the voice carries one, two earlier frames; half of it, and it is less again.
+# Loss from which the voice carries one, two earlier frames; half of it, and it is less again. Where
+# one costs next to nothing, it does so from the least loss on.
 DEPTH_LOSS: Final = (0.008, 0.05)
+_FIRST_LOSS: Final = 0.002
+_NEXT_TO_NOTHING: Final = 0.05
 # Of what the link takes, for all earlier frames together. With 24 kbit/s of voice that is one from
 # 120 kbit/s on and two from 240 kbit/s: below, resends must do.
 DEPTH_SHARE: Final = 0.2
@@ -71,8 +74,10 @@ class RepairPlan:
 
     def _choose_depth(self, link: LinkState, voice: float, now: float) -> None:
         affordable = int(DEPTH_SHARE * link.bitrate / voice) if voice > 0.0 else 0
-        wanted = sum(link.loss >= limit for limit in DEPTH_LOSS)
-        kept = sum(link.loss >= limit / 2 for limit in DEPTH_LOSS)
+        cheap = voice <= _NEXT_TO_NOTHING * link.bitrate
+        limits = (_FIRST_LOSS if cheap else DEPTH_LOSS[0], DEPTH_LOSS[1])
+        wanted = sum(link.loss >= limit for limit in limits)
+        kept = sum(link.loss >= limit / 2 for limit in limits)
         if wanted >= self.red_depth:
             self.red_depth, self._needed_at = wanted, now
         elif kept >= self.red_depth:

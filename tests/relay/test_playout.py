@@ -10,7 +10,17 @@ from relay.media.playout import STEPS, PlayoutDelay
 
 @pytest.mark.parametrize(
     ("loss", "wanted"),
-    [(0.0, 0), (0.003, 0), (0.005, 1), (0.03, 1), (0.06, 1), (0.1, 2), (0.5, 2), (1.0, 2)],
+    [
+        (0.0, 0),
+        (0.001, 0),
+        (0.002, 1),
+        (0.005, 1),
+        (0.03, 1),
+        (0.06, 1),
+        (0.1, 2),
+        (0.5, 2),
+        (1.0, 2),
+    ],
 )
 def test_resends_that_are_wanted(loss: float, wanted: int) -> None:
     assert playout.rounds_wanted(loss) == wanted
