@@ -217,6 +217,7 @@ VARIANTS: Final = {
         Variant("red 1", 1),
         Variant("red 2", 2),
         Variant("plain, nack", 0, True),
+        Variant("red 1, nack", 1, True),
         Variant("red 1, 60 ms", 1, delay=60),
         Variant("red 2, 80 ms", 2, delay=80),
     ),
