@@ -39,7 +39,8 @@ from av.video.stream import VideoStream
 from relay.record.transcode_worker import LENGTH
 
 MAX_STREAMS: Final = 16
-NICE: Final = 15  # the recording's transcoder comes first, and the live lesson before it
+# The live lesson comes first; but a still that waits long for a tenth of a second's work is old.
+NICE: Final = 5
 AV1: Final = "libsvtav1"
 
 # (width, constant rate factor) from best to least; the first that fits its budget is taken. Letters

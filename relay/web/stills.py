@@ -21,9 +21,10 @@ from relay.web.lessons import KnownLessons
 from relay.web.rungs import RoomState, Rungs
 
 # Bytes of a still by size class: a room gets the largest that its share of a beat carries.
-CLASSES: Final = (1_500, 2_500, 4_000, 6_000, 8_000, 12_000, 20_000, 32_000, 48_000)
-# Of a beat, so that a still is there before the next one is ready and repeats have room.
-_SHARE_OF_BEAT: Final = 0.7
+CLASSES: Final = (1_500, 2_500, 3_500, 5_000, 7_000, 10_000, 14_000, 20_000, 32_000, 48_000)
+# Of a beat: a still should be there, with a lost part sent again, within ten seconds of its
+# capture, and before the next one is ready.
+_SHARE_OF_BEAT: Final = 0.6
 # What a part costs beside its bytes: message, WebSocket, TCP and IP.
 PART_OVERHEAD: Final = 90
 _LOOK_SECONDS: Final = 0.25

@@ -143,7 +143,7 @@ def test_a_still_is_there_before_the_next_beat() -> None:
         parts = -(-size // 800)
         assert (size + (parts + 2) * PART_OVERHEAD) * 8 / bitrate < BEAT
     assert size_class(100.0, BEAT) == CLASSES[0]
-    assert size_class(10_000.0, BEAT) == 6_000
+    assert size_class(10_000.0, BEAT) == 5_000
     assert size_class(1e9, BEAT) == CLASSES[-1]
 
 
@@ -165,7 +165,7 @@ async def test_nothing_is_made_until_a_room_needs_it(world: World) -> None:
     assert world.maker.asked == []
     world.rungs.receive(notice(rung="stills"))
     await world.look()
-    assert world.maker.asked == [(1, [6_000], True)]
+    assert world.maker.asked == [(1, [5_000], True)]
 
 
 async def test_at_most_one_per_beat_and_none_that_shows_the_same(world: World) -> None:
@@ -188,10 +188,10 @@ async def test_rooms_of_one_size_share_a_picture_and_a_new_size_is_no_news(world
         world.rungs.receive(notice(f"room-{number}", "stills"))
     world.rungs.receive(notice("room-9", "stills", stills_bitrate=40_000.0))
     await world.look()
-    assert world.maker.asked == [(1, [6_000, 20_000], True)]
+    assert world.maker.asked == [(1, [5_000, 20_000], True)]
     world.rungs.receive(notice("room-8", "stills", stills_bitrate=4_000.0))
     await world.look()
-    assert world.maker.asked[1:] == [(1, [2_500], True)]
+    assert world.maker.asked[1:] == [(1, [1_500], True)]
     shown = [world.stills.of(state) for state in world.rungs.states()]
     assert {found and found[0].number for found in shown} == {1}
 
@@ -282,7 +282,7 @@ async def test_a_room_that_has_video_again_is_sent_no_more_of_a_picture(world: W
         sender.wake()
         await settle()
         parts = [message for _, message in world.sent if isinstance(message, StillPart)]
-        assert sum(len(part.data) for part in parts) == 2_500
+        assert sum(len(part.data) for part in parts) == 1_500
 
 
 async def test_what_a_socket_has_not_sent_is_known() -> None:
