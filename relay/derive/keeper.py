@@ -17,6 +17,10 @@ from classroom.clock import monotonic
 _log: Final = logging.getLogger("relay.derive")
 
 CONNECT_SECONDS: Final = 5.0  # in which a worker is connected, or hangs
+# What makes it die at once will do so again: so each next one waits twice as long.
+FIRST_DELAY: Final = 0.5
+LAST_DELAY: Final = 60.0
+LIVED: Final = 20.0  # s, after which a death is no reason to wait
 
 
 class WorkerKeeper:
@@ -26,7 +30,8 @@ class WorkerKeeper:
         """path: of the media process's socket for it."""
         self._path = path
         self._missing = asyncio.Event()
-        self._began = 0.0
+        self._began = -LIVED
+        self._delay = FIRST_DELAY
         self.process: asyncio.subprocess.Process | None = None
         """The worker that was started here last, None before."""
 
@@ -46,6 +51,8 @@ class WorkerKeeper:
                     process.kill()
                     await process.wait()
                 continue
+            if process is not None:
+                await self._wait_after(process)
             self._began = monotonic()
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -56,3 +63,12 @@ class WorkerKeeper:
                 stdout=asyncio.subprocess.DEVNULL,
             )
             _log.info("worker-begins", extra={"pid": self.process.pid})
+
+    async def _wait_after(self, process: asyncio.subprocess.Process) -> None:
+        """Wait before the next worker if the last one failed soon."""
+        lived = monotonic() - self._began
+        if process.returncode == 0:
+            return
+        _log.error("worker-died", extra={"code": process.returncode, "lived_s": round(lived, 1)})
+        self._delay = FIRST_DELAY if lived > LIVED else min(self._delay * 2, LAST_DELAY)
+        await asyncio.sleep(self._delay - FIRST_DELAY)

@@ -22,6 +22,7 @@ from typing import Final
 
 import av
 
+from relay import logs
 from relay.derive import wire
 from relay.derive.pace import Pace
 from relay.derive.pictures import Ladder
@@ -232,6 +233,7 @@ async def serve(path: str) -> None:
 if __name__ == "__main__":
     os.nice(VOICE_NICE)
     av.logging.set_level(av.logging.PANIC)
+    logs.set_up("derive")
     asyncio.run(serve(sys.argv[1]))
     # The thread may be inside a codec; there is nothing to save.
     os._exit(0)

@@ -119,6 +119,11 @@ class Health:
         gauge("viewers", "Sessions of rooms", statistics["viewers"])
         gauge("publishers", "Sessions of teachers", statistics["publishers"])
         gauge("recorder_feed_kept", "Records kept", statistics["feed"]["unacknowledged"])
+        derived = statistics["derived"]
+        gauge("derived_sources", "Sources that lighter layers are made of", derived["sources"])
+        gauge("derived_up", "Whether the process that makes them is there", derived["connected"])
+        gauge("derived_step", "How much less than all of them it makes", derived.get("step", 0))
+        counter("derived_lost", "Such processes that died or hung", {"all": derived["lost"]})
         return families
 
 
