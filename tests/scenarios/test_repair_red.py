@@ -365,3 +365,22 @@ def test_a_sender_that_repeats_older_frames_fills_their_numbers(start: int, dist
     assert set(shown) >= {0, 1, 2, 3, 4, 5, 5 + distance, 11}
     assert shown == sorted(shown)
     assert not room.audit("voice").faults
+
+
+def test_one_packet_never_becomes_many() -> None:
+    """A hostile packet with hundreds of blocks after a jump in its numbers."""
+    lesson = Lesson()
+    teacher = lesson.publish(voice(red=True))
+    room = red_room(lesson, 0)
+    lesson.advance(0.5)
+    teacher.outlet("voice").sending = False
+    lesson.advance(0.1)
+    before = room.received
+    blocks = [(111, 10 * number, b"x") for number in range(300, 0, -1)]
+    number = teacher.outlet("voice").sequence + 1_000
+    timestamp = 90_000 + 48_000
+    data = red.build([*blocks, (111, 0, Tag(1_001, 999, 0, 1, 0, (), 0.0).pack())])
+    packet = rtp.build(63, False, number, timestamp, 1_001, b"", data)
+    lesson.router.receive_rtp(packet, lesson.now)
+    lesson.advance(0.1)
+    assert 1 < room.received - before <= 5
