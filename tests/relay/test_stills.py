@@ -9,6 +9,7 @@ import io
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ from av.video.frame import VideoFrame
 from relay.record.feed import End, Hello, LessonEnd, Packet, Record
 from relay.record.stills import Keyframe, Keyframes
 from relay.record.stills_maker import StillsMaker
-from relay.record.stills_worker import Worker, decode, encode, fit, grid_of, is_changed
+from relay.record.stills_worker import NICE, Worker, decode, encode, fit, grid_of, is_changed
 from tests.fakes.rtp_media import EPOCH, Sender, encode_video, lesson_records, picture, track
 
 Luma = npt.NDArray[np.uint8]
@@ -182,6 +183,27 @@ def test_a_worker_answers_once_for_what_stays_the_same() -> None:
     assert worker.answer("toan-7/camera", "vp8", b"", other.data, [2_500], False) is not None
     assert worker.answer("toan-7/camera", "vp8", b"", b"rubbish", [2_500], True) is None
     assert worker.answer("van-8/camera", "vp8", b"", other.data, [2_500], False) is not None
+
+
+def owner(pid: int) -> int:
+    """The user id that the process runs as."""
+    return Path(f"/proc/{pid}").stat().st_uid
+
+
+async def test_a_worker_stands_behind_the_lesson_and_may_nothing() -> None:
+    before = os.sched_getscheduler(0)
+    assert encode(slide(1), "screen", 320, 63)[3]
+    assert os.sched_getscheduler(0) == before
+    maker = StillsMaker()
+    try:
+        assert await maker.make(keyframe(1), [2_500], False)
+        assert maker.process is not None
+        pid = maker.process.pid
+        assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICE
+        assert owner(pid) != 0
+    finally:
+        await maker.stop()
 
 
 async def test_a_worker_that_is_killed_or_hangs_is_replaced() -> None:
