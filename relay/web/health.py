@@ -118,6 +118,8 @@ class Health:
         counter("media_cpu_seconds", "CPU of the media process", {"all": statistics["cpu_seconds"]})
         gauge("viewers", "Sessions of rooms", statistics["viewers"])
         gauge("publishers", "Sessions of teachers", statistics["publishers"])
+        gauge("streams", "Connections of media over TCP", statistics["streams"])
+        counter("tcp", "Connections of media over TCP by fate, and their frames", statistics["tcp"])
         gauge("recorder_feed_kept", "Records kept", statistics["feed"]["unacknowledged"])
         derived = statistics["derived"]
         gauge("derived_sources", "Sources that lighter layers are made of", derived["sources"])

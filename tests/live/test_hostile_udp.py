@@ -2,7 +2,7 @@
 
 Forged, truncated, replayed and random STUN, DTLS, RTP and RTCP, from strangers and from the address
 of a room that is watching, while a lesson runs. Also: every SRTP profile and both DTLS roles carry
-media, and a room that moves to another port goes on.
+media, and a room that moves to another port goes on, or to TCP and back.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,8 @@ from relay.media import rtp
 from relay.transport.udp import SSRCS_MAX
 from tests.fakes import light_link
 from tests.fakes.light_sdp import OPUS
+from tests.fakes.peer import LightViewer
+from tests.fakes.stream_bridge import stream_bridge
 from tests.live.relay_alone import Relay, relay_alone
 from tests.live.test_signalling import Lesson, until
 
@@ -148,6 +152,40 @@ async def test_a_room_whose_address_changes_goes_on(relay: Relay) -> None:
         lesson.teacher.rebind()
         await lesson.goes_on(100)
         assert len(lesson.room.streams) == 2
+
+
+async def test_a_room_over_tcp_misses_nothing_and_may_go_back(relay: Relay) -> None:
+    async with Lesson(relay) as lesson:
+        room = relay.viewer("room-2", keep_numbers=True)
+        await room.signal()
+        found = re.search(r" 1 tcp \d+ (\S+) (\d+) typ host tcptype passive", room.answer_sdp)
+        assert found is not None
+        async with stream_bridge(found[1], int(found[2])) as bridge:
+            assert room.answer is not None
+            over_udp = room.answer
+            over_tcp = room.answer = replace(over_udp, address=bridge.address)
+            await room.establish()
+            await _receives(room, 60)
+            numbers = [sorted(one.sequence_numbers) for one in room.streams.values()]
+            assert len(numbers) == 2
+            assert all(one == list(range(one[0], one[0] + len(one))) for one in numbers)
+            # The browser nominates another pair: everything follows it at once.
+            for answer in (over_udp, over_tcp):
+                room.answer = answer
+                room.rebind()
+                await _receives(room, 60)
+        # The connection broke: a check from elsewhere is all that is needed.
+        room.answer = over_udp
+        room.rebind()
+        await _receives(room, 60)
+        assert (await relay.counters())["relay_viewers"] == 2
+        await assert_complete(lesson)
+        await room.leave()
+
+
+async def _receives(room: LightViewer, packets: int) -> None:
+    now = room.packets
+    await until(lambda: room.packets >= now + packets)
 
 
 @pytest.mark.parametrize(
