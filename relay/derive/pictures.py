@@ -33,6 +33,8 @@ from relay.sfu.derived import RIDS
 
 CLOCK: Final = 90_000
 BEAT_SECONDS: Final = 8.0  # of the source's time between keyframes, if nobody asks for one
+SETTLE_SECONDS: Final = 3.0
+"""After its start a worker is late with what came meanwhile; that says nothing of the machine."""
 STARVE_SECONDS: Final = 4.0  # the source's own next keyframe is waited for so long
 _HOLD: Final = 0.5  # s; what the publisher sends again comes sooner, or too late for a live picture
 _JITTER: Final = 0.9  # a camera's frames are not exactly apart
@@ -128,6 +130,7 @@ class Ladder:
         self._encodings: list[Encoding] = []
         self._height = 0
         self._live = False
+        self._settled_at: float | None = None
         self._waiting = True
         """For a keyframe of the source."""
         self._starving_since: float | None = None
@@ -174,7 +177,10 @@ class Ladder:
         self.dropped += self._assembler.left_out
         self._assembler.left_out = 0
         if self._live:
-            self._pace.note(late, now)
+            if self._settled_at is None:
+                self._settled_at = now + SETTLE_SECONDS
+            if now >= self._settled_at:
+                self._pace.note(late, now)
             if not key and self._pace.is_hopeless(late):
                 self._waiting = True
         if self._waiting and not key:

@@ -14,7 +14,7 @@ import pytest
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
-from relay.derive.pace import HOPELESS, Pace
+from relay.derive.pace import HOPELESS, LATE, Pace
 from relay.derive.pictures import STARVE_SECONDS, Ladder
 from relay.media import rtp, vp8
 from relay.media.seqno import Unwrapper
@@ -50,6 +50,9 @@ class Stream:
             if header.marker:
                 assert first.picture_id is not None
                 assert pictures.unwrap(first.picture_id) == (1 << 15) + len(self.frames)
+                assert first.tl0picidx == sum(one[1] == 0 for one in self.frames) - (
+                    first.temporal_id == 1
+                )
                 assert first.layer_sync == first.discardable == (first.temporal_id == 1)
                 self.frames.append((header.timestamp, first.temporal_id, first.keyframe, data))
                 data = b""
@@ -185,6 +188,18 @@ def test_a_ladder_that_is_late_throws_away_up_to_the_next_keyframe() -> None:
     assert run(ladder, iter(every[12:30])) == {}
     assert ladder.dropped >= 20
     assert run(ladder, iter(every[30:]))
+
+
+def test_what_is_late_at_the_start_is_no_reason_to_make_less_and_later_it_is() -> None:
+    pace = Pace()
+    sender, frames = source("vp8", 60, rate=10)
+    ladder = Ladder(sender.track, 7, pace)
+    list(ladder.go())
+    every = list(frames)
+    run(ladder, iter(every[:25]), late=LATE + 0.1)
+    assert pace.step == 0
+    run(ladder, iter(every[25:]), late=LATE + 0.1)
+    assert pace.step > 0
 
 
 def test_a_screen_keeps_its_lines_and_gives_up_its_motion() -> None:
