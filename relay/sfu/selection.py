@@ -219,7 +219,8 @@ def _rank(layers: Sequence[Layer], now: float) -> None:
     by_track: dict[str, list[Layer]] = {}
     for layer in layers:
         flows = now - layer.rate.last_packet < _FLOWING_SECONDS
-        if flows and now - layer.began_at >= _UNMEASURED_SECONDS:
+        # A voice in a pause says nothing of its size beside the thin one that is made of it.
+        if flows and layer.is_video and now - layer.began_at >= _UNMEASURED_SECONDS:
             by_track.setdefault(layer.track.mid, []).append(layer)
     for ladder in by_track.values():
         ladder.sort(key=lambda one: one.index)

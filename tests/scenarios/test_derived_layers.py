@@ -172,6 +172,24 @@ def test_nothing_derived_is_recorded_and_lips_stay_in_time() -> None:
     assert thin.index < spoken.index
 
 
+def test_a_thin_voice_that_is_the_larger_one_in_a_pause_stays_the_thin_one() -> None:
+    lesson, _ = derived_lesson()
+    lesson.publish(voice(rate=2.0))
+    lesson.advance(1.0)
+    room = lesson.open_room("room")
+    need(lesson, voice=True)
+    lesson.advance(8.0)
+    thin, spoken = layer_of(lesson, "voice", THIN), layer_of(lesson, "voice")
+    for _ in range(300):
+        thin.rate.receive(500, 0, lesson.now)
+        lesson.advance(0.01)
+    assert thin.rate.rate(7, lesson.now) > 2 * spoken.rate.rate(7, lesson.now)
+    assert thin.index < spoken.index
+    leg = room.viewer.legs["voice"] if room.viewer is not None else None
+    assert leg is not None
+    assert leg.target is spoken
+
+
 def test_without_its_worker_a_room_goes_back_to_the_source_and_on_when_one_is_back() -> None:
     lesson, worker = derived_lesson()
     teacher = lesson.publish(single())
