@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.bench import weaklink_figures as figures
+from tests.bench.weaklink import disturbed
 from tests.bench.weaklink_figures import Row, Window
 from tests.bench.weaklink_table import markdown, medians, worse
 
@@ -172,6 +173,14 @@ def test_medians_and_the_worse_of_two_queues() -> None:
     counted = {"concealed_pct": 1.0, "fps": 4.0, "voice_back_s": None, "cpu": "bytes"}
     found = worse([packets, counted])
     assert found == {"concealed_pct": 2.0, "fps": 4.0, "voice_back_s": None, "cpu": "packets"}
+
+
+def test_a_visit_that_the_machine_disturbed_is_known() -> None:
+    calm = {"teacher_fps": {"q": 15.0, "f": 14.0}, "link_late_p99_ms": 0.3}
+    assert disturbed(calm) is None
+    assert disturbed(calm | {"teacher_fps": {"q": 15.0, "f": 9.0}}) is not None
+    assert disturbed(calm | {"teacher_fps": {}}) is not None
+    assert disturbed(calm | {"link_late_p99_ms": 220.0}) is not None
 
 
 def test_the_table_has_a_row_for_each_link_and_one_for_what_is_measured_elsewhere() -> None:

@@ -5,8 +5,9 @@ A Chromium teaches at 720p (three layers, speech), another is the room, behind a
 statistics from 10 s after its first voice packet on, medians of several rooms, each with another
 seed; a queue that counts packets and one that counts bytes, and the worse of the two. What each
 figure means stands in `weaklink_figures`. Needs the right to make network namespaces, and two
-processors with little else to do: how many pictures the teacher's browser made a second, and what
-each process took, is printed too, as all figures mean nothing where the teacher starves.
+processors with little else to do: a visit in which the teacher's browser or the whole machine came
+to a stand is made again; how many pictures the teacher's browser made a second, and what each
+process took, is printed. All links with three runs and both queues take about an hour.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +30,8 @@ from tests.link_presets import NO_LIMIT, QUEUES, SCENARIOS, Link
 
 _KINDS: Final = ("voice", "video", "rtx", "fec", "padding", "rtcp", "tcp")
 _LEAST_TEACHER_FPS: Final = 12.0
+_MOST_LATE_MS: Final = 20.0
+_MOST_TRIES: Final = 3  # of a visit that the machine disturbs
 _WAITING: Final = "waiting"  # the scenario whose teacher begins when the room is there
 _SHORT: Final = ("join", "waiting", "outage-15", "outage-60")  # their point is another moment
 _SHORT_SECONDS: Final = 5.0
@@ -101,17 +105,23 @@ async def _several(
 ) -> dict[str, Any]:
     """Medians of several rooms over one link, in a lesson of their own."""
     found: list[dict[str, Any]] = []
-
-    def take(visit: Visit) -> None:
-        found.append(of_visit(visit, link))
-        print(f"{name}: {_line(found[-1])}", file=sys.stderr, flush=True)
-
+    tries = [1] * runs
     # A teacher begins but once, so each room that waits has a lesson of its own.
-    for rooms in [[number] for number in range(runs)] if waits else [list(range(runs))]:
+    lessons = [[number] for number in range(runs)] if waits else [list(range(runs))]
+    while lessons:
         with tempfile.TemporaryDirectory() as folder:
             async with open_classroom(Path(folder), begin=not waits) as classroom:
-                for number in rooms:
-                    take(await classroom.visit(link, number, seconds, waits))
+                again = []
+                for number in lessons.pop(0):
+                    one = of_visit(await classroom.visit(link, number, seconds, waits), link)
+                    print(f"{name}: {_line(one)}", file=sys.stderr, flush=True)
+                    if disturbed(one) and tries[number] < _MOST_TRIES:
+                        tries[number] += 1
+                        again.append(number)
+                    else:
+                        found.append(one)
+                if again:
+                    lessons.append(again)
     return medians(found) | {"runs": found}
 
 
@@ -154,11 +164,25 @@ def of_visit(visit: Visit, link: Link) -> dict[str, Any]:
             for when, since in (("after_click", visit.clicked), ("after_sent", visit.sent))
         }
     if visit.away is not None and visit.returned is not None:
-        found |= figures.resumed(rows, visit.away, visit.returned)
         if all(step.rate for step in link.down.script):
             found["back_up_s"] = figures.back_up(rows, visit.away, visit.returned)
+        else:
+            found |= figures.resumed(rows, visit.away, visit.returned)
         found["script"] = [(step.at, step.rate) for step in link.down.script]
     return found
+
+
+def disturbed(found: Mapping[str, Any]) -> str | None:
+    """Why a visit says more of this machine than of the link, or None.
+
+    The link's process goes before all others, so where it is late the whole machine stood still, as
+    a virtual one does whose host has other things to do.
+    """
+    if min(found["teacher_fps"].values(), default=0.0) < _LEAST_TEACHER_FPS:
+        return "the teacher's browser starved"
+    if found.get("link_late_p99_ms", 0.0) > _MOST_LATE_MS:
+        return "the machine stood still"
+    return None
 
 
 def _line(found: dict[str, Any]) -> str:
@@ -172,6 +196,5 @@ def _line(found: dict[str, Any]) -> str:
         f"queue {found.get('queue_p95_ms', 0.0):.0f} ms",
         "processor " + ", ".join(f"{name} {share:.0%}" for name, share in found["cpu"].items()),
     ]
-    if min(frames.values(), default=0.0) < _LEAST_TEACHER_FPS:
-        parts.append("THE TEACHER'S BROWSER STARVED")
-    return "; ".join(parts)
+    reason = disturbed(found)
+    return "; ".join([*parts, f"DISTURBED: {reason}"] if reason else parts)

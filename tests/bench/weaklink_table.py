@@ -104,10 +104,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         rows.append(_lesson(one["words"], one["worse"]))
     rows += [(words, *[""] * 14) for name, words in ELSEWHERE.items() if name not in scenarios]
     back: list[tuple[str, ...]] = [
-        ("link", "voice back s", "steady voice s", "picture back s", "as before s", "session")
+        ("link", "voice back s", "steady voice s", "picture back s", "same lines s", "session")
     ]
     for one in scenarios.values():
-        if "voice_back_s" in one["worse"]:
+        if "voice_back_s" in one["worse"] or "back_up_s" in one["worse"]:
             back.append(_back(one["words"], one["worse"]))
     waited: list[tuple[str, ...]] = [
         (
@@ -149,7 +149,7 @@ def _back(words: str, of: Figures) -> tuple[str, ...]:
         _number(of, "voice_steady_s", 2),
         _number(of, "picture_back_s", 2),
         _number(of, "back_up_s", 1),
-        "the same" if of.get("same_session") else "a new one",
+        {None: "–", 1.0: "the same"}.get(of.get("same_session"), "a new one"),
     )
 
 
