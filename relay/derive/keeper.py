@@ -1,8 +1,8 @@
 """Starts the worker process when the media process says that one is needed.
 
 Lives here: the service's part. Must not live here: what is needed (relay.transport.derived), or
-stopping it: the worker ends when the media process closes its connection. So it outlives a service
-process that is killed, and the voice of a weak room goes on meanwhile.
+stopping it: the worker ends when the media process closes its connection, or the relay stops. So it
+outlives a service process that is killed, and the voice of a weak room goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -40,29 +40,40 @@ class WorkerKeeper:
         self._missing.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            await self._missing.wait()
-            self._missing.clear()
-            process = self.process
-            if process is not None and process.returncode is None:
-                if monotonic() - self._began > CONNECT_SECONDS:
-                    _log.error("worker-killed", extra={"pid": process.pid})
-                    process.kill()
-                    await process.wait()
-                continue
-            if process is not None:
-                await self._wait_after(process)
-            self._began = monotonic()
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "relay.derive.worker",
-                self._path,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-            )
-            _log.info("worker-begins", extra={"pid": self.process.pid})
+        """Until cancelled; then the worker is ended, as the whole relay stops."""
+        try:
+            while True:
+                await self._missing.wait()
+                self._missing.clear()
+                await self._start()
+        finally:
+            await self._kill()
+
+    async def _start(self) -> None:
+        process = self.process
+        if process is not None and process.returncode is None:
+            if monotonic() - self._began > CONNECT_SECONDS:
+                _log.error("worker-killed", extra={"pid": process.pid})
+                await self._kill()
+            return
+        if process is not None:
+            await self._wait_after(process)
+        self._began = monotonic()
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "relay.derive.worker",
+            self._path,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        _log.info("worker-begins", extra={"pid": self.process.pid})
+
+    async def _kill(self) -> None:
+        process = self.process
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
 
     async def _wait_after(self, process: asyncio.subprocess.Process) -> None:
         """Wait before the next worker if the last one failed soon."""

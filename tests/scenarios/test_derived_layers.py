@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from relay.media import rtp
 from relay.sfu.allocation import Climber
-from relay.sfu.derived import KEEP_SECONDS, SMALL, THIN, DerivedLayers
+from relay.sfu.derived import (
+    KEEP_SECONDS,
+    POLLS,
+    SMALL,
+    THIN,
+    THIN_BELOW,
+    DerivedLayers,
+)
 from relay.sfu.layer import Layer
 from relay.sfu.packet import Received
 from tests.fakes.lesson_frames import VP8_LAYERS, Encoder, Tag
@@ -249,6 +256,29 @@ def test_a_need_is_served_on_for_a_while_and_then_no_more() -> None:
     assert not worker.followed
     assert not [one for one in lesson.router._layers() if one.origin is not None]
     assert worker.begun == 1
+
+
+def test_links_that_stay_poor_are_a_need_and_a_start_is_none() -> None:
+    lesson, worker = derived_lesson()
+    lesson.publish(single(), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room")
+
+    def poll(seconds: int, bitrate: float) -> set[str]:
+        limit(lesson, room, bitrate)
+        for _ in range(10 * seconds):
+            lesson.advance(0.1)
+            lesson.router.derived.poll(lesson.router.viewers.values(), lesson.now)
+        return {one.track.source for one in worker.followed}
+
+    assert poll(5, 5e6) == set()
+    assert poll(POLLS - 1, 60_000.0) == set()
+    assert poll(5, 5e6) == set()
+    assert poll(POLLS + 2, THIN_BELOW + 1.0) == {"camera"}
+    assert poll(POLLS + 1, THIN_BELOW - 1.0) == {"camera", "voice"}
+    # A room that went away needs nothing.
+    lesson.router.pause_viewer("room", lesson.now)
+    assert poll(round(KEEP_SECONDS) + 2, 60_000.0) == set()
 
 
 def test_what_the_worker_says_too_late_or_wrong_is_left_out() -> None:
