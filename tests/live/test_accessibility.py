@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, WebSocketRoute
 
+from classroom import wire
 from client_web import DIST
 from tests.live.conftest import OpenBrowser
-from tests.live.rig import Demo, until
+from tests.live.rig import Demo, state, until
 
 AXE = Path(__file__).resolve().parents[2] / "client_web" / "node_modules/axe-core/axe.min.js"
 LANGUAGES = ("vi", "en")
@@ -27,6 +28,23 @@ async def _context(browser: Browser) -> BrowserContext:
     # The pages' content policy lets no script in from here; before the page begins it may.
     await context.add_init_script(path=AXE)
     return context
+
+
+class _Line:
+    """The events of a page, to which a test adds its own."""
+
+    def __init__(self) -> None:
+        self._open: list[WebSocketRoute] = []
+
+    async def tap(self, page: Page) -> None:
+        await page.route_web_socket("**/events?*", self._pass_on)
+
+    def _pass_on(self, route: WebSocketRoute) -> None:
+        route.connect_to_server()
+        self._open.append(route)
+
+    def say(self, message: wire.Message) -> None:
+        self._open[-1].send(wire.encode(message))
 
 
 async def _look_over(page: Page, name: str) -> list[str]:
@@ -68,21 +86,30 @@ async def test_pages_have_no_grave_barriers(demo: Demo, open_browser: OpenBrowse
     await home.goto(f"{demo.central}/nowhere")
     found += await _look_over(home, "room without a relay")
 
-    room = await others.new_page()
+    room, to_room = await others.new_page(), _Line()
+    await to_room.tap(room)
     await room.goto(demo.pages["room"])
     await until(room, stage="waiting")
     found += await _look_over(room, "room that waits")
 
-    teacher = await teachers.new_page()
+    teacher, to_teacher = await teachers.new_page(), _Line()
+    await to_teacher.tap(teacher)
     await teacher.goto(demo.pages["teach"])
     await until(teacher, devices="ready", events="open")
     found += await _look_over(teacher, "teacher before the lesson")
     await teacher.click("button.go")
     await until(teacher, session="live", phase="live")
+    lesson = (await state(teacher))["lesson"]
+    weak = wire.RoomRung("room-1", "Lớp 9A, Trà Leng", wire.RungName.STILLS, "link", 1e9)
+    to_teacher.say(wire.Rooms(lesson, True, (weak,), ()))
+    await teacher.click("details.classes summary")
     found += await _look_over(teacher, "teacher in the lesson")
 
     await until(room, stage="watching")
     await room.mouse.move(10, 10)
+    to_room.say(wire.Rung(lesson, wire.RungName.SMALL, "loss", 1e9, 3e5, 0.03, 0.3, 800))
+    await until(room, rung="small", playout=800)
+    await room.wait_for_selector(".badge[data-rung=small]", state="visible")
     found += await _look_over(room, "room that watches")
 
     library = await others.new_page()
