@@ -22,6 +22,7 @@ from typing import Final
 
 from playwright.async_api import Page, Playwright, async_playwright
 
+from client_web import DIST
 from tests import needs
 from tests.bench.processes import cpu_seconds, find, put_first, tree, tree_seconds
 from tests.bench.weaklink_visit import Stay, Visit
@@ -155,12 +156,24 @@ class Classroom:
             await context.close()
 
 
+def _check_pages() -> None:
+    """Raises RuntimeError where the pages that are served are not those of the sources."""
+    sources = DIST.parent / "src"
+    written = max((path.stat().st_mtime for path in sources.rglob("*.ts*")), default=0.0)
+    built = DIST / "room.html"
+    if not built.exists() or built.stat().st_mtime < written:
+        raise RuntimeError(
+            "the pages are older than their sources: run npm run build in client_web"
+        )
+
+
 @contextlib.asynccontextmanager
 async def open_classroom(folder: Path, begin: bool = True) -> AsyncIterator[Classroom]:
     """A lesson with a teacher at 720p, ready for rooms; its things are kept in `folder`.
 
     begin: whether the teacher has begun; otherwise `Classroom.teach` is still to be called.
     """
+    _check_pages()
     program = needs.find(needs.CHROMIUM)
     assert program is not None, "Chromium is missing; python -m tests says how to get it"
     async with network() as servers, async_playwright() as playwright:

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.link import WeakLink, joined
+from tests.link import WeakLink, joined, weak_link
 from tests.link_model import Direction, LinkModel, Queue, Step
 from tests.link_presets import Link
+from tests.live import networks
 from tests.live.networks import Network
 
 ROOM = "10.90.0.2"
@@ -49,8 +50,8 @@ async def _listening(weak: WeakLink) -> AsyncIterator[list[Arrival]]:
     arrivals += [Arrival(*one) for one in json.loads(said)]
 
 
-async def _send(weak: WeakLink, *plan: tuple[int, float, int]) -> None:
-    sender = await _peer(weak.servers, "send", ROOM, json.dumps(plan))
+async def _send(weak: WeakLink, *plan: tuple[int, float, int], to: str = ROOM) -> None:
+    sender = await _peer(weak.servers, "send", to, json.dumps(plan))
     await sender.communicate()
     assert sender.returncode == 0
 
@@ -110,6 +111,28 @@ async def test_losses_are_the_models_own_and_an_outage_cuts_what_falls_into_it()
     expected += [number for number in range(100) if fates[330 + number]]
     assert [arrival.number for arrival in arrivals] == expected
     assert (down.sent, down.cut, down.delivered) == (430, 30, len(expected))
+
+
+async def test_two_rooms_have_links_of_their_own_to_the_same_servers() -> None:
+    like = Link("", Direction(delay=0.01), Direction())
+    async with (
+        joined(like, SEED) as first,
+        networks.network(beside=first.servers) as room,
+        weak_link(first.servers, room, like, SEED, number=1) as second,
+    ):
+        await second.follow([Step(0.0, 0.0)], [])
+        async with _listening(first) as one, _listening(second) as other:
+            await _send(first, (5, 0.001, 200))
+            await _send(second, (7, 0.001, 200), to="10.90.1.2")
+            await second.follow([Step(0.0, 1e6)], [])
+            await _send(second, (2, 0.001, 200), to="10.90.1.2")
+            await _drained(first)
+            await _drained(second)
+        assert (len(one), len(other)) == (5, 2)
+        # Both know the servers by one address.
+        sender = await _peer(room, "send", networks.SERVERS, json.dumps([(3, 0.001, 200)]))
+        await sender.communicate()
+        assert (await second.report()).up.counts.sent == 3
 
 
 async def test_tcp_gets_through_a_link_that_loses() -> None:
