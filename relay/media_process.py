@@ -295,7 +295,10 @@ class MediaProcess:
                     self._notify("derive", {})
             now = relay_clock()
             for name, router in self._sessions.routers.items():
-                router.derived.poll(router.viewers.values(), now)
+                try:
+                    router.derived.poll(router.viewers.values(), now)
+                except Exception:  # the lesson's edge, see `_fault`
+                    self._fault(router.lesson)
                 # Cheap to ask, and the only things that change without anybody's doing.
                 seen = (router.is_publishing(now), router.sources(now))
                 if known.get(name) != seen:

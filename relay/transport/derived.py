@@ -9,6 +9,7 @@ rooms go back to the sources at once. The records are relay/derive/wire.py's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,8 @@ from relay.sfu.derived import RIDS, DerivedLayers
 from relay.sfu.layer import Layer
 from relay.sfu.packet import Received
 from relay.transport.recorder_feed import BoundedStream
+
+_log: Final = logging.getLogger("relay.media")
 
 # Twice the largest group of pictures that a new worker is handed, for two sources.
 BACKLOG_BYTES: Final = 10 << 20
@@ -126,11 +129,21 @@ class Derived:
                 source = self._sources.get(record.track)
                 if source is None:
                     continue
-                if isinstance(record, wire.Needs):
-                    source.owner.starve(source.layer, now)
-                elif record.rid < len(RIDS):
-                    source.unanswered = 1
-                    source.owner.receive(source.layer, RIDS[record.rid], record.data, now)
+                try:
+                    self._take(source, record, now)
+                except Exception:
+                    # A bug that one lesson meets must not cost the others their layers: of this
+                    # source nothing more is taken.
+                    _log.exception("derived-failed", extra={"source": source.layer.track.source})
+                    del self._sources[record.track]
+                    self._write(wire.End(record.track))
+
+    def _take(self, source: _Source, record: wire.Derived | wire.Needs, now: float) -> None:
+        if isinstance(record, wire.Needs):
+            source.owner.starve(source.layer, now)
+        elif record.rid < len(RIDS):
+            source.unanswered = 1
+            source.owner.receive(source.layer, RIDS[record.rid], record.data, now)
 
     def flush(self) -> None:
         """Hand over what waits: rooms are served before the worker is woken."""
@@ -163,8 +176,8 @@ class Derived:
     def packet(self, layer: Layer, packet: Received) -> None:
         """One packet of a layer that is followed."""
         number = self._numbers[layer]
-        if self._stream is not None:
-            source = self._sources[number]
+        source = self._sources.get(number)
+        if self._stream is not None and source is not None:
             if source.unanswered and not layer.is_video:
                 source.unanswered += 1
             self._write(wire.Packet(number, packet.arrived, packet.data))
@@ -172,7 +185,7 @@ class Derived:
     def end(self, layer: Layer) -> None:
         """Follow it no more."""
         number = self._numbers.pop(layer)
-        del self._sources[number]
+        self._sources.pop(number, None)
         self._write(wire.End(number))
 
     def request_keyframe(self, layer: Layer, rid: str) -> None:

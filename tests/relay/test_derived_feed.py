@@ -243,6 +243,33 @@ def test_a_hungry_worker_has_the_source_asked(rig: Rig) -> None:
     assert len(teacher.requests) == before + 1
 
 
+def test_one_source_that_meets_a_bug_leaves_the_others_theirs(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.need()
+    socket = rig.connect()
+    numbers = tracks(socket)
+    frame = rtp.build(96, True, 1, 5, 1, b"", b"\x10\0\0\0")
+    derived = rig.lesson.router.derived
+    usual = derived.receive
+
+    def fail(layer: Layer, rid: str, data: bytes, now: float) -> None:
+        if layer.is_video:
+            raise RuntimeError("a bug")
+        usual(layer, rid, data, now)
+
+    monkeypatch.setattr(derived, "receive", fail)
+    rig.say(wire.Derived(numbers["camera"], RIDS.index(SMALL), frame))
+    rig.say(wire.Derived(numbers["camera"], RIDS.index(SMALL), frame))
+    rig.say(wire.Derived(numbers["voice"], RIDS.index(THIN), frame))
+    assert [one.message for one in caplog.records] == ["derived-failed"]
+    assert rig.derived_layers() == [THIN]
+    rig.advance(0.5)
+    assert wire.End(numbers["camera"]) in socket.records
+    rig.lesson.unpublish()
+    assert not rig.lesson.router.derived.sources
+
+
 def test_a_second_worker_takes_over(rig: Rig) -> None:
     rig.need()
     first = rig.connect()
