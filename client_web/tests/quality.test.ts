@@ -162,18 +162,23 @@ describe('the wait for repairs', () => {
 
 describe('words', () => {
   it('say why, where that is not said already', () => {
-    expect(rungWords(RUNG, false, en)).toBe('Weak link: still pictures and voice')
-    expect(rungWords({ ...RUNG, rung: 'small' }, false, en)).toBe('Small picture · narrow link')
-    expect(rungWords({ ...RUNG, rung: 'small', reason: 'choice' }, false, en)).toBe('Small picture')
-    expect(rungWords({ ...RUNG, rung: 'full', reason: 'choice' }, false, en)).toBe('Clear picture')
-    expect(rungWords({ ...RUNG, rung: 'small', reason: 'new-one' }, false, en)).toBe(
+    expect(rungWords(RUNG, {}, en)).toBe('Weak link: still pictures and voice')
+    expect(rungWords({ ...RUNG, rung: 'small' }, {}, en)).toBe('Small picture · narrow link')
+    expect(rungWords({ ...RUNG, rung: 'small', reason: 'choice' }, {}, en)).toBe('Small picture')
+    expect(rungWords({ ...RUNG, rung: 'full', reason: 'choice' }, {}, en)).toBe('Clear picture')
+    expect(rungWords({ ...RUNG, rung: 'small', reason: 'new-one' }, {}, en)).toBe(
       'Small picture · narrow link',
     )
   })
+  it('name slides beside the voice where they are all there is to see', () => {
+    const voice: Rung = { ...RUNG, rung: 'voice' }
+    expect(rungWords(voice, {}, en)).toBe('Very weak link: voice only')
+    expect(rungWords(voice, { slides: true }, en)).toBe('Very weak link: voice and slides')
+  })
   it('speak of a picture that stands still, unless stills are what is meant', () => {
-    expect(rungWords(null, true, en)).toBe(en.room.frozen)
-    expect(rungWords({ ...RUNG, rung: 'small' }, true, en)).toBe(en.room.frozen)
-    expect(rungWords(RUNG, true, vietnamese)).toBe(vietnamese.room.rungs.stills)
-    expect(rungWords(null, false, en)).toBe('')
+    expect(rungWords(null, { frozen: true }, en)).toBe(en.room.frozen)
+    expect(rungWords({ ...RUNG, rung: 'small' }, { frozen: true }, en)).toBe(en.room.frozen)
+    expect(rungWords(RUNG, { frozen: true }, vietnamese)).toBe(vietnamese.room.rungs.stills)
+    expect(rungWords(null, {}, en)).toBe('')
   })
 })

@@ -213,8 +213,11 @@ class _Page:
             await self._carry_out()
 
     def _note_room(self, state: RoomState) -> None:
-        """A notice about some room; most are about others."""
-        if self._claims is not None and state.subject == self._claims.subject:
+        """A notice about some room; most are about others, also of those with the same link."""
+        if self._claims is None or state.subject != self._claims.subject:
+            return
+        mine = self._watching
+        if mine is None or mine.lesson != state.lesson or mine.session == state.session:
             self._changed.set()
 
     def _room(self) -> RoomState | None:

@@ -60,8 +60,10 @@ def size_class(stills_bitrate: float, beat: float) -> int:
 
 
 def wants_stills(state: RoomState | None) -> bool:
-    """Whether the room is to be sent stills now."""
-    return state is not None and state.rung is RungName.STILLS and state.stills_bitrate > 0.0
+    """Whether the room is to be sent stills now: of slides alone where the voice hardly fits."""
+    if state is None or state.stills_bitrate <= 0.0:
+        return False
+    return state.rung in (RungName.STILLS, RungName.VOICE)
 
 
 class Stills:
@@ -101,6 +103,8 @@ class Stills:
         still = self._newest.get(state.lesson)
         if still is None or still.source.value not in self._sources(state.lesson):
             return None
+        if state.rung is RungName.VOICE and still.source is not Source.SCREEN:
+            return None
         wanted = size_class(state.stills_bitrate, self._beat)
         fitting = [size for size in still.pictures if size <= wanted]
         return (still, still.pictures[max(fitting)]) if fitting else None
@@ -130,6 +134,9 @@ class Stills:
     def _wanted(self) -> dict[str, set[int]]:
         wanted: dict[str, set[int]] = {}
         for state in self._rungs.states():
+            slides_only = state.rung is RungName.VOICE
+            if slides_only and Source.SCREEN.value not in self._sources(state.lesson):
+                continue
             if wants_stills(state):
                 size = size_class(state.stills_bitrate, self._beat)
                 wanted.setdefault(state.lesson, set()).add(size)

@@ -224,6 +224,29 @@ async def test_slides_that_are_put_away_leave_no_picture_of_themselves(world: Wo
     assert world.stills.of(state) is None
 
 
+async def test_a_room_with_hardly_room_for_the_voice_gets_slides_and_no_face(
+    world: World,
+) -> None:
+    world.frames.show(1)
+    world.rungs.receive(notice(rung="voice", stills_bitrate=4_000.0))
+    await world.look()
+    assert world.maker.asked == []
+    world.rungs.receive(notice("room-2", "stills"))
+    await world.look()
+    voice, stills = (world.rungs.of("toan-8", name) for name in ("room-1", "room-2"))
+    assert voice is not None
+    assert stills is not None
+    assert world.stills.of(voice) is None
+    assert world.stills.of(stills) is not None
+    world.send_sources("voice", "camera", "screen")
+    world.frames.show(2, "screen")
+    await world.look(BEAT)
+    assert world.maker.asked[-1] == (2, [1_500, 5_000], True)
+    found = world.stills.of(voice)
+    assert found is not None
+    assert len(found[1].data) == 1_500
+
+
 async def test_parts_leave_at_the_rooms_pace(world: World) -> None:
     world.frames.show(1)
     world.rungs.receive(notice(rung="stills", stills_bitrate=8_000.0))

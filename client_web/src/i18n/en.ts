@@ -231,6 +231,7 @@ export const en: Messages = {
       'no-feedback': 'waiting for this computer’s signal',
       choice: '',
     },
+    voiceAndSlides: 'Very weak link: voice and slides',
     stillWaiting: 'Weak link: voice first, a still picture is on its way',
     stillLabel: {
       camera: 'Still picture of the teacher',

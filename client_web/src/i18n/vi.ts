@@ -224,6 +224,7 @@ export const vi = {
       'no-feedback': 'đang chờ tín hiệu từ máy này',
       choice: '',
     },
+    voiceAndSlides: 'Đường truyền rất yếu: đang nghe tiếng và xem trang chiếu',
     stillWaiting: 'Đường truyền yếu: nghe tiếng trước, ảnh tĩnh đang tới',
     stillLabel: {
       camera: 'Ảnh tĩnh của thầy cô',

@@ -10,6 +10,8 @@ const READ_MS = 8_000
 
 export function Badge(props: {
   rung: Rung | null
+  /** Slides are shown as still pictures. */
+  slides: boolean
   /** The picture stands still although video is due. */
   frozen: boolean
   /** Milliseconds since 1970 on the server's clock. */
@@ -17,8 +19,8 @@ export function Badge(props: {
 }) {
   const t = useMessages()
   useNow()
-  const { rung, frozen } = props
-  const words = rungWords(rung, frozen, t)
+  const { rung, frozen, slides } = props
+  const words = rungWords(rung, { frozen, slides }, t)
   if (words === '') return <p class="badge" role="status" hidden />
   const isCalm = !frozen && rung?.rung === 'full'
   const isRead = isCalm && props.now - (rung?.since ?? 0) * 1000 > READ_MS
@@ -37,10 +39,15 @@ export function Badge(props: {
 }
 
 /** What the badge says; empty when there is nothing to say. */
-export function rungWords(rung: Rung | null, frozen: boolean, t: Messages): string {
+export function rungWords(
+  rung: Rung | null,
+  seen: { frozen?: boolean; slides?: boolean },
+  t: Messages,
+): string {
   const isLow = rung?.rung === 'stills' || rung?.rung === 'voice'
-  if (frozen && !isLow) return t.room.frozen
+  if (seen.frozen === true && !isLow) return t.room.frozen
   if (rung === null) return ''
+  if (rung.rung === 'voice' && seen.slides === true) return t.room.voiceAndSlides
   const words = t.room.rungs[rung.rung]
   // These say why already.
   if (isLow || rung.rung === 'full') return words

@@ -88,6 +88,7 @@ function RoomPage(props: { model: RoomModel }) {
       {watching && (
         <Badge
           rung={hold ? null : model.rung}
+          slides={still?.source === 'screen'}
           frozen={!hold && model.frozen}
           now={model.events?.serverNow ?? Date.now()}
         />
