@@ -65,7 +65,13 @@ function RoomPage(props: { model: RoomModel }) {
           hold={hold}
           label={t.room.cameraLabel}
         />
-        {still !== null && <StillPicture url={still.url} label={t.room.stillLabel[still.source]} />}
+        {still !== null && (
+          <StillPicture
+            url={still.url}
+            label={t.room.stillLabel[still.source]}
+            isOld={model.rung?.rung === 'voice' && still.source !== 'screen'}
+          />
+        )}
       </div>
       <LiveVoice slot="voice" track={shown.voice} presses={presses} onBlocked={onBlocked} />
       <LiveVoice slot="talk-voice" track={shown.talkVoice} presses={presses} onBlocked={silent} />

@@ -76,9 +76,14 @@ export function LivePicture(props: {
 }
 
 /** A still picture where the video would be; the last one stays until the next is whole. */
-export function StillPicture(props: { url: string; label: string }) {
+export function StillPicture(props: {
+  url: string
+  label: string
+  /** No newer one will come for now. */
+  isOld: boolean
+}) {
   return (
-    <div class="picture still-picture">
+    <div class={`picture still-picture${props.isOld ? ' old' : ''}`}>
       <img src={props.url} alt={props.label} />
     </div>
   )
