@@ -36,6 +36,8 @@ BEAT_SECONDS: Final = 8.0  # of the source's time between keyframes, if nobody a
 SETTLE_SECONDS: Final = 3.0
 """After its start a worker is late with what came meanwhile; that says nothing of the machine."""
 STARVE_SECONDS: Final = 4.0  # the source's own next keyframe is waited for so long
+MAX_PIXELS: Final = 4096 * 2304  # no camera or screen; a larger picture is memory for the asking
+_TRIES: Final = 3  # keyframes that cannot be decoded; the source is asked for no more then
 _HOLD: Final = 0.5  # s; what the publisher sends again comes sooner, or too late for a live picture
 _JITTER: Final = 0.9  # a camera's frames are not exactly apart
 _NO_PERIOD: Final = 100_000  # frames; keyframes come where they are asked for
@@ -134,6 +136,7 @@ class Ladder:
         self._waiting = True
         """For a keyframe of the source."""
         self._starving_since: float | None = None
+        self._failures = 0
         self._last: tuple[VideoFrame, int] | None = None
 
     def packet(
@@ -169,7 +172,7 @@ class Ladder:
             self._starving_since = now
         elif now - self._starving_since >= STARVE_SECONDS:
             self._starving_since = now
-            return True
+            return self._failures < _TRIES
         return False
 
     def _frame(self, frame: Frame, late: float, now: float) -> Iterator[tuple[int, bytes]]:
@@ -192,9 +195,11 @@ class Ladder:
         except FFmpegError:
             self._decoder = None
             self._waiting = True
+            self._failures += 1
             self.dropped += 1
             return
         for picture in pictures:
+            self._failures = 0
             timestamp = picture.pts
             assert timestamp is not None, "given with the packet"
             self._last = (picture, timestamp)
@@ -238,8 +243,9 @@ def _open_decoder(codec: str, entry: SampleEntry | None) -> VideoCodecContext:
         at = entry.box.index(b"avcC")
         end = at - 4 + int.from_bytes(entry.box[at - 4 : at], "big")
         decoder.extradata = entry.box[at + 4 : end]
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
     if codec == "av1":
-        decoder.options = {"max_frame_delay": "1"}
+        decoder.options = {**decoder.options, "max_frame_delay": "1"}
     return decoder
 
 

@@ -28,6 +28,9 @@ _log: Final = logging.getLogger("relay.media")
 BACKLOG_BYTES: Final = 10 << 20
 HEALTH_SECONDS: Final = 3.0  # without a word of a worker that tells its health each second
 IDLE_SECONDS: Final = 30.0  # that a worker stays although nothing is needed
+# Sources at once: what one core can do, a voice being 3 % of it and a ladder 15 %. More of them
+# wait, and their rooms keep to the sources.
+MOST: Final = {"audio": 16, "video": 6}
 _CHUNK: Final = 1 << 16
 SILENT_PACKETS: Final = 60  # of a voice, about a second of it, to which nothing came back
 
@@ -54,6 +57,8 @@ class Derived:
         """Workers that died, hung, or were not understood."""
         self._numbers: dict[Layer, int] = {}
         self._sources: dict[int, _Source] = {}
+        self._waiting: dict[int, _Source] = {}
+        """Those that are too many."""
         self._next = 1
         self._stream: BoundedStream | None = None
         self._parser = wire.Parser()
@@ -72,6 +77,7 @@ class Derived:
             "connected": self._stream is not None,
             "lost": self.lost,
             "sources": len(self._sources),
+            "waiting": len(self._waiting),
             **self.health,
         }
 
@@ -169,9 +175,20 @@ class Derived:
         """Follow `layer`."""
         self._numbers[layer] = number = self._next
         self._next += 1
-        self._sources[number] = _Source(owner, layer)
-        if self._stream is not None:
-            self._introduce(number, layer)
+        self._waiting[number] = _Source(owner, layer)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Take on as many as may be."""
+        kinds = [source.layer.track.kind for source in self._sources.values()]
+        for number, source in list(self._waiting.items()):
+            kind = source.layer.track.kind
+            if kinds.count(kind) >= MOST[kind]:
+                continue
+            kinds.append(kind)
+            self._sources[number] = self._waiting.pop(number)
+            if self._stream is not None:
+                self._introduce(number, source.layer)
 
     def packet(self, layer: Layer, packet: Received) -> None:
         """One packet of a layer that is followed."""
@@ -185,8 +202,10 @@ class Derived:
     def end(self, layer: Layer) -> None:
         """Follow it no more."""
         number = self._numbers.pop(layer)
-        self._sources.pop(number, None)
-        self._write(wire.End(number))
+        if self._waiting.pop(number, None) is None:
+            self._sources.pop(number, None)
+            self._write(wire.End(number))
+            self._admit()
 
     def request_keyframe(self, layer: Layer, rid: str) -> None:
         """A keyframe of what is derived from `layer` as `rid` is wanted."""

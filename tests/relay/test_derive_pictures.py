@@ -212,6 +212,18 @@ def test_a_screen_keeps_its_lines_and_gives_up_its_motion() -> None:
     assert 6 <= len(small) <= 9
 
 
+@pytest.mark.parametrize("codec", ["h264", "vp8", "vp9", "av1"])
+def test_a_picture_of_no_camera_is_refused_and_not_asked_for_again_and_again(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.derive.pictures.MAX_PIXELS", WIDTH * HEIGHT // 2)
+    sender, frames = source(codec, 45, key_every=15)
+    ladder = Ladder(sender.track, 7, Pace())
+    list(ladder.go())
+    assert run(ladder, frames) == {}
+    assert not any(ladder.is_starving(second) for second in range(60))
+
+
 def test_rubbish_is_passed_over() -> None:
     sender, frames = source("h264", 30, key_every=15)
     ladder = Ladder(sender.track, 7, Pace())

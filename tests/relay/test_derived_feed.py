@@ -18,6 +18,7 @@ from relay.transport.derived import (
     BACKLOG_BYTES,
     HEALTH_SECONDS,
     IDLE_SECONDS,
+    MOST,
     SILENT_PACKETS,
     Derived,
 )
@@ -268,6 +269,32 @@ def test_one_source_that_meets_a_bug_leaves_the_others_theirs(
     assert wire.End(numbers["camera"]) in socket.records
     rig.lesson.unpublish()
     assert not rig.lesson.router.derived.sources
+
+
+def test_sources_beyond_what_one_core_can_do_wait_for_others_to_end(rig: Rig) -> None:
+    socket = rig.connect()
+    owner, known = rig.lesson.router.derived, rig.lesson.router._layers()
+    kinds = {one.track.kind: one.track for one in known}
+    layers = {
+        kind: [Layer(kinds[kind], "", 0, number, number) for number in range(most + 2)]
+        for kind, most in MOST.items()
+    }
+    for layer in (one for some in layers.values() for one in some):
+        layer.payload_type = next(iter(layer.track.codecs))
+        rig.derived.begin(owner, layer)
+    rig.derived.flush()
+
+    def told() -> int:
+        return sum(isinstance(one, feed.Track) for one in socket.records)
+
+    assert told() == sum(MOST.values())
+    assert rig.derived.statistics()["waiting"] == 4
+    rig.derived.end(layers["video"][-1])
+    rig.derived.end(layers["video"][0])
+    rig.derived.end(layers["video"][1])
+    rig.derived.flush()
+    assert told() == sum(MOST.values()) + 1
+    assert rig.derived.statistics()["waiting"] == 2
 
 
 def test_a_second_worker_takes_over(rig: Rig) -> None:
