@@ -26,6 +26,10 @@ DRAIN_DEEP: Final = 0.5
 DEEP: Final = 0.150
 # If it does not drain in the time that it should.
 DRAIN_MORE: Final = 0.85
+# So often in vain, though all arrives: others fill it. Of the estimate before, this is ours.
+FOREIGN: Final = 1
+ARRIVES: Final = 0.9
+SHARED: Final = 0.6
 # What may wait in the link because a start was too bold, seconds: bounds the gain below.
 OVERSHOOT: Final = 0.25
 GAIN_LEAST: Final = 1.35
@@ -38,10 +42,13 @@ CLIMB: Final = 0.10
 CLIMB_FIRST: Final = 0.05
 CLIMB_CAREFUL: Final = 0.02
 NEAR: Final = 0.85
+# And without proof: a source may have nothing between a voice and ten times as much.
+CLIMB_BLIND: Final = 0.03
+CLIMB_BLIND_AGAIN: Final = 0.01
 PASSED: Final = 1.1
 # For how long a failure is remembered, and for how long at most if it fails there again.
-HOLD: Final = 6.0
-HOLD_MOST: Final = 60.0
+HOLD: Final = 5.0
+HOLD_MOST: Final = 10.0
 # While nothing stands in the way, frames may leave so much faster than the estimate.
 PACE: Final = 1.25
 # A trial of less, to learn whose fault a loss is.
@@ -68,6 +75,7 @@ class RateControl:
         "_depth",
         "_drained_from",
         "_draining",
+        "_episode",
         "_failed",
         "_failed_until",
         "_hold",
@@ -79,6 +87,7 @@ class RateControl:
         "_refining",
         "_remb",
         "_rtt",
+        "_stuck",
         "_trend",
         "_trial",
         "_trial_due",
@@ -114,6 +123,9 @@ class RateControl:
         """The queue at the last fall, seconds."""
         self._before = start
         """The estimate before the last fall."""
+        self._episode = start
+        """The estimate before the queue that is draining began."""
+        self._stuck = 0
         self._failed = 0.0
         self._failed_until = -1e9
         self._hold = HOLD
@@ -144,6 +156,9 @@ class RateControl:
         """A queue is there: down to what arrives, and less until it has drained."""
         self._probing.failed(rtt, now)
         self._before = self.bitrate
+        if not self._draining:
+            self._stuck = 0
+            self._episode = self.bitrate
         self._draining = self._refining = True
         self._drained_from = None
         self._depth = self._trend.queue
@@ -187,6 +202,13 @@ class RateControl:
         if trend.over and waited > 0.3 and not trend.flat:
             self._fall(rtt, now)
             return
+        if trend.queue > self._depth + 2.0 * trend.threshold and self.acknowledged < self.bitrate:
+            # The link became narrower still while the news of the first fall was under way.
+            self._depth = trend.queue
+            self._refining = False
+            self._failed = self.acknowledged
+            self._set(FALL * self.acknowledged)
+            return
         sent_at, sent = self._delivery.mark()
         if self._drained_from is None:
             self._drained_from = (sent_at, sent, trend.queue)
@@ -202,10 +224,19 @@ class RateControl:
                 self._set(max(self.bitrate, 0.95 * self._before))
                 return
         if waited > max(0.8, 1.5 * self._depth):
-            # Less must be sent than what was thought to be little enough.
-            self.congested_at = now
+            arrived = self._delivery.acknowledged > ARRIVES * self._delivery.sent
+            self._stuck += arrived
             self._depth = trend.queue
             self._refining = False
+            if self._stuck > FOREIGN:
+                # All that is sent arrives, and still the queue stands: others fill it.
+                trend.tolerate()
+                self._draining = False
+                self._failed_until = now
+                self._set(max(self.bitrate, SHARED * self._episode, self._delivery.acknowledged))
+                return
+            # Less must be sent than what was thought to be little enough.
+            self.congested_at = now
             self._set(self.bitrate * DRAIN_MORE)
             return
         self._set(self.bitrate)
@@ -225,8 +256,10 @@ class RateControl:
             target = bitrate * (1.0 + climb * elapsed)
             target = min(target, max(0.95 * failed, AHEAD_CAREFUL * delivery.proven))
         else:
-            target = bitrate * (1.0 + CLIMB * elapsed)
-            target = min(target, AHEAD * delivery.proven)
+            blind = CLIMB_BLIND_AGAIN if failed and bitrate > NEAR * failed else CLIMB_BLIND
+            target = min(bitrate * (1.0 + CLIMB * elapsed), AHEAD * delivery.proven)
+            if self._wanted < MAX_BITRATE:
+                target = max(target, bitrate * (1.0 + blind * elapsed))
         passed = delivery.steady / failed if failed else 0.0
         if self._ramping or passed > PASSED:
             gain = min(max(1.0 + OVERSHOOT / (rtt + 0.25), GAIN_LEAST), GAIN_MOST)
@@ -239,7 +272,8 @@ class RateControl:
                 self._failed = 0.0
                 self._ramping = True
                 self._probing.succeeded()
-        self._set(min(max(bitrate, target), most))
+        # What passes without a queue is allowed in any case.
+        self._set(min(max(bitrate, target, 0.95 * delivery.steady), most))
 
     def _set(self, bitrate: float) -> None:
         self.bitrate = bitrate = min(max(bitrate, MIN_BITRATE), MAX_BITRATE)

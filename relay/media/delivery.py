@@ -28,8 +28,10 @@ _Mark = tuple[float, float, float, float]
 
 
 class Delivery:
-    """acknowledged: what arrived lately, bit/s. rate, steady: what has passed over a short and a
-    longer while, as far as that is proven. proven: the most that lately did.
+    """acknowledged: what arrived lately, bit/s. sent: as what it had been sent.
+
+    rate, steady: what has passed over a short and a longer while, as far as that is proven.
+    proven: the most that lately did.
     """
 
     __slots__ = (
@@ -40,11 +42,13 @@ class Delivery:
         "acknowledged",
         "proven",
         "rate",
+        "sent",
         "steady",
     )
 
     def __init__(self) -> None:
         self.acknowledged = 0.0
+        self.sent = 0.0
         self.rate = 0.0
         self.steady = 0.0
         self.proven = 0.0
@@ -89,6 +93,7 @@ class Delivery:
         span = arrived - long_ago[0]
         if span > 0.1:
             self.acknowledged = (newest[2] - long_ago[2]) / span
+            self.sent = (newest[3] - long_ago[3]) / max(newest[1] - long_ago[1], 0.05)
         self.steady = _passed(long_ago, newest, 0.6 * WINDOW, jitter)
         self.rate = _passed(recent or long_ago, newest, 0.6 * PROOF_WINDOW, jitter)
 

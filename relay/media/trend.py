@@ -44,6 +44,7 @@ class DelayTrend:
         "_learned",
         "_spread",
         "_spreads",
+        "_tolerance",
         "_was",
         "_wobble",
         "calm",
@@ -70,6 +71,7 @@ class DelayTrend:
         self._spread = 0.0
         self._spreads = 0
         self._learned = 2
+        self._tolerance = 0.0
         self._wobble = 0.005
         """By how much one block differs from the next without a queue, seconds."""
         self._was: list[tuple[float, float, float]] = []
@@ -97,6 +99,7 @@ class DelayTrend:
         if now - self._base_since > BASE_WINDOW and self.calm:
             self._base, self._base_next = self._base_next, best
             self._base_since = now
+            self._tolerance *= 0.5
         if self._count == 0:
             self._began = first
         self._count += count
@@ -117,10 +120,8 @@ class DelayTrend:
             self.jitter += (self._spread / self._spreads - self.jitter) / self._learned
             before = self._was[-1][0] if self._was else queue
             self._wobble += (abs(queue - before) - self._wobble) / self._learned
-            self.threshold = min(
-                THRESHOLD + JITTER_SHARE * self.jitter + WOBBLE_SHARE * self._wobble,
-                THRESHOLD_MOST,
-            )
+            threshold = THRESHOLD + JITTER_SHARE * self.jitter + WOBBLE_SHARE * self._wobble
+            self.threshold = max(min(threshold, THRESHOLD_MOST), self._tolerance)
         self._was.append((queue, sent, arrived))
         if len(self._was) > 4:
             del self._was[0]
@@ -191,6 +192,11 @@ class DelayTrend:
         self._count = self._spreads = 0
         self._spread = 0.0
         self._best = 1e18
+
+    def tolerate(self) -> None:
+        """Others fill the queue: for some time only a longer one than theirs is ours."""
+        self._tolerance = self.threshold = min(max(self.queue, self.threshold), FULL)
+        self.rebase()
 
     def rebase(self) -> None:
         """What stands now is not ours: the route is longer, or others fill the queue."""
