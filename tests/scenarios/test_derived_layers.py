@@ -6,6 +6,8 @@ Here: the router with a worker that stamps packets of its own. Not here: real co
 
 from __future__ import annotations
 
+import pytest
+
 from relay.media import rtp
 from relay.sfu.allocation import Climber
 from relay.sfu.derived import (
@@ -16,10 +18,11 @@ from relay.sfu.derived import (
     THIN_BELOW,
     DerivedLayers,
 )
+from relay.sfu.group import ALL_TEMPORAL
 from relay.sfu.layer import Layer
 from relay.sfu.packet import Received
 from tests.fakes.lesson_frames import VP8_LAYERS, Encoder, Tag
-from tests.fakes.lesson_viewer import FakeViewer
+from tests.fakes.lesson_viewer import FakeViewer, Offer
 from tests.fakes.lesson_wire import Lesson
 from tests.scenarios.story import FixedClimber, FixedEstimate, camera, flawless, single, voice
 
@@ -195,6 +198,31 @@ def test_a_thin_voice_that_is_the_larger_one_in_a_pause_stays_the_thin_one() -> 
     leg = room.viewer.legs["voice"] if room.viewer is not None else None
     assert leg is not None
     assert leg.target is spoken
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_room_goes_to_the_thin_voice_and_back_without_a_hole(depth: int) -> None:
+    lesson, _ = derived_lesson()
+    teacher = lesson.publish(voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room", Offer(red=63 if depth else None))
+    need(lesson, voice=True)
+    lesson.advance(1.0)
+    assert room.viewer is not None
+    room.viewer.next_allocation = lesson.now + 100.0  # it is moved by hand
+    leg = room.viewer.legs["voice"]
+    leg.red_depth = depth
+    joining = lesson.router._joining
+    joining.want(leg, layer_of(lesson, "voice", THIN), ALL_TEMPORAL, lesson.now)
+    before = room.bytes
+    lesson.advance(3.0)
+    assert streams(lesson, room, "voice", 2.0) == {VOICE}
+    thin_bytes, before = room.bytes - before, room.bytes
+    joining.want(leg, layer_of(lesson, "voice"), ALL_TEMPORAL, lesson.now)
+    lesson.advance(3.0)
+    assert streams(lesson, room, "voice", 2.0) == {teacher.outlet("voice").ssrc}
+    assert room.bytes - before > 2 * thin_bytes
+    flawless(room, "voice")
 
 
 def test_without_its_worker_a_room_goes_back_to_the_source_and_on_when_one_is_back() -> None:
