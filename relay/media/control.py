@@ -37,15 +37,16 @@ GAIN_MOST: Final = 2.0
 # The estimate runs ahead of what was proven by this factor at most.
 AHEAD: Final = 1.6
 AHEAD_CAREFUL: Final = 1.1
-# Climbing, per second: usually; where it failed before; where it failed again.
+# Climbing, per second: usually; where it failed before; where it failed again; NEAR is where.
 CLIMB: Final = 0.10
 CLIMB_FIRST: Final = 0.05
 CLIMB_CAREFUL: Final = 0.02
 NEAR: Final = 0.85
+# Beyond this share of what failed, the link has become wider.
+PASSED: Final = 1.1
 # And without proof: a source may have nothing between a voice and ten times as much.
 CLIMB_BLIND: Final = 0.03
 CLIMB_BLIND_AGAIN: Final = 0.01
-PASSED: Final = 1.1
 # For how long a failure is remembered, and for how long at most if it fails there again.
 HOLD: Final = 5.0
 HOLD_MOST: Final = 10.0
