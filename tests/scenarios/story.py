@@ -56,6 +56,9 @@ class FixedEstimate(BandwidthEstimate):
     def _judge(self, rtt: float, now: float) -> None:
         self.congested_at = -1e9
 
+    def _set(self, bitrate: float) -> None:
+        """Not even by losses or silence."""
+
     def is_clean(self, seconds: float, now: float) -> bool:
         return False
 
