@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from tests.bench import weaklink_figures as figures
 from tests.bench.weaklink import disturbed
 from tests.bench.weaklink_figures import Row, Window
 from tests.bench.weaklink_table import markdown, medians, worse
+from tests.bench.weaklink_timeline import lines, timeline
+from tests.link import Report, Side
+from tests.link_model import Counts
 
 STEP = 0.1
 SAMPLES = 4_800  # of a row's interval
@@ -153,6 +157,21 @@ def test_bytes_on_the_link_by_kind() -> None:
         "unknown": 5,
         "stun": 11,
     }
+
+
+def test_a_timeline_joins_what_was_sent_with_what_came_of_it() -> None:
+    def report(at: float, sent: int, voice: int) -> Report:
+        down = Side(Counts(sent=sent, sent_bytes=100 * sent), Counter(), {"rtp 111 5": (1, voice)})
+        return Report(at, down, Side(Counts(), Counter(), {}))
+
+    rows = _rows(10, concealed={1.5: 480})
+    reports = [report(0.0, 0, 0), report(1.0, 10, 800), report(2.0, 30, 2_000)]
+    found = timeline(rows, reports, {111: "voice"}, 100.0, 100.0)
+    assert [one["sent_kbit_s"] for one in found] == pytest.approx([8.0, 16.0])
+    assert [one["arrived_kbit_s"]["voice"] for one in found] == pytest.approx([6.4, 9.6])
+    assert [one["concealed_ms"] for one in found] == pytest.approx([0.0, 10.0])
+    assert [(one["s"], one["rung"]) for one in found] == [(1.0, "360"), (2.0, "360")]
+    assert len(lines(found).splitlines()) == 3
 
 
 def test_medians_and_the_worse_of_two_queues() -> None:

@@ -19,12 +19,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from tests.bench import weaklink_figures as figures
 from tests.bench.weaklink_rig import open_classroom
 from tests.bench.weaklink_table import markdown, medians, worse
+from tests.bench.weaklink_timeline import lines, timeline
 from tests.bench.weaklink_visit import SETTLED_S, Visit
 from tests.link_presets import NO_LIMIT, QUEUES, SCENARIOS, Link
 
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", choices=[*QUEUES, "both"], default="both")
     parser.add_argument("--seconds", type=float, default=30.0, help="of lesson that count")
     parser.add_argument("--no-reference", action="store_true", help="leave the unlimited link out")
+    parser.add_argument("--timeline", action="store_true", help="print each second of each visit")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -57,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     queues = QUEUES if args.queue == "both" else (args.queue,)
     names = args.scenario or list(SCENARIOS)
     try:
-        result = asyncio.run(measure(names, queues, args.runs, args.seconds, not args.no_reference))
+        result = asyncio.run(measure(names, queues, Extent.of(args), not args.no_reference))
     except RuntimeError as error:
         print(f"weaklink: {error}", file=sys.stderr)
         return 2
@@ -65,29 +68,43 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured. seconds: of each visit; timeline: whether to print each second."""
+
+    runs: int
+    seconds: float
+    timeline: bool
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Extent:
+        """As the command line says."""
+        return cls(args.runs, args.seconds, args.timeline)
+
+
 async def measure(
-    names: list[str], queues: tuple[str, ...], runs: int, seconds: float, reference: bool
+    names: list[str], queues: tuple[str, ...], extent: Extent, reference: bool
 ) -> dict[str, Any]:
     """{"unlimited": figures, "scenarios": {name: {"words", "queues": {queue: figures}, "worse"}}}.
 
     A scenario's figures per queue hold its runs too, under "runs".
     """
     result: dict[str, Any] = {
-        "runs": runs,
-        "seconds": seconds,
+        "runs": extent.runs,
+        "seconds": extent.seconds,
         "processors": os.cpu_count(),
         "unlimited": {},
         "scenarios": {},
     }
     if reference:
-        result["unlimited"] = await _several("unlimited", NO_LIMIT, runs, seconds)
+        result["unlimited"] = await _several("unlimited", NO_LIMIT, extent)
     for name in names:
         scenario = SCENARIOS[name]
         of_queues = {
             queue: await _several(
                 f"{name}, {queue}",
-                *(scenario.queued(queue), runs),
-                _SHORT_SECONDS if name in _SHORT else seconds,
+                scenario.queued(queue),
+                replace(extent, seconds=_SHORT_SECONDS) if name in _SHORT else extent,
                 waits=name == _WAITING,
             )
             for queue in queues
@@ -100,21 +117,22 @@ async def measure(
     return result
 
 
-async def _several(
-    name: str, link: Link, runs: int, seconds: float, waits: bool = False
-) -> dict[str, Any]:
+async def _several(name: str, link: Link, extent: Extent, waits: bool = False) -> dict[str, Any]:
     """Medians of several rooms over one link, in a lesson of their own."""
     found: list[dict[str, Any]] = []
-    tries = [1] * runs
+    tries = [1] * extent.runs
     # A teacher begins but once, so each room that waits has a lesson of its own.
-    lessons = [[number] for number in range(runs)] if waits else [list(range(runs))]
+    lessons = [[number] for number in range(extent.runs)] if waits else [list(range(extent.runs))]
     while lessons:
         with tempfile.TemporaryDirectory() as folder:
             async with open_classroom(Path(folder), begin=not waits) as classroom:
                 again = []
                 for number in lessons.pop(0):
-                    one = of_visit(await classroom.visit(link, number, seconds, waits), link)
+                    visit = await classroom.visit(link, number, extent.seconds, waits)
+                    one = of_visit(visit, link)
                     print(f"{name}: {_line(one)}", file=sys.stderr, flush=True)
+                    if extent.timeline:
+                        print(lines(one["timeline"]), file=sys.stderr, flush=True)
                     if disturbed(one) and tries[number] < _MOST_TRIES:
                         tries[number] += 1
                         again.append(number)
@@ -122,7 +140,8 @@ async def _several(
                         found.append(one)
                 if again:
                     lessons.append(again)
-    return medians(found) | {"runs": found}
+    without = [{key: one[key] for key in one if key != "timeline"} for one in found]
+    return medians(without) | {"runs": found}
 
 
 def of_visit(visit: Visit, link: Link) -> dict[str, Any]:
@@ -157,6 +176,9 @@ def of_visit(visit: Visit, link: Link) -> dict[str, Any]:
             "whole_queue_p95_ms": 1e3 * visit.whole.down.counts.wait(0.95),
             **{f"{kind}_kbit_s": kinds.get(kind, 0) * rate for kind in _KINDS},
         }
+    found["timeline"] = timeline(
+        rows, visit.reports, figures.kinds(visit.sdp), visit.opened, visit.clock
+    )
     if visit.clicked is not None:
         found |= {
             f"{name}_{when}_s": None if at is None or since is None else at - since

@@ -49,8 +49,9 @@ class Visit:
     joined: first voice, None if it never came. away, returned: the script's first and last step.
     link: what passed from `start` to `end`, which an outage is not part of; whole: from the opening
     on. cpu: seconds on a processor per second, by process. teacher_fps: by RID, in the window.
-    posts: sessions that the page asked for. clicked, sent: where a room waited, when the teacher
-    began and when the teacher's first voice packet left.
+    posts: sessions that the page asked for. reports: of the link, one a second; clock: what to add
+    to their time for page time. clicked, sent: where a room waited, when the teacher began and when
+    the teacher's first voice packet left.
     """
 
     rows: list[Row]
@@ -66,6 +67,8 @@ class Visit:
     cpu: dict[str, float] = field(default_factory=dict)
     teacher_fps: dict[str, float] = field(default_factory=dict)
     posts: int = 0
+    reports: list[Report] = field(default_factory=list)
+    clock: float = 0.0
     clicked: float | None = None
     sent: float | None = None
 
@@ -83,6 +86,20 @@ class Stay:
 
     async def record(self, address: str, seconds: float, waits: bool) -> Visit:
         """Go through it; `waits`: until the teacher begins."""
+        reports: list[Report] = []
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch(reports))
+            visit = await self._go_through(address, seconds, waits)
+            watching.cancel()
+        visit.reports = reports
+        return visit
+
+    async def _watch(self, reports: list[Report]) -> None:
+        while True:
+            reports.append(await self._weak.report())
+            await asyncio.sleep(1.0)
+
+    async def _go_through(self, address: str, seconds: float, waits: bool) -> Visit:
         page = self._page
         page.on("request", self._note)
         before = await self._weak.report()
@@ -101,6 +118,7 @@ class Stay:
         visit.rows = [row | {"t": row["t"] / 1e3} for row in await page.evaluate(_ROWS)]
         visit.sdp = await page.evaluate(_DESCRIPTION)
         visit.posts = self._posts
+        visit.clock = await _page_time(page) - monotonic()
         return visit
 
     @property
