@@ -14,6 +14,8 @@ from relay.transport.peer import Peer
 # On a full relay a subject with more sessions than this gives one up for somebody else: a page that
 # reloads in a loop must not take the places of others.
 SUBJECT_FAIR: Final = 8
+# A browser checks the path that it uses every 2.5 s.
+QUIET_SECONDS: Final = 3.0
 
 
 def taken(peers: Iterable[Peer]) -> list[Peer]:
@@ -39,3 +41,15 @@ def make_room(peers: Iterable[Peer], subject: str, most: int, now: float) -> Non
             key=lambda peer: (peer.wire is None, peer.created_at),
         )
         newest.end("a place for another room was needed")
+
+
+def quieten(peers: Iterable[Peer], subject: str, now: float) -> None:
+    """Send nothing more to quiet sessions of `subject`, now that it asks for another one.
+
+    Its page was killed and is back: what its former session is still sent, until consent lapses,
+    would take the very link that the new one needs. One that lives after all has its next check.
+    """
+    for peer in taken(peers):
+        last = peer.ice.last_check
+        if peer.subject == subject and last is not None and now - last > QUIET_SECONDS:
+            peer.router.pause_viewer(peer.identity, now)

@@ -172,6 +172,7 @@ class Sessions:
         accepted = offer.accept_viewer(description, lesson)
         remote = offer.remote_side(description)
         places.make_room(self.peers.values(), subject, self._limits.viewers_max, now)
+        places.quieten(self.peers.values(), subject, now)
         viewers = len(places.taken(self.peers.values()))
         if viewers >= self._limits.viewers_max:
             raise Refused(

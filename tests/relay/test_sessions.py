@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+from pylibsrtp import Policy, Session
 
 from classroom.errors import Refused
 from relay.media import rtp
@@ -20,11 +21,13 @@ from relay.transport import sessions as module
 from relay.transport.answer import Local
 from relay.transport.fanout import NativeFanOut
 from relay.transport.ice import Credentials
+from relay.transport.peer import Peer
 from relay.transport.recorder_feed import RecorderFeed
 from relay.transport.send_log import SendLogs
 from relay.transport.sessions import Limits, Sessions
 from relay.transport.trickle import write_fragment
 from relay.transport.udp import UdpPort
+from relay.transport.wire import Wire
 from tests.relay.offers import OFFERS, ROOM, TEACHER
 
 LIMITS = Limits(viewers_max=3, session_seconds=100.0, connect_seconds=0.05)
@@ -199,6 +202,39 @@ async def test_a_new_teachers_place_is_held_until_it_proves_dead(patient: Rig) -
     patient.publish(subject="mr-binh")
     with pytest.raises(Refused):
         patient.publish(subject="ms-lan")
+
+
+def _connected(rig: Rig, identity: str) -> Peer:
+    """The session as it is after its handshake, checked just now."""
+    peer = rig.sessions.peers[identity]
+    keys = [
+        Policy(
+            key=bytes(range(28)),
+            ssrc_type=kind,
+            srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+        )
+        for kind in (Policy.SSRC_ANY_OUTBOUND, Policy.SSRC_ANY_INBOUND)
+    ]
+    peer.wire = Wire(Session(keys[0]), Session(keys[1]), 16)
+    peer.ice.last_check = now = rig.clock.now
+    peer.viewer = peer.router.add_viewer(peer.identity, peer.slots, peer.wire, now, 60_000.0)
+    return peer
+
+
+async def test_a_page_that_comes_anew_is_not_in_the_way_of_itself() -> None:
+    async with started(Limits(viewers_max=4)) as rig:
+        killed, lives, other = (
+            _connected(rig, rig.watch(subject=name)) for name in ("room-1", "room-1", "room-2")
+        )
+        rig.clock.now += 4.0
+        lives.ice.last_check = rig.clock.now
+        rig.watch(subject="room-1")
+        viewers = [peer.viewer for peer in (killed, lives, other)]
+        assert [one is not None and one.running for one in viewers] == [False, True, True]
+        # It lived after all: the next check brings everything back.
+        killed.checked(rig.clock.now)
+        assert killed.viewer is not None
+        assert killed.viewer.running
 
 
 async def test_a_session_ends_after_its_life_without_a_sign(patient: Rig) -> None:
