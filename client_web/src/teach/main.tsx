@@ -118,6 +118,8 @@ expose(
     generation: studio?.publisher?.generation ?? 0,
     recording: studio?.info?.recording.state ?? null,
     rooms: studio?.info?.rooms ?? null,
+    uplink: studio?.uplink ?? null,
+    weak: studio?.classes.weak.length ?? null,
   }),
   () => studio?.publisher?.peer ?? null,
 )
