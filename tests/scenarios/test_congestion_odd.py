@@ -57,15 +57,17 @@ class Download:
 
 @pytest.mark.parametrize("seed", SEEDS[:2])
 @pytest.mark.parametrize(
-    "queue",
-    [BY_PACKETS, Queue(size=37_500), Queue(size=125_000)],
+    ("queue", "least"),
+    [(BY_PACKETS, 200e3), (Queue(size=37_500), 40e3), (Queue(size=125_000), 230e3)],
     ids=["50 packets", "300 ms", "1 s"],
 )
-def test_a_download_on_the_same_link_does_not_starve_it(queue: Queue, seed: int) -> None:
+def test_a_download_on_the_same_link_does_not_starve_it(
+    queue: Queue, least: float, seed: int
+) -> None:
     run = link(1e6, 0.1, queue=queue, seed=seed)
     download = Download(run, 0.1)
     run.run(80.0)
-    assert run.mean(20.0) > 40e3
+    assert run.mean(20.0) > least
     assert download.bits > 0.3 * 1e6 * 75
 
 
