@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.bench import weaklink_figures as figures
+from tests.bench import weaklink_times as times
 from tests.bench.weaklink import disturbed
 from tests.bench.weaklink_figures import Row, Window
 from tests.bench.weaklink_table import markdown, medians, worse
@@ -108,16 +109,16 @@ def test_a_counter_that_begins_anew_is_another_connection() -> None:
 
 def test_joining_and_coming_back() -> None:
     rows = _rows(30, away=(10.0, 15.0), concealed={15.1: 4_800, 15.2: 4_800, 15.3: 4_000})
-    assert figures.joined(rows, 98.5) == {"join_voice_s": 1.5, "join_picture_s": 1.5}
-    back = figures.resumed(rows, 110.0, 115.0)
+    assert times.joined(rows, 98.5) == {"join_voice_s": 1.5, "join_picture_s": 1.5}
+    back = times.resumed(rows, 110.0, 115.0)
     assert back["voice_back_s"] == pytest.approx(0.1)
     assert back["voice_steady_s"] == pytest.approx(0.3)
     assert back["picture_back_s"] == pytest.approx(0.1)
     assert back["same_session"] is True
-    never = figures.resumed(_rows(30, away=(10.0, 30.0)), 110.0, 115.0)
+    never = times.resumed(_rows(30, away=(10.0, 30.0)), 110.0, 115.0)
     assert never["voice_back_s"] is never["voice_steady_s"] is never["picture_back_s"] is None
     other = [row | {"state": {"generation": 2}} if row["t"] > 115 else row for row in rows]
-    assert figures.resumed(other, 110.0, 115.0)["same_session"] is False
+    assert times.resumed(other, 110.0, 115.0)["same_session"] is False
 
 
 def test_lines_come_back_up() -> None:
@@ -125,7 +126,7 @@ def test_lines_come_back_up() -> None:
     for row in rows:
         if 110.0 < row["t"] < 124.0:
             row["camera"]["frameHeight"] = 180
-    assert figures.back_up(rows, 110.0, 120.0) == pytest.approx(4.0)
+    assert times.back_up(rows, 110.0, 120.0) == pytest.approx(4.0)
     assert figures.rungs(rows, 100.0) == [(0.0, "360"), (10.1, "180"), (24.0, "360")]
     assert figures.height_within(rows, 105.0) == 360
     shares = figures.rung_shares(rows, Window(100.0, 120.0))
@@ -171,7 +172,13 @@ def test_a_timeline_joins_what_was_sent_with_what_came_of_it() -> None:
     assert [one["arrived_kbit_s"]["voice"] for one in found] == pytest.approx([6.4, 9.6])
     assert [one["concealed_ms"] for one in found] == pytest.approx([0.0, 10.0])
     assert [(one["s"], one["rung"]) for one in found] == [(1.0, "360"), (2.0, "360")]
-    assert len(lines(found).splitlines()) == 3
+    steps = times.join_steps(rows, 99.0, {"html": 300.0, "offer": None})
+    assert steps == pytest.approx(
+        {"html": 0.3, "offer": None, "ice": None, "dtls": None, "voice": 1.0, "picture": 1.0}
+    )
+    printed = lines({"join_steps": steps, "timeline": found}).splitlines()
+    assert printed[0].startswith("html 0.30, offer never")
+    assert len(printed) == 4
 
 
 def test_medians_and_the_worse_of_two_queues() -> None:

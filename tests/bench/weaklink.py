@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench import weaklink_figures as figures
+from tests.bench import weaklink_times as times
 from tests.bench.weaklink_rig import open_classroom
 from tests.bench.weaklink_table import markdown, medians, worse
 from tests.bench.weaklink_timeline import lines, timeline
@@ -132,7 +133,7 @@ async def _several(name: str, link: Link, extent: Extent, waits: bool = False) -
                     one = of_visit(visit, link)
                     print(f"{name}: {_line(one)}", file=sys.stderr, flush=True)
                     if extent.timeline:
-                        print(lines(one["timeline"]), file=sys.stderr, flush=True)
+                        print(lines(one), file=sys.stderr, flush=True)
                     if disturbed(one) and tries[number] < _MOST_TRIES:
                         tries[number] += 1
                         again.append(number)
@@ -149,10 +150,11 @@ def of_visit(visit: Visit, link: Link) -> dict[str, Any]:
     window = figures.Window(visit.start, visit.end)
     rows = visit.rows
     found: dict[str, Any] = {
-        **({} if visit.clicked else figures.joined(rows, visit.opened)),
+        **({} if visit.clicked else times.joined(rows, visit.opened)),
         **figures.voice(rows, window),
         **figures.picture(rows, window),
         "height_15s": figures.height_within(rows, (visit.joined or visit.opened) + 15.0),
+        "join_steps": times.join_steps(rows, visit.opened, visit.steps),
         "rungs": figures.rungs(rows, visit.opened),
         "rung_shares": figures.rung_shares(rows, window),
         "sessions": visit.posts,
@@ -182,14 +184,14 @@ def of_visit(visit: Visit, link: Link) -> dict[str, Any]:
     if visit.clicked is not None:
         found |= {
             f"{name}_{when}_s": None if at is None or since is None else at - since
-            for name, at in figures.first_media(rows).items()
+            for name, at in times.first_media(rows).items()
             for when, since in (("after_click", visit.clicked), ("after_sent", visit.sent))
         }
     if visit.away is not None and visit.returned is not None:
         if all(step.rate for step in link.down.script):
-            found["back_up_s"] = figures.back_up(rows, visit.away, visit.returned)
+            found["back_up_s"] = times.back_up(rows, visit.away, visit.returned)
         else:
-            found |= figures.resumed(rows, visit.away, visit.returned)
+            found |= times.resumed(rows, visit.away, visit.returned)
         found["script"] = [(step.at, step.rate) for step in link.down.script]
     return found
 

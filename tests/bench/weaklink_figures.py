@@ -13,7 +13,7 @@ freeze of more than five seconds a pause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -23,8 +23,6 @@ Figures = dict[str, Any]
 
 SAMPLE_RATE: Final = 48_000
 _PICTURELESS: Final = ("stills", "voice", "catch-up")  # rungs
-_STEADY_S: Final = 1.0
-_STEADY_SHARE: Final = 0.05  # of a steady second may be concealed
 _STILL_S: Final = 1.0  # a picture that stands so long at the end is a freeze without an end yet
 _WHOLLY: Final = 0.9  # of an interval concealed: no speech in it
 
@@ -58,27 +56,6 @@ def grown(rows: Sequence[Row], slot: str, name: str) -> float:
         was, now = counter(before, slot, name), counter(after, slot, name)
         total += now - was if now >= was else now
     return total
-
-
-def first(rows: Sequence[Row], test: Callable[[Row], bool]) -> float | None:
-    """Page time of the first row for which `test` holds, or None."""
-    return next((float(row["t"]) for row in rows if test(row)), None)
-
-
-def first_media(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Page time of the first voice packet and of the first picture."""
-    return {
-        "voice": first(rows, lambda row: counter(row, "voice", "packetsReceived") > 0),
-        "picture": first(rows, lambda row: counter(row, "camera", "framesDecoded") > 0),
-    }
-
-
-def joined(rows: Sequence[Row], opened: float) -> Figures:
-    """Seconds from opening the page to the first voice packet and the first picture."""
-    return {
-        f"join_{name}_s": None if at is None else at - opened
-        for name, at in first_media(rows).items()
-    }
 
 
 def voice(rows: Sequence[Row], window: Window) -> Figures:
@@ -186,59 +163,6 @@ def height_within(rows: Sequence[Row], until: float) -> float:
     return max(
         (counter(row, "camera", "frameHeight") for row in rows if row["t"] <= until), default=0
     )
-
-
-def resumed(rows: Sequence[Row], away: float, returned: float) -> Figures:
-    """After an outage from `away` to `returned`: seconds until things came back, or None.
-
-    Steady voice is the beginning of the first second of which nearly all was spoken.
-    """
-    before = [row for row in rows if row["t"] <= returned]
-    after = [row for row in rows if row["t"] > returned]
-    known = [row for row in rows if row["t"] <= away]
-    packets = _last(before, "voice", "packetsReceived")
-    frames = _last(before, "camera", "framesDecoded")
-    generation = known[-1]["state"].get("generation") if known else None
-
-    def came(slot: str, name: str, most: float) -> float | None:
-        # A counter below what it was belongs to a new connection.
-        at = first(after, lambda row: 0 < counter(row, slot, name) != most)
-        return None if at is None else at - returned
-
-    return {
-        "voice_back_s": came("voice", "packetsReceived", packets),
-        "voice_steady_s": _steady(after, returned),
-        "picture_back_s": came("camera", "framesDecoded", frames),
-        "same_session": bool(after) and after[-1]["state"].get("generation") == generation,
-    }
-
-
-def _last(rows: Sequence[Row], slot: str, name: str) -> float:
-    return counter(rows[-1], slot, name) if rows else 0.0
-
-
-def _steady(rows: Sequence[Row], since: float) -> float | None:
-    for index, row in enumerate(rows):
-        second = [one for one in rows[index:] if one["t"] <= row["t"] + _STEADY_S]
-        if second[-1] is rows[-1]:
-            return None
-        samples = grown(second, "voice", "totalSamplesReceived")
-        concealed = grown(second, "voice", "concealedSamples")
-        packets = grown(second, "voice", "packetsReceived")
-        if packets > 0 and samples > 0 and concealed <= _STEADY_SHARE * samples:
-            return float(row["t"]) - since
-    return None
-
-
-def back_up(rows: Sequence[Row], fell: float, returned: float) -> float | None:
-    """Seconds after `returned` until the picture has the lines again that it had at `fell`."""
-    known = [row for row in rows if row["t"] <= fell]
-    height = _last(known, "camera", "frameHeight")
-    at = first(
-        [row for row in rows if row["t"] > returned],
-        lambda row: counter(row, "camera", "frameHeight") >= height > 0,
-    )
-    return None if at is None else at - returned
 
 
 def rungs(rows: Sequence[Row], opened: float) -> list[tuple[float, str]]:

@@ -29,6 +29,8 @@
     const peer = window.classroom?.peer
     const row = { t: performance.timeOrigin + performance.now(), state: { ...window.classroom?.state } }
     if (peer) {
+      row.ice = peer.iceConnectionState
+      row.dtls = peer.connectionState
       const report = await peer.getStats()
       row.t = performance.timeOrigin + performance.now()
       for (const entry of report.values()) {
@@ -41,6 +43,20 @@
       }
     }
     rows.push(row)
+  }
+
+  // What the browser itself noted of loading the page and asking for the session.
+  view.steps = () => {
+    const [page] = performance.getEntriesByType('navigation')
+    const posts = performance
+      .getEntriesByType('resource')
+      .filter((entry) => entry.name.includes('/whep/') && entry.initiatorType === 'fetch')
+    return {
+      html: page?.responseEnd ?? null,
+      scripts: page?.domContentLoadedEventEnd ?? null,
+      offer: posts[0]?.startTime ?? null,
+      answer: posts[0]?.responseEnd ?? null,
+    }
   }
 
   async function go() {

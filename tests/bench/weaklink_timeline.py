@@ -53,12 +53,16 @@ def timeline(
     return found
 
 
-def lines(entries: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each second."""
+def lines(found: Mapping[str, Any]) -> str:
+    """The steps of joining, and a line for each second, of one visit's figures."""
+    steps = (
+        f"{name} {'never' if at is None else f'{at:.2f}'}"
+        for name, at in found["join_steps"].items()
+    )
     head = "    s  kbit/s  queue  full  lost  concealed  pictures  " + "  ".join(
         f"{kind:>5.5}" for kind in _KINDS
     )
-    return "\n".join([f"{head}  rung", *map(_line, entries)])
+    return "\n".join([", ".join(steps), f"{head}  rung", *map(_line, found["timeline"])])
 
 
 def _line(entry: Mapping[str, Any]) -> str:

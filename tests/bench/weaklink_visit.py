@@ -50,8 +50,9 @@ class Visit:
     link: what passed from `start` to `end`, which an outage is not part of; whole: from the opening
     on. cpu: seconds on a processor per second, by process. teacher_fps: by RID, in the window.
     posts: sessions that the page asked for. reports: of the link, one a second; clock: what to add
-    to their time for page time. clicked, sent: where a room waited, when the teacher began and when
-    the teacher's first voice packet left.
+    to their time for page time. steps: of loading, in milliseconds since the opening. clicked,
+    sent: where a room waited, when the teacher began and when the teacher's first voice packet
+    left.
     """
 
     rows: list[Row]
@@ -67,6 +68,7 @@ class Visit:
     cpu: dict[str, float] = field(default_factory=dict)
     teacher_fps: dict[str, float] = field(default_factory=dict)
     posts: int = 0
+    steps: dict[str, float | None] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
     clock: float = 0.0
     clicked: float | None = None
@@ -117,6 +119,7 @@ class Stay:
         visit.whole = (await self._weak.report()).since(before)
         visit.rows = [row | {"t": row["t"] / 1e3} for row in await page.evaluate(_ROWS)]
         visit.sdp = await page.evaluate(_DESCRIPTION)
+        visit.steps = await page.evaluate("() => window.weaklink.steps()")
         visit.posts = self._posts
         visit.clock = await _page_time(page) - monotonic()
         return visit
