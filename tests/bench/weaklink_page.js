@@ -7,16 +7,40 @@
 ;(() => {
   const FIELDS = {
     audio: [
-      'packetsReceived', 'packetsLost', 'packetsDiscarded', 'totalSamplesReceived',
-      'concealedSamples', 'silentConcealedSamples', 'concealmentEvents', 'jitterBufferDelay',
-      'jitterBufferEmittedCount', 'bytesReceived', 'headerBytesReceived', 'nackCount',
-      'fecPacketsReceived', 'lastPacketReceivedTimestamp',
+      'packetsReceived',
+      'packetsLost',
+      'packetsDiscarded',
+      'totalSamplesReceived',
+      'concealedSamples',
+      'silentConcealedSamples',
+      'concealmentEvents',
+      'jitterBufferDelay',
+      'jitterBufferEmittedCount',
+      'bytesReceived',
+      'headerBytesReceived',
+      'nackCount',
+      'fecPacketsReceived',
+      'lastPacketReceivedTimestamp',
     ],
     video: [
-      'packetsReceived', 'packetsLost', 'framesReceived', 'framesDecoded', 'keyFramesDecoded',
-      'framesDropped', 'frameHeight', 'freezeCount', 'totalFreezesDuration', 'totalPausesDuration',
-      'jitterBufferDelay', 'jitterBufferEmittedCount', 'bytesReceived', 'headerBytesReceived', 'nackCount', 'pliCount',
-      'retransmittedBytesReceived', 'fecBytesReceived',
+      'packetsReceived',
+      'packetsLost',
+      'framesReceived',
+      'framesDecoded',
+      'keyFramesDecoded',
+      'framesDropped',
+      'frameHeight',
+      'freezeCount',
+      'totalFreezesDuration',
+      'totalPausesDuration',
+      'jitterBufferDelay',
+      'jitterBufferEmittedCount',
+      'bytesReceived',
+      'headerBytesReceived',
+      'nackCount',
+      'pliCount',
+      'retransmittedBytesReceived',
+      'fecBytesReceived',
     ],
   }
   const SLOTS = { 0: 'voice', 1: 'camera', 2: 'screen' }
@@ -27,7 +51,10 @@
 
   async function look() {
     const peer = window.classroom?.peer
-    const row = { t: performance.timeOrigin + performance.now(), state: { ...window.classroom?.state } }
+    const row = {
+      t: performance.timeOrigin + performance.now(),
+      state: { ...window.classroom?.state },
+    }
     if (peer) {
       row.ice = peer.iceConnectionState
       row.dtls = peer.connectionState
