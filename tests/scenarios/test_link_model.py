@@ -142,6 +142,13 @@ def test_what_waits_is_planned_anew_when_the_link_changes() -> None:
     assert link.send(SIZE, 6.0) == pytest.approx(6.305)
 
 
+def test_what_waits_arrives_sooner_when_the_link_becomes_faster() -> None:
+    link = LinkModel(rate=100e3)
+    passages = [passage for _ in range(3) if (passage := link.plan(SIZE, 0.0)) is not None]
+    link.follow((Step(0.0, 1e6),), 0.15)
+    assert [passage.arrival for passage in passages] == pytest.approx([0.1, 0.155, 0.165])
+
+
 def test_counts_of_a_window() -> None:
     link = LinkModel(rate=1e6, queue=Queue(packets=2))
     for _ in range(3):
