@@ -52,6 +52,7 @@ export class FakePeer {
   currentRemoteDescription: { type: string; sdp: string } | null = null
   stats = new Map<string, Record<string, unknown>>()
   #credentials = 0
+  #answers = 0
 
   constructor() {
     FakePeer.all.push(this)
@@ -97,6 +98,7 @@ export class FakePeer {
   }
 
   connect(): void {
+    this.answerChecks(this.#answers + 1)
     this.connectionState = this.iceConnectionState = 'connected'
   }
 
@@ -108,6 +110,7 @@ export class FakePeer {
 
   /** Let the server have answered `count` ICE checks so far. */
   answerChecks(count: number): void {
+    this.#answers = count
     this.stats.set('pair', { id: 'pair', type: 'candidate-pair', responsesReceived: count })
   }
 

@@ -142,15 +142,30 @@ describe('a link that breaks', () => {
     expect([viewer.state, viewer.generation, viewer.unreachable]).toEqual(['live', 1, false])
     expect(server.count('POST')).toBe(1)
   })
+  it('is mended although nobody publishes meanwhile, and the browser noticed nothing', async () => {
+    // A relay whose media process died: its service says at once that nobody publishes.
+    const viewer = await watching()
+    viewer.expect(true)
+    server.answers['PATCH'] = { status: 503 }
+    FakePeer.last.cut = true
+    await pass(1_500)
+    expect(viewer.state).toBe('recovering')
+    viewer.expect(false)
+    await pass(1_500)
+    expect(viewer.state).toBe('recovering')
+    server.answers['PATCH'] = { status: 404 }
+    await pass(2_500)
+    expect([viewer.state, viewer.generation]).toEqual(['live', 2])
+  })
   it('is not shaken again while the server answers its checks', async () => {
     const viewer = await watching()
     viewer.expect(true)
     FakePeer.last.receive('0', 5_000)
     await pass(2_000) // still for one second
-    FakePeer.last.answerChecks(1)
+    FakePeer.last.answerChecks(7)
     await pass(500)
     const before = beginnings()
-    FakePeer.last.answerChecks(2)
+    FakePeer.last.answerChecks(8)
     await pass(4_000)
     expect(beginnings()).toBe(before)
     expect(viewer.state).toBe('recovering')

@@ -44,10 +44,6 @@ export function answeredChecks(stats: RTCStatsReport | null): Map<string, number
   return found
 }
 
-/** Whether ICE has a path that answers. */
-export const hasPath = (peer: RTCPeerConnection): boolean =>
-  peer.iceConnectionState === 'connected' || peer.iceConnectionState === 'completed'
-
 /** Whether ICE has lost its path. */
 export const hasLostPath = (peer: RTCPeerConnection): boolean =>
   peer.iceConnectionState === 'disconnected' || peer.iceConnectionState === 'failed'

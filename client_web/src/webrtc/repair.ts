@@ -20,6 +20,8 @@ export interface Patient {
   readonly resource: SessionResource
   /** Take new statistics and say how things stand. */
   look(): Promise<Health>
+  /** Whether media has moved since the repair began; null where none is expected. */
+  moves(): boolean | null
   /** Answers to ICE checks so far, by candidate pair. */
   answers(): ReadonlyMap<string, number>
   /** The server answered over HTTP, or did not. */
@@ -79,14 +81,17 @@ export class Repair {
     try {
       while (!stop.aborted) {
         const health = await this.patient.look()
-        if (health !== 'lost') return health === 'good'
+        if (health === 'dead') return false
+        this.#hear(Date.now())
+        // The browser's word that it is connected may be an old one: an answer is news.
+        const isBack = this.patient.moves() ?? this.#answeredAt > -Infinity
+        if (health === 'good' && isBack) return true
         if (this.#verdict !== null) {
           if (this.#verdict.code === 'session-replaced') throw this.#verdict
           return false
         }
         const now = Date.now()
         if (this.#reachedAt !== null && now - this.#reachedAt >= GIVE_UP_MS) return false
-        this.#hear(now)
         if (now >= this.#due()) await this.#begin(now)
         await this.#sleeper.sleep(LOOK_EVERY_MS, stop)
       }

@@ -10,7 +10,7 @@ import { Backoff } from '../backoff'
 import { Problem, Unreachable } from '../http'
 import { Observable } from '../observable'
 import { Sleeper } from '../sleeper'
-import { answeredChecks, hasLostPath, hasPath, isOver, makeOffer } from './peer'
+import { answeredChecks, hasLostPath, isOver, makeOffer } from './peer'
 import { Pulse } from './pulse'
 import { Repair, type Health } from './repair'
 import { SessionResource, type Endpoint } from './resource'
@@ -244,13 +244,8 @@ export abstract class MediaSession extends Observable {
     this.#repair = new Repair({
       peer,
       resource,
-      look: async () => {
-        const health = await this.#look()
-        const { count } = this.#pulse
-        // Where media is expected it must have moved; else a check must have been answered.
-        const isBack = count === null ? hasPath(peer) : count !== before
-        return health === 'good' && !isBack ? 'lost' : health
-      },
+      look: () => this.#look(),
+      moves: () => (this.#pulse.count === null ? null : this.#pulse.count !== before),
       answers: () => answeredChecks(this.#stats),
       reached: (reachable) => {
         if (this.#unreachable === reachable) this.#heard(!reachable)
