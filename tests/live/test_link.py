@@ -67,23 +67,32 @@ async def _drained(weak: WeakLink) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_rate_delay_and_queue_are_as_asked_and_a_step_is_met() -> None:
+async def test_rate_delay_and_queue_are_as_asked_and_changes_are_met() -> None:
     like = Link("", Direction(rate=400e3, delay=0.1, queue=Queue(packets=30)), Direction())
     async with joined(like, SEED) as weak:
         async with _listening(weak) as arrivals:
             await _send(weak, (40, 0.0, 1_000))
             await _drained(weak)
+            passed = (await weak.report()).down.counts.delivered
             await weak.follow([Step(0.0, 200e3)], [])
             await _send(weak, (10, 0.0, 1_000))
             await _drained(weak)
+            await weak.follow([Step(0.0, 50e3)], [])
+            await _send(weak, (5, 0.0, 1_000))
+            await weak.follow([Step(0.0, 0.0)], [])
+            await _drained(weak)
+            # As long as two of them would have taken.
+            await asyncio.sleep(0.5)
         report = await weak.report()
         down = report.down.counts
-        assert (down.sent, down.delivered + down.full, down.lost, down.cut) == (50, 50, 0, 0)
-        assert len(arrivals) == down.delivered
-        assert down.full > 0
+        assert (down.sent, down.full + passed, down.lost) == (55, 40, 0)
+        assert 0 < down.full < 40
+        # What waited for its turn at the end never came.
+        assert down.cut > 0
+        assert len(arrivals) == down.delivered == 55 - down.full - down.cut
         assert report.down.flows == {"udp": (down.delivered, down.delivered * 1_000)}
         # Nothing passes faster than its rate: a packet takes 20 ms of the link, later 40.
-        for burst, took in ((arrivals[:-10], 0.02), (arrivals[-10:], 0.04)):
+        for burst, took in ((arrivals[:passed], 0.02), (arrivals[passed : passed + 10], 0.04)):
             began = min(arrival.sent_at for arrival in burst)
             for place, arrival in enumerate(burst):
                 assert arrival.at - began >= 0.1 + (place + 1) * took - 1e-6
