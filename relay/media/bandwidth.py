@@ -92,6 +92,11 @@ class BandwidthEstimate(RateControl):
         """Smoothed fraction of packets lost, 0 to 1."""
         return self._losses.smoothed
 
+    @property
+    def burst(self) -> float:
+        """Packets lost in a row, on average."""
+        return self._losses.burst
+
     def receive_feedback(
         self,
         base: int,

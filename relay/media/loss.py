@@ -111,6 +111,11 @@ class LossWatch:
         self._bits += bits
         return self._count >= WINDOW_PACKETS and sent_last - self._began >= WINDOW_SECONDS
 
+    @property
+    def burst(self) -> float:
+        """Packets lost in a row, on average."""
+        return self._burst
+
     def note_bursts(self, lost: int, bursts: int) -> None:
         """`lost` packets in so many runs: how much losses cling together."""
         self._runs = min(self._runs + bursts, 30.0)
