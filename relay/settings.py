@@ -25,7 +25,7 @@ class MediaSettings:
     viewers_max: int = 1000
     session_seconds: float = 600.0
     beat_seconds: float = 8.0
-    start_bitrate: float = 600_000.0
+    start_bitrate: float = 60_000.0
 
     def __post_init__(self) -> None:
         for name, address in (

@@ -27,6 +27,7 @@ from relay.transport.fanout import NativeFanOut
 from relay.transport.ice import Credentials, IceSession
 from relay.transport.peer import Peer
 from relay.transport.recorder_feed import RecorderFeed
+from relay.transport.remembered import RememberedRates
 from relay.transport.trickle import read_fragment, write_fragment
 from relay.transport.udp import UdpPort
 from relay.transport.wire import Wire
@@ -57,7 +58,7 @@ class Limits:
     viewers_max: int = 1_000
     session_seconds: float = 600.0
     beat: float = 8.0
-    start_bitrate: float = 600_000.0
+    start_bitrate: float = 60_000.0
     connect_seconds: float = 45.0
 
 
@@ -85,6 +86,7 @@ class Sessions:
         self._feed = feed
         self._clock = clock
         self._limits = limits
+        self._remembered = RememberedRates(limits.start_bitrate)
         self._addresses = tuple(addresses)
         self._changed = changed
         self._certificate: SharedCertificate = SharedCertificate.generateCertificate()
@@ -293,7 +295,11 @@ class Sessions:
         if peer.role == "viewer":
             peer.wire.begin_log(self._fan_out.logs)
             peer.viewer = peer.router.add_viewer(
-                peer.identity, peer.slots, peer.wire, now, self._limits.start_bitrate
+                peer.identity,
+                peer.slots,
+                peer.wire,
+                now,
+                self._remembered.start(peer.subject, now),
             )
         else:
             peer.router.connect_publisher(peer.identity, peer.wire)
@@ -314,6 +320,9 @@ class Sessions:
         self.peers.pop(peer.identity, None)
         self._port.remove_peer(peer)
         if peer.role == "viewer":
+            viewer = peer.viewer
+            if viewer is not None and viewer.has_transport_feedback:
+                self._remembered.note(peer.subject, viewer.bandwidth.bitrate, now)
             peer.router.remove_viewer(peer.identity, now)
         else:
             current = peer.router.publisher
