@@ -27,6 +27,7 @@ from relay.settings import MediaSettings
 from relay.transport.derived import Derived
 from relay.transport.fanout import NativeFanOut
 from relay.transport.recorder_feed import BoundedStream, RecorderFeed
+from relay.transport.rung_notices import RungNotices
 from relay.transport.send_log import SendLogs
 from relay.transport.sessions import Limits, Sessions
 from relay.transport.tcp import StreamCounters, TcpPort, open_tcp
@@ -80,6 +81,7 @@ class MediaProcess:
         self._derived = Derived(relay_clock, self._after_batch)
         self._listeners: set[asyncio.StreamWriter] = set()
         self._changed: set[str] = set()
+        self._rungs = RungNotices()
         self._faults: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -306,6 +308,9 @@ class MediaProcess:
                     names.add(name)
             for name in names:
                 self._notify("lesson", self._sessions.status(name))
+            if self._listeners:
+                for notice in self._rungs.due(self._sessions.peers.values(), now):
+                    self._notify("rung", notice)
 
     def _notify(self, name: str, parameters: dict[str, Any]) -> None:
         for writer in self._listeners:
