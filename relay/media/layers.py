@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 # Averaging time: long enough to hold several frames at 5 fps, short enough to see a layer stop.
-WINDOW: Final = 1.0
+WINDOW: Final = 2.0
 # A simulcast layer that the publisher's encoder pauses sends nothing at all; screens at rest may
 # send one frame a second.
 SILENT_AFTER: Final = 2.5

@@ -1,9 +1,9 @@
-"""Which layer each of a viewer's slots receives, within what its link takes.
+"""What of a lesson one viewer is to receive, within what its link takes.
 
-Voice first and always; then the screen, then the camera; within a source the lowest temporal
-layer of the smallest picture first. A first, simple version: it never sends more than fits, tries
-one step up when the link has been clean for a while, and waits longer after each step that
-failed. Pure; bit/s and seconds.
+Voice first and never starved, then still pictures and pen, then the screen, then the camera. A
+screen is sharp before it moves, a camera moves before it is large. Only arithmetic and hold-off
+against flapping here; which layer a leg moves to, and how, is `selection`'s and `joining`'s. All
+rates are bit/s on the wire, headers and tags included. Pure; seconds.
 """
 
 from __future__ import annotations
@@ -12,41 +12,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# Headers, transport numbers and SRTP tags are in the rates already; this is for bursts.
-MARGIN: Final = 1.1
-FIRST_HOLD: Final = 3.0
+# A layer's rate is an average: so much above it must fit before it is chosen anew.
+MARGIN: Final = 1.15
+# With so much of what a source has to offer, everything of it is chosen and stays.
+ENOUGH: Final = MARGIN * 1.1
+FIRST_HOLD: Final = 2.0
 MAX_HOLD: Final = 60.0
-# A step that does not show as congestion for so long has succeeded.
+# A step up that does not show as congestion for so long has succeeded.
 PROOF: Final = 6.0
+
+# Voice. A room at or below `THIN_BELOW` gets the voice that is made for such links, until it has
+# more than `THIN_UNTIL`.
+THIN_BELOW: Final = 100_000.0
+THIN_UNTIL: Final = 130_000.0
+
+# Still pictures: below the least a slide takes more than a quarter of a minute, above the most
+# nobody sees a difference.
+STILLS_LEAST: Final = 5_000.0
+STILLS_MOST: Final = 32_000.0
+# Of what the voice leaves; the rest is for pen strokes, events and resends.
+STILLS_SHARE: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to send a video source: `layer` index, highest temporal id, bit/s."""
+    """One way to send a video source: `layer` index, highest temporal id, bit/s.
+
+    whole: no temporal layer is left out.
+    """
 
     layer: int
     temporal: int
     bitrate: float
+    whole: bool = True
 
 
-@dataclass(slots=True)
-class Climber:
-    """When a viewer may try more than its estimate allows; one per viewer."""
+class HoldOff:
+    """When a viewer may step up; one per viewer. A step that failed makes the next one wait."""
 
-    hold: float = FIRST_HOLD
-    changed_at: float = -1e9
-    tried_at: float | None = None
+    __slots__ = ("changed_at", "hold", "tried_at")
 
-    def may_try(self, clean_for: float, now: float) -> bool:
-        """Whether a step up may be tried; `clean_for`: seconds since the last congestion."""
-        return clean_for >= self.hold and now - self.changed_at >= self.hold
+    def __init__(self) -> None:
+        self.hold = FIRST_HOLD
+        self.changed_at = -1e9
+        self.tried_at: float | None = None
 
-    def may_follow(self, now: float) -> bool:
-        """Whether the estimate, which climbs only on a clean link, may be followed upwards."""
+    def may_step_up(self, now: float) -> bool:
+        """Whether enough time has gone by since the last change or congestion."""
         return now - self.changed_at >= self.hold
 
     def stepped_up(self, now: float) -> None:
-        """A step beyond the estimate begins."""
+        """A step up begins."""
         self.changed_at = now
         self.tried_at = now
 
@@ -56,41 +72,62 @@ class Climber:
             self.tried_at = now
 
     def congested(self, now: float) -> None:
-        """The link pushed back: if it was our try, wait twice as long before the next one."""
+        """The link pushed back: if it was our step, wait twice as long before the next one."""
         if self.tried_at is not None and now - self.tried_at < PROOF:
             self.hold = min(self.hold * 2, MAX_HOLD)
             self.tried_at = None
         self.changed_at = now
 
     def handle_timer(self, now: float) -> None:
-        """A try that lasted has succeeded."""
+        """A step that lasted has succeeded."""
         if self.tried_at is not None and now - self.tried_at >= PROOF:
             self.tried_at = None
             self.hold = FIRST_HOLD
 
 
-def choose(options: Sequence[Option], budget: float) -> Option | None:
-    """The best option that fits `budget` bit/s; options are ordered from least to most."""
+def is_thin(estimate: float, before: bool) -> bool:
+    """Whether a link of `estimate` bit/s gets the low-rate voice; before: whether it has it now."""
+    return estimate <= (THIN_UNTIL if before else THIN_BELOW)
+
+
+def frames_of(bitrate: float, *, thin: bool) -> float:
+    """Of a voice's bit/s on the wire, those of its frames alone."""
+    # Of a packet of 20 ms at 32 kbit/s headers are 44 %, of one of 60 ms at 20 kbit/s 30 %.
+    return bitrate * (0.70 if thin else 0.56)
+
+
+def choose(options: Sequence[Option], budget: float, *, sharp: bool) -> Option | None:
+    """The best option that fits `budget` bit/s, None when none does.
+
+    options: by layer, then temporal id, both rising. sharp: a large picture that hardly moves is
+    better than a small one that does, as on a screen; else only the smallest picture is ever sent
+    with less than all its frames.
+    """
     best: Option | None = None
+    smallest = options[0].layer if options else 0
     for option in options:
-        if option.bitrate * MARGIN <= budget:
+        if option.bitrate * MARGIN <= budget and (
+            sharp or option.whole or option.layer == smallest
+        ):
             best = option
     return best
+
+
+def stills_bitrate(budget: float) -> float:
+    """bit/s for still pictures out of the `budget` that the voice leaves, 0 for none."""
+    share = budget * STILLS_SHARE
+    return 0.0 if share < STILLS_LEAST else min(share, STILLS_MOST)
 
 
 def next_step(options: Sequence[Option], current: Option | None) -> Option | None:
     """The option one picture size above `current` (or the first one), None at the top.
 
-    Steps go by whole layers: a temporal layer more is too little to be worth a try of its own.
+    For a viewer whose link can only be known by trying. Steps go by whole layers: a temporal layer
+    more is too little to be worth a try of its own.
     """
-    if not options:
-        return None
-    if current is None:
-        return options[0]
     for option in options:
-        if option.layer > current.layer or (
-            option.layer == current.layer and option.temporal > current.temporal
-        ):
-            top = [one for one in options if one.layer == option.layer]
-            return top[-1]
+        if current is None:
+            return option
+        if option.whole and (option.layer, option.temporal) > (current.layer, current.temporal):
+            return option
     return None

@@ -9,7 +9,7 @@ group lives while it has legs; whoever still wants a repair from it holds it by 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -79,6 +79,8 @@ class Group:
         self.packets = 0
         self.octets = 0
         self.last_timestamp = 0
+        self._frame_timestamp = -1
+        self._frame_bytes = 0
         self.last_picture: int | None = None
         self.last_tl0: int | None = None
         self._renumber = Renumberer()
@@ -139,6 +141,15 @@ class Group:
         self.packets += 1
         self.octets += out.payload_size
         return out
+
+    def frame_so_far(self, run: Sequence[Outgoing]) -> int:
+        """Bytes of the frame that `run` ends in, with what went before of it."""
+        for out in run:
+            if out.timestamp != self._frame_timestamp:
+                self._frame_timestamp = out.timestamp
+                self._frame_bytes = 0
+            self._frame_bytes += len(out.data)
+        return self._frame_bytes
 
     def find(self, number: int) -> tuple[Received, bool] | None:
         """The cached packet behind one of this group's unwrapped numbers.

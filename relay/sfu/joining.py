@@ -104,10 +104,21 @@ class Joining(Generic[W]):
         ):
             layer.joiners.append(leg)
 
+    def give_up(self, leg: Leg[W], now: float) -> None:
+        """What the leg receives comes too late to be of use: it begins anew with a keyframe."""
+        layer = leg.target
+        if layer is None or leg.group is None:
+            return
+        self._leave(leg, now)
+        leg.may_burst = False
+        if leg not in layer.joiners:
+            layer.joiners.append(leg)
+
     def _leave(self, leg: Leg[W], now: float) -> None:
         self._flush(now)
         self._stop_shedding(leg)
         leg.leave()
+        _forget_waiting(leg)
 
     def detach(self, leg: Leg[W]) -> None:
         """The leg receives nothing and waits for nothing. Flush before."""
@@ -115,13 +126,14 @@ class Joining(Generic[W]):
         for joiners in self.joined.values():
             joiners[:] = [one for one in joiners if one[0] is not leg]
         leg.leave()
+        _forget_waiting(leg)
         leg.target = None
         leg.burst_layer = None
 
     def abandon(self, layer: Layer) -> None:
         """The layer ends: all its legs are free. Flush before."""
         for group in list(layer.groups.values()):
-            for leg in list(group.legs):
+            for leg in list(group.legs.everyone()):
                 self.detach(leg)
         for leg in list(layer.joiners):
             self.detach(leg)
@@ -245,6 +257,23 @@ class Joining(Generic[W]):
         if leg not in layer.joiners:
             layer.joiners.append(leg)
         return self._burst(leg, layer, now)
+
+
+def _forget_waiting(leg: Leg[Any]) -> None:
+    """What still waits for the leg's link is of pictures that it has left; its numbers go on from
+    what was sent, so that nobody asks for the rest."""
+    if leg.pace is None:
+        return
+    unsent = leg.pace.forget(leg)
+    numbers = {leg.next_sequence - (leg.next_sequence - one.sequence16 & 0xFFFF) for one in unsent}
+    while leg.next_sequence - 1 in numbers:
+        leg.next_sequence -= 1
+    pictures = [one.picture for one in unsent if one.picture is not None]
+    if pictures and leg.last_picture is not None:
+        leg.last_picture = min(pictures) - 1
+    tl0s = [one.tl0 for one in unsent if one.tl0 is not None]
+    if tl0s and leg.last_tl0 is not None:
+        leg.last_tl0 = min(tl0s) - 1
 
 
 def _is_fresh(leg: Leg[Any], layer: Layer) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from relay.sfu.group import Group
     from relay.sfu.layer import Layer
     from relay.sfu.negotiated import SlotSpec
+    from relay.sfu.pacing import Pace
 
 W = TypeVar("W")
 
@@ -80,6 +81,8 @@ class Leg(Generic[W]):
     next_sequence: int = FIRST_SEQUENCE
     joined_at: int = 0
     last_timestamp: int | None = None
+    # How the viewer's link is kept from overflowing; None: everything goes at once.
+    pace: Pace[W] | None = None
     # The layer and highest temporal id wanted; None when the slot is to be silent.
     target: Layer | None = None
     target_temporal: int = 7
@@ -87,6 +90,8 @@ class Leg(Generic[W]):
     # each picture tells, milliseconds, None for none; see `Joining.reprofile`.
     red_depth: int = 0
     playout: int | None = None
+    # Whether the link is what keeps the slot silent.
+    denied: bool = False
     # The layer to receive only the lowest temporal layer of, until the target begins.
     shedding: Layer | None = None
     # Whether the cached pictures are light enough for the leg's link.
@@ -114,7 +119,7 @@ class Leg(Generic[W]):
         if group is None:
             return
         group.legs.drop(self)
-        if not group.legs:
+        if group.legs.is_empty:
             group.layer.forget(group)
         self.group = None
         self.next_sequence = group.next_sequence + self.sequence_offset

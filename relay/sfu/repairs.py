@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from relay.sfu.leg import Leg, Sent
+from relay.sfu.pacing import Waiting
 from relay.sfu.packet import Outgoing, patch_picture
 from relay.sfu.sink import FanOut
 from relay.sfu.viewer import Viewer, W
@@ -77,7 +78,12 @@ def send_alone(
         packet[2:4] = (leg.rtx_sequence & 0xFFFF).to_bytes(2, "big")
         packet[8:12] = leg.spec.rtx_ssrc.to_bytes(4, "big")
         leg.rtx_sequence += 1
-    fan_out.send_rtp(leg.wire, packet, out.twcc_offset, now)
+    if leg.pace is not None and leg.spec.kind == "video":
+        picture = out.picture + sent.picture_offset if out.picture_offset else None
+        tl0 = out.tl0 + sent.tl0_offset if out.tl0_offset else None
+        leg.pace.send(Waiting(leg, packet, out.twcc_offset, picture, tl0), now, again=again)
+    else:
+        fan_out.send_rtp(leg.wire, packet, out.twcc_offset, now)
 
 
 def patched(out: Outgoing, sent: Sent) -> bytearray:

@@ -21,7 +21,9 @@ from relay.sfu.keyframes import KeyframeSchedule
 from relay.sfu.layer import CACHE_SECONDS, Layer
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SCREEN, SlotSpec, TrackSpec
+from relay.sfu.pacing import Pace, hold_back, push_run
 from relay.sfu.packet import Outgoing, Received
+from relay.sfu.probing import probe
 from relay.sfu.publisher import CHANGES_APART, Publisher
 from relay.sfu.redundancy import restored
 from relay.sfu.repairs import repair
@@ -38,6 +40,8 @@ _TAG: Final = 16
 # A packet that so many others overtook goes to no room unasked: transports refuse to send numbers
 # far behind the newest (their replay window, RFC 3711 §3.3.2).
 LATE_MOST: Final = 480
+# On UDP and IP, with a tag: what a link carries for each packet.
+_AROUND: Final = 28 + _TAG
 _REPORT_SLICES: Final = 10
 # A newcomer needs reports at once to line up voice and picture; later they only follow the drift
 # of clocks, and RFC 3550 §6.2 asks for no more than one in 5 s.
@@ -77,6 +81,8 @@ class Router(Generic[W]):
         self._next_reports = now
         self._report_slice = 0
         self._now = now
+        self._waiting: set[Pace[W]] = set()
+        """Of viewers for whose links packets wait."""
 
     # The publisher
 
@@ -181,7 +187,7 @@ class Router(Generic[W]):
         """Keep and forward a packet, the publisher's or a derived one."""
         self.touched = True
         layer.store(packet)
-        layer.rate.receive(len(packet.data), packet.info.temporal_id, now)
+        layer.rate.receive(len(packet.data) + _AROUND, packet.info.temporal_id, now)
         if self._selection.changed:
             # At once, so that rooms which wait for a lesson miss none of its beginning.
             self._selection.reset(self.viewers.values(), self._layers(), now)
@@ -256,7 +262,7 @@ class Router(Generic[W]):
             self._outbox_since = packet.arrived
         joined = self._joining.joined
         for group in layer.groups.values():
-            if not group.legs and group not in joined:
+            if group.legs.is_empty and group not in joined:
                 continue
             out = group.forward(packet)
             if out is None:
@@ -267,8 +273,12 @@ class Router(Generic[W]):
             legs: Sequence[Leg[W]] = group.legs
             if not in_order:
                 # A late packet is for those only who were here when its number was given.
-                legs = [leg for leg in legs if out.sequence + leg.sequence_offset >= leg.joined_at]
-            if legs:
+                legs = [
+                    leg
+                    for leg in group.legs.everyone()
+                    if out.sequence + leg.sequence_offset >= leg.joined_at
+                ]
+            if legs or not group.legs.is_empty:
                 outbox.append((group, out, legs))
         if layer.is_video:
             if packet.marker:
@@ -307,9 +317,27 @@ class Router(Generic[W]):
                 ):
                     run.append(out)
                     continue
-                self._fan_out.fan_out(run, entry[1], now)
+                self._send(group, run, entry[1], now)
             waiting[id(group)] = (group, legs, [out])
-        for _, legs, run in waiting.values():
+        for group, legs, run in waiting.values():
+            self._send(group, run, legs, now)
+
+    def _send(
+        self, group: Group, run: Sequence[Outgoing], legs: Sequence[Leg[W]], now: float
+    ) -> None:
+        """One run to all who take it at once, and to the others' paces."""
+        members = group.legs
+        if group.layer.is_video:
+            size = group.frame_so_far(run)
+            if legs is members:
+                if members.tightest < size:
+                    hold_back(members, size)
+                push_run(run, members.held)
+            elif members.held:
+                held = set(map(id, members.held))
+                push_run(run, [leg for leg in legs if id(leg) in held])
+                legs = [leg for leg in legs if id(leg) not in held]
+        if legs:
             self._fan_out.fan_out(run, legs, now)
 
     def receive_publisher_rtcp(self, data: bytes, now: float) -> None:
@@ -323,7 +351,9 @@ class Router(Generic[W]):
             )
             if anchor is None:
                 continue
-            if not layer.slot_offset_exact and not any(g.legs for g in layer.groups.values()):
+            if not layer.slot_offset_exact and not any(
+                not group.legs.is_empty for group in layer.groups.values()
+            ):
                 layer.slot_offset = layer.timeline.slot_offset()
                 layer.slot_offset_exact = True
             if self._feed is not None and layer.payload_type >= 0:
@@ -335,7 +365,9 @@ class Router(Generic[W]):
         self, identity: str, slots: Sequence[SlotSpec], wire: W, now: float, start_bitrate: float
     ) -> Viewer[W]:
         """A viewer whose transport is ready; media begins at once from the cache."""
-        viewer = Viewer(identity, slots, wire, now, start_bitrate)
+        viewer = Viewer(
+            identity, slots, wire, self._fan_out, now, start_bitrate, self._begins_to_wait
+        )
         self.viewers[identity] = viewer
         self.resume_viewer(identity, now)
         return viewer
@@ -352,6 +384,7 @@ class Router(Generic[W]):
             return
         self.flush(now)
         viewer.running = False
+        viewer.rung = None
         for leg in viewer.legs.values():
             self._joining.detach(leg)
 
@@ -361,6 +394,7 @@ class Router(Generic[W]):
         if viewer is None or viewer.running:
             return
         viewer.running = True
+        viewer.since = now
         self._selection.start(viewer, self._layers(), now)
 
     def receive_viewer_rtcp(self, viewer: Viewer[W], data: bytes, now: float) -> None:
@@ -428,9 +462,14 @@ class Router(Generic[W]):
                     self._fan_out.send_rtcp(wire, feedback)
         if self._selection.needs_reset(self._layers(), now):
             self._selection.reset(self.viewers.values(), self._layers(), now)
+        for pace in list(self._waiting):
+            pace.handle_timer(now)
+            if not pace.is_busy:
+                self._waiting.discard(pace)
         if now >= self._next_reports:
             self._next_reports = now + 1.0 / _REPORT_SLICES
             self._send_reports(now)
+            self._probe(now)
             self._expire(now)
 
     def _expire(self, now: float) -> None:
@@ -450,7 +489,25 @@ class Router(Generic[W]):
             beat = self.keyframes.get_timer()
             if beat is not None:
                 due = min(due, beat)
+        for pace in self._waiting:
+            timer = pace.get_timer(self._now)
+            if timer is not None and timer < due:
+                due = timer
         return due
+
+    def _begins_to_wait(self, pace: Pace[W]) -> None:
+        self._waiting.add(pace)
+        self.touched = True
+
+    def _probe(self, now: float) -> None:
+        """Ask the links that seem to take more whether they do."""
+        publisher = self.publisher
+        # Without packets there is no feedback to miss.
+        sending = publisher is not None and now - publisher.last_packet < 2.0 / _REPORT_SLICES
+        for viewer in self.viewers.values():
+            if viewer.running and viewer.has_transport_feedback:
+                viewer.bandwidth.handle_timer(now, sending=sending)
+                probe(viewer, now)
 
     def _ask(self, layers: Sequence[Layer], now: float) -> None:
         self._request(self.keyframes.ask(layers, now))
@@ -472,6 +529,6 @@ class Router(Generic[W]):
                     report = sender_reports(viewer, self.lesson, now)
                     if report:
                         self._fan_out.send_rtcp(viewer.wire, report)
-                viewer.climber.handle_timer(now)
+                viewer.hold.handle_timer(now)
                 if now >= viewer.next_allocation:
                     self._selection.allocate(viewer, self._layers(), now)

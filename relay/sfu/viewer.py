@@ -6,7 +6,7 @@ wire's send log (transport-wide numbers) is read here and written by the fan-out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from relay.media import ntp
@@ -14,10 +14,14 @@ from relay.media.bandwidth import BandwidthEstimate
 from relay.media.rtcp import ReportBlock
 from relay.media.seqno import Unwrapper
 from relay.media.twcc import ArrivalClock, TransportFeedback
-from relay.sfu.allocation import Climber
+from relay.sfu.allocation import HoldOff
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotSpec
+from relay.sfu.pacing import Pace
 from relay.sfu.repair_budget import RepairBudget
+from relay.sfu.repair_plan import RepairPlan
+from relay.sfu.rungs import Rung
+from relay.sfu.sink import FanOut
 
 
 class SendLog(Protocol):
@@ -39,20 +43,41 @@ W = TypeVar("W", bound=SendLog)
 
 # Until the first receiver report answers a sender report.
 DEFAULT_RTT = 0.3
+# A link is not known yet for so long after its viewer began, unless it pushed back before.
+STARTING_SECONDS = 15.0
 
 
 class Viewer(Generic[W]):
     """identity: unique in the relay. running: whether media may be sent now."""
 
     def __init__(
-        self, identity: str, slots: Sequence[SlotSpec], wire: W, now: float, start: float
+        self,
+        identity: str,
+        slots: Sequence[SlotSpec],
+        wire: W,
+        fan_out: FanOut[W],
+        now: float,
+        start: float,
+        wake: Callable[[Pace[W]], None],
     ) -> None:
+        """start: bit/s to begin with. wake: called when packets begin to wait for the link."""
         self.identity = identity
         self.wire = wire
-        self.legs = {slot.slot: Leg(wire, slot) for slot in slots}
+        self.pace = Pace(wire, fan_out, wake)
+        self.legs = {slot.slot: Leg(wire, slot, pace=self.pace) for slot in slots}
+        self.pace.legs = list(self.legs.values())
         self.by_ssrc = {leg.spec.ssrc: leg for leg in self.legs.values()}
         self.bandwidth = BandwidthEstimate(now, start)
-        self.climber = Climber()
+        self.hold = HoldOff()
+        self.thin = False
+        """Whether it receives the low-rate voice."""
+        self.plan = RepairPlan(now)
+        self.next_plan = now
+        self.rung: Rung | None = None
+        """What it was last found to receive; None while nothing is sent to it."""
+        self.allotted = 0.0
+        """bit/s of all that it is to receive."""
+        self.since = now
         self.rtt = DEFAULT_RTT
         self.repairs = RepairBudget(now)
         self.running = False
@@ -60,8 +85,14 @@ class Viewer(Generic[W]):
         self.next_allocation = now
         self.report_turn = 0
         self.fraction_lost = 0.0
+        self.padded_at = now
+        self.padding_due = 0.0
         self._feedback_numbers = Unwrapper(16)
         self._arrival_clock = ArrivalClock()
+
+    def is_starting(self, now: float) -> bool:
+        """Whether its link is not known yet."""
+        return self.bandwidth.congested_at < self.since and now - self.since < STARTING_SECONDS
 
     def receive_transport_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Arrival times of what was sent; moves the estimate."""

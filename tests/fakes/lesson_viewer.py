@@ -123,6 +123,8 @@ class FakeViewer:
         self.asks_again = True
         self.received = 0
         self.bytes = 0
+        self.padding = 0
+        """Packets of the repair streams that repair nothing."""
         self.offset = 12.5
         """Its clock is ahead by so many seconds."""
         self._by_ssrc = {spec.ssrc: self.streams[spec.slot] for spec in self.slots}
@@ -155,6 +157,9 @@ class FakeViewer:
         if repaired is not None:
             number = repaired.rtx_numbers.unwrap(header.sequence_number)
             start = header.payload_offset
+            if header.payload_end - start < 2:
+                self.padding += 1
+                return
             before = repaired.rtx_seen.setdefault(number, data[start:])
             assert before == data[start:], "one RTX number for two packets"
             restored = bytearray(data[:start] + data[start + 2 :])

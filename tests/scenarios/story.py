@@ -7,10 +7,12 @@ alone.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from relay.media.bandwidth import BandwidthEstimate
-from relay.sfu.allocation import Climber
+from relay.media.playout import MOST_MS
+from relay.sfu.allocation import HoldOff
+from relay.sfu.repair_plan import LinkState, RepairPlan
 from tests.fakes.lesson_publisher import LayerPlan, SourcePlan
 from tests.fakes.lesson_viewer import FakeViewer
 from tests.fakes.lesson_wire import Lesson
@@ -21,9 +23,9 @@ STARTS: Final = (0, 1, 32767, 32768, 65534, 65535)
 """16-bit numbers from which every family of scenarios is run."""
 
 # bit/s, without the voice, at which a room is on each layer of CAMERA_PLAN at 15 frames/s: more
-# than the layer, less than the base layer of the next one.
-RATES: Final = {"q": 28_000.0, "h": 90_000.0, "f": 5_000_000.0}
-VOICE_RATE: Final = 23_000.0
+# than the layer, less than the next one.
+RATES: Final = {"q": 45_000.0, "h": 125_000.0, "f": 5_000_000.0}
+VOICE_RATE: Final = 41_000.0
 
 
 def camera(codec: str = "vp8", **settings: object) -> SourcePlan:
@@ -53,8 +55,25 @@ def voice(**settings: object) -> SourcePlan:
 class FixedEstimate(BandwidthEstimate):
     """A link of which everything is known: never moved by feedback."""
 
-    def _judge(self, rtt: float, now: float) -> None:
-        self.congested_at = -1e9
+    def __init__(self, now: float, start: float, loss: float = 0.0) -> None:
+        super().__init__(now, start)
+        self._fixed_loss = loss
+
+    @property
+    def loss(self) -> float:
+        return self._fixed_loss
+
+    def receive_feedback(self, *arguments: Any) -> None:
+        pass
+
+    def receive_report(self, fraction_lost: float, rtt: float, now: float) -> None:
+        pass
+
+    def handle_timer(self, now: float, *, sending: bool) -> None:
+        pass
+
+    def probe(self, now: float) -> float:
+        return 0.0
 
     def _set(self, bitrate: float) -> None:
         """Not even by losses or silence."""
@@ -63,13 +82,31 @@ class FixedEstimate(BandwidthEstimate):
         return False
 
 
-class FixedClimber(Climber):
-    """Follows the estimate at once and never tries for more."""
+class FixedPlan(RepairPlan):
+    """What guards a room against loss, whatever it loses. playout: milliseconds."""
 
-    def may_try(self, clean_for: float, now: float) -> bool:
+    def __init__(self, now: float, red_depth: int = 0, playout: int = 0) -> None:
+        super().__init__(now)
+        self.red_depth = red_depth
+        self.playout = playout
+
+    def update(
+        self, link: LinkState, voice: float, now: float, *, most_delay: int = MOST_MS
+    ) -> bool:
         return False
 
-    def may_follow(self, now: float) -> bool:
+
+def guard(lesson: Lesson, room: FakeViewer, red_depth: int = 0, playout: int = 0) -> None:
+    """From now on the room's packets are guarded so."""
+    assert room.viewer is not None
+    room.viewer.plan = FixedPlan(lesson.now, red_depth, playout)
+    lesson.router._selection._follow_plan(room.viewer)
+
+
+class FixedHold(HoldOff):
+    """Follows the estimate at once."""
+
+    def may_step_up(self, now: float) -> bool:
         return True
 
 
@@ -81,7 +118,7 @@ def hold(lesson: Lesson, room: FakeViewer, rid: str) -> None:
     spoken = VOICE_RATE if lesson.publisher.of("voice") else 0.0
     estimate = FixedEstimate(lesson.now, RATES[rid] * rate / 15.0 + spoken)
     room.viewer.bandwidth = estimate
-    room.viewer.climber = FixedClimber()
+    room.viewer.hold = FixedHold()
 
 
 def flawless(room: FakeViewer, *slots: str) -> None:

@@ -6,6 +6,8 @@ Here: real feedback over links with a rate. Not here: the estimator's own arithm
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.fakes.lesson_publisher import LayerPlan, SourcePlan
@@ -89,28 +91,27 @@ def test_the_voice_is_never_dropped(rate: float) -> None:
     late = [one for one in room.shown("voice") if one.tag.captured > START + 20.0]
     assert spoken(lesson, room, START + 20.0) > 0.93
     delays = sorted(one.arrived - one.tag.captured for one in late)
-    # The choice does not count the headers of IP and UDP, so that a narrow link keeps a queue.
-    assert delays[len(delays) // 2] < 0.75
+    assert delays[len(delays) // 2] < 0.45
 
 
-def test_tries_that_fail_are_made_less_often() -> None:
+def test_a_room_stays_on_the_layer_that_fits() -> None:
+    """There is no larger one within reach: none is tried, and the one that fits is not left."""
     lesson = Lesson()
     lesson.publish(heavy(), voice())
     lesson.advance(1.0)
-    room = lesson.open_room("room", down=Link(rate=330_000.0, queue=1.0), bitrate=200_000.0)
+    room = lesson.open_room("room", down=Link(rate=420_000.0, queue=1.0), bitrate=200_000.0)
     assert room.viewer is not None
-    holds, tries = [], 0
-    was_full = False
+    lesson.advance(25.0)
+    seen = []
     for _ in range(240):
         lesson.advance(0.5)
-        holds.append(room.viewer.climber.hold)
         group = room.viewer.legs["camera"].group
-        is_full = group is not None and group.layer.rid == "f"
-        tries += is_full and not was_full
-        was_full = is_full
-    assert max(holds) >= 12.0
-    assert 1 <= tries <= 5
-    assert spoken(lesson, room, START + 2.0) > 0.95
+        seen.append(group.layer.rid if group is not None else "")
+    changes = sum(a != b for a, b in pairwise(seen))
+    assert changes <= 4
+    assert seen.count("h") > 0.9 * len(seen)
+    assert "f" not in seen
+    assert spoken(lesson, room, START + 2.0) > 0.97
 
 
 def test_a_full_link_is_not_filled_with_repairs_of_its_own_losses() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 
 from relay.media import rtp
-from relay.sfu.allocation import Climber
 from relay.sfu.derived import (
     KEEP_SECONDS,
     POLLS,
@@ -24,7 +23,7 @@ from relay.sfu.packet import Received
 from tests.fakes.lesson_frames import VP8_LAYERS, Encoder, Tag
 from tests.fakes.lesson_viewer import FakeViewer, Offer
 from tests.fakes.lesson_wire import Lesson
-from tests.scenarios.story import FixedClimber, FixedEstimate, camera, flawless, single, voice
+from tests.scenarios.story import FixedEstimate, FixedHold, camera, flawless, single, voice
 
 PICTURES, VOICE = 9001, 9002
 """Streams of what is derived, in the tags."""
@@ -97,7 +96,7 @@ def limit(lesson: Lesson, room: FakeViewer, bitrate: float) -> None:
     """All that is known of the room's link, from now on."""
     assert room.viewer is not None
     room.viewer.bandwidth = FixedEstimate(lesson.now, bitrate)
-    room.viewer.climber = FixedClimber()
+    room.viewer.hold = FixedHold()
 
 
 def streams(lesson: Lesson, room: FakeViewer, slot: str, seconds: float) -> set[int]:
@@ -337,7 +336,7 @@ def test_one_hungry_worker_makes_no_storm_of_requests() -> None:
     assert len(teacher.requests) == before + 1
 
 
-def test_the_climber_is_the_usual_one() -> None:
+def test_a_free_room_finds_its_way_up_from_a_derived_layer() -> None:
     """The stories above hold rooms still; a free room must know the derived layers as well."""
     lesson, _ = derived_lesson()
     teacher = lesson.publish(single())
@@ -346,7 +345,6 @@ def test_the_climber_is_the_usual_one() -> None:
     lesson.advance(1.0)
     room = lesson.open_room("room", bitrate=90_000.0)
     assert room.viewer is not None
-    assert isinstance(room.viewer.climber, Climber)
     lesson.advance(2.0)
     assert streams(lesson, room, "camera", 1.0) == {PICTURES}
     for _ in range(3):

@@ -83,7 +83,7 @@ def test_a_room_on_a_thin_link_gets_the_smallest_picture_first() -> None:
     lesson = Lesson()
     lesson.publish(camera(), voice())
     lesson.advance(5.0)
-    room = lesson.open_room("room", bitrate=200_000.0)
+    room = lesson.open_room("room", bitrate=130_000.0)
     lesson.advance(1.0)
     first = room.shown("camera")[0]
     assert lesson.publisher is not None
@@ -155,6 +155,6 @@ def test_a_burst_that_would_clog_the_link_is_left_out() -> None:
     room = lesson.open_room("room")
     lesson.advance(6.0)
     hold(lesson, room, "q")
-    before = lesson.fan_out.alone
     lesson.advance(0.9)
-    assert lesson.fan_out.alone == before
+    assert room.viewer is not None
+    assert room.viewer.legs["camera"].spans[-1].burst is None

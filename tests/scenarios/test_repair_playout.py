@@ -11,7 +11,16 @@ import pytest
 from relay.media import playout, rtp
 from tests.fakes.lesson_viewer import FakeViewer, Offer
 from tests.fakes.lesson_wire import Lesson
-from tests.scenarios.story import CODECS, STARTS, camera, continuous, flawless, hold, voice
+from tests.scenarios.story import (
+    CODECS,
+    STARTS,
+    FixedPlan,
+    camera,
+    continuous,
+    flawless,
+    hold,
+    voice,
+)
 
 PLAYOUT = 6
 WITH = Offer(extensions={rtp.TRANSPORT_CC: 5, rtp.DEPENDENCY_DESCRIPTOR: 9, rtp.PLAYOUT_DELAY: 6})
@@ -20,6 +29,7 @@ WITH = Offer(extensions={rtp.TRANSPORT_CC: 5, rtp.DEPENDENCY_DESCRIPTOR: 9, rtp.
 def tell(lesson: Lesson, room: FakeViewer, milliseconds: int | None) -> None:
     assert room.viewer is not None
     leg = room.viewer.legs["camera"]
+    room.viewer.plan = FixedPlan(lesson.now)
     leg.playout = milliseconds
     lesson.router._joining.reprofile(leg)
 

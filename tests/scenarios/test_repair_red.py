@@ -17,7 +17,7 @@ from relay.sfu.packet import Received
 from tests.fakes.lesson_frames import Tag, read_tag
 from tests.fakes.lesson_viewer import FakeViewer, Offer
 from tests.fakes.lesson_wire import Lesson, Link
-from tests.scenarios.story import STARTS, camera, flawless, voice
+from tests.scenarios.story import STARTS, camera, flawless, guard, voice
 
 OPUS, RED = 109, 63
 
@@ -66,10 +66,7 @@ def red_room(lesson: Lesson, depth: int, down: Link | None = None) -> FakeViewer
 
 
 def set_depth(lesson: Lesson, room: FakeViewer, depth: int) -> None:
-    assert room.viewer is not None
-    leg = room.viewer.legs["voice"]
-    leg.red_depth = depth
-    lesson.router._joining.reprofile(leg)
+    guard(lesson, room, depth)
 
 
 @pytest.mark.parametrize("sent_as_red", [False, True])
@@ -218,10 +215,10 @@ def test_what_is_sent_again_is_what_was_sent(start: int, sent_as_red: bool) -> N
     lesson.publish(microphone, start=start)
     room = red_room(lesson, 2, down=Link(loss=0.1, delay=0.08))
     assert room.viewer is not None
-    room.viewer.repairs.delay = 10.0  # nothing comes too late
     for step in range(12):
         microphone.red = sent_as_red and step % 3 != 2
         set_depth(lesson, room, (2, 1, 0, 2)[step % 4])
+        room.viewer.repairs.delay = 10.0  # nothing comes too late
         lesson.advance(0.5)
     lesson.downlinks["room"].loss = 0.0
     lesson.advance(0.5)

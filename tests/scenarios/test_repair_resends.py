@@ -15,7 +15,7 @@ from relay.media import playout, rtcp_build, rtp
 from relay.sfu.repair_budget import LATENESS, REPAIR_LEAST
 from tests.fakes.lesson_viewer import OWN_SSRC, FakeViewer, Offer
 from tests.fakes.lesson_wire import Lesson, Link
-from tests.scenarios.story import STARTS, camera, continuous, flawless, voice
+from tests.scenarios.story import STARTS, FixedPlan, camera, continuous, flawless, guard, voice
 
 
 def voice_room(lesson: Lesson, rtt: float, loss: float, delay: float | None) -> FakeViewer:
@@ -25,6 +25,7 @@ def voice_room(lesson: Lesson, rtt: float, loss: float, delay: float | None) -> 
     assert room.viewer is not None
     room.rtt = rtt
     room.viewer.rtt = rtt
+    room.viewer.plan = FixedPlan(lesson.now)
     room.viewer.repairs.delay = delay
     return room
 
@@ -83,6 +84,7 @@ def test_bursts_of_loss(start: int) -> None:
     lesson.publish(camera(), voice(), start=start)
     lesson.advance(1.0)
     room = lesson.open_room("room", down=Link(delay=0.1), up=Link(delay=0.1), bitrate=2e6)
+    guard(lesson, room, playout=1_000)
     lesson.downlinks["room"].drop = bursts(random.Random(4), 8, 0.05)
     lesson.advance(10.0)
     lesson.downlinks["room"].drop = None

@@ -210,7 +210,7 @@ def test_going_down_sheds_the_upper_layers_until_the_beat() -> None:
     hold(lesson, room, "f")
     lesson.advance(1.0)
     assert room.viewer is not None
-    room.viewer.bandwidth.bitrate = 100_000.0  # the lowest layer of f alone fits
+    room.viewer.bandwidth.bitrate = 130_000.0  # the lowest layer of f alone fits
     lesson.advance(2.0)
     since = lesson.now - 0.5
     lesson.settle()

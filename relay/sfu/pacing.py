@@ -1,0 +1,179 @@
+"""One viewer's way out for what its link cannot take at once: a keyframe, a burst, a repair.
+
+Small frames go with everybody's, in one batch; of a large one the rest waits here and leaves at
+the rate of the link, so that a voice packet never stands behind a whole picture. While something
+waits, the viewer's later pictures queue up behind it. The order and the clockwork are
+`relay.media.pacer`'s. Pure; bytes, bit/s and seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from relay.media.pacer import Kind, Pacer
+from relay.sfu.packet import Outgoing, patch_picture
+
+if TYPE_CHECKING:
+    from relay.sfu.leg import Leg
+    from relay.sfu.members import Members
+    from relay.sfu.sink import FanOut
+
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[W]):
+    """One complete packet but for its transport-wide number at `twcc_offset`.
+
+    leg: None for padding. picture, tl0: as the leg numbers them, None without.
+    """
+
+    leg: Leg[W] | None
+    packet: bytearray
+    twcc_offset: int
+    picture: int | None = None
+    tl0: int | None = None
+
+    @property
+    def sequence16(self) -> int:
+        """Its sequence number."""
+        return self.packet[2] << 8 | self.packet[3]
+
+    @property
+    def timestamp(self) -> bytes:
+        """Its RTP timestamp, as it stands in it."""
+        return bytes(self.packet[4:8])
+
+
+# What a link drains in so long may go at once: a voice packet waits no longer for it.
+BURST_SECONDS: Final = 0.06
+# No fewer bytes than one packet.
+BURST_LEAST: Final = 1_300.0
+# A link that takes so much is never filled by the pictures that a lesson has.
+FAST: Final = 6_000_000.0
+# The longest authentication tag, which the transport adds.
+_TAG: Final = 16
+# Pictures that would leave later than this are of no use: better begin anew with a smaller one.
+STALE_SECONDS: Final = 2.5
+# Bytes that a frame may lack to be finished although it is of no use any more: what is cut costs
+# the receiver a look at it, and more than that costs the link.
+_FINISHED: Final = 3_000
+
+
+class Pace(Generic[W]):
+    """wire: the viewer's. wake: called when something begins to wait."""
+
+    def __init__(self, wire: W, fan_out: FanOut[W], wake: Callable[[Pace[W]], None]) -> None:
+        self.wire = wire
+        self.burst = float("inf")
+        """Bytes of a frame that may leave at once."""
+        self.legs: list[Leg[W]] = []
+        self._fan_out = fan_out
+        self._wake = wake
+        self._pacer: Pacer[Waiting[W]] = Pacer()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether pictures wait."""
+        return self._pacer.backlog > 0
+
+    @property
+    def delay(self) -> float:
+        """Seconds until the last of what waits has left."""
+        return self._pacer.delay
+
+    def set_rate(self, bitrate: float, now: float) -> bool:
+        """What the link takes for pictures, bit/s. Whether `burst` changed by much."""
+        self._pacer.set_rate(bitrate, now)
+        burst = float("inf")
+        if bitrate < FAST:
+            burst = max(bitrate * BURST_SECONDS / 8, BURST_LEAST)
+        if burst == self.burst or 0.8 < burst / self.burst < 1.25:
+            return False
+        self.burst = burst
+        return True
+
+    def push_run(self, run: Sequence[Outgoing], leg: Leg[W]) -> None:
+        """Packets of the leg's group, as the leg numbers them now."""
+        for out in run:
+            packet = bytearray(out.data)
+            packet[2:4] = (out.sequence + leg.sequence_offset & 0xFFFF).to_bytes(2, "big")
+            packet[4:8] = (out.timestamp + leg.timestamp_offset & 0xFFFFFFFF).to_bytes(4, "big")
+            if out.picture_offset and (leg.picture_offset or leg.tl0_offset):
+                patch_picture(packet, 0, out, leg.picture_offset, leg.tl0_offset)
+            self._push(
+                Kind.PICTURE,
+                Waiting(
+                    leg,
+                    packet,
+                    out.twcc_offset,
+                    out.picture + leg.picture_offset if out.picture_offset else None,
+                    out.tl0 + leg.tl0_offset if out.tl0_offset else None,
+                ),
+            )
+
+    def send(self, waiting: Waiting[W], now: float, *, again: bool) -> None:
+        """One packet of a video leg, in its turn. again: it is a repair."""
+        if self.burst == float("inf"):
+            self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
+            return
+        self._push(Kind.PICTURE_REPAIR if again else Kind.PICTURE, waiting)
+        self.handle_timer(now)
+
+    def pad(self, packet: bytearray, twcc_offset: int) -> None:
+        """One packet that only shows whether the link takes more; waits for everything else."""
+        self._push(Kind.PADDING, Waiting(None, packet, twcc_offset))
+
+    def _push(self, kind: Kind, waiting: Waiting[W]) -> None:
+        if not self._pacer.backlog:
+            self._wake(self)
+        self._pacer.push(kind, len(waiting.packet) + _TAG, waiting)
+
+    def forget(self, leg: Leg[W]) -> list[Waiting[W]]:
+        """Drop what waits for `leg`; returns those of its packets that never were sent.
+
+        A frame of which little is missing is sent to its end.
+        """
+        if not self._pacer.backlog:
+            return []
+        ssrc = leg.spec.ssrc.to_bytes(4, "big")
+        found: list[Waiting[W]] = []
+
+        def look(item: Waiting[W]) -> bool:
+            if item.leg is leg and item.packet[8:12] == ssrc:
+                found.append(item)
+            return False
+
+        self._pacer.drop(look)
+        kept = found[0].timestamp if found else b""
+        if sum(len(item.packet) for item in found if item.timestamp == kept) > _FINISHED:
+            kept = b""
+        self._pacer.drop(lambda item: item.leg is leg and item.timestamp != kept)
+        return [item for item in found if item.timestamp != kept]
+
+    def handle_timer(self, now: float) -> None:
+        """Send what may leave now; who has caught up is served with everybody again."""
+        for waiting in self._pacer.pop(now):
+            self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
+        if not self._pacer.backlog:
+            for leg in self.legs:
+                if leg.group is not None and leg in leg.group.legs.held:
+                    leg.group.legs.release(leg)
+
+    def get_timer(self, now: float) -> float | None:
+        """When `handle_timer` has something to do next, None while nothing waits."""
+        return self._pacer.due(now)
+
+
+def hold_back(legs: Members, size: int) -> None:
+    """Members whose links do not take `size` bytes at once are served by their paces now."""
+    legs.hold([leg for leg in legs if leg.pace is not None and leg.pace.burst < size])
+
+
+def push_run(run: Sequence[Outgoing], legs: Sequence[Leg[Any]]) -> None:
+    """Every packet of `run` to each leg in its turn."""
+    for leg in legs:
+        if leg.pace is not None:
+            leg.pace.push_run(run, leg)
