@@ -69,9 +69,13 @@ class Pace(Generic[W]):
         self.wire = wire
         self.burst = float("inf")
         """Bytes of a frame that may leave at once."""
+        self.busy_at = -1e9
+        """When pictures waited last."""
         self.legs: list[Leg[W]] = []
         self._fan_out = fan_out
         self._wake = wake
+        self._pictures = False
+        """Whether more than padding waits."""
         self._pacer: Pacer[Waiting[W]] = Pacer()
 
     @property
@@ -129,6 +133,7 @@ class Pace(Generic[W]):
     def _push(self, kind: Kind, waiting: Waiting[W]) -> None:
         if not self._pacer.backlog:
             self._wake(self)
+        self._pictures |= kind is not Kind.PADDING
         self._pacer.push(kind, len(waiting.packet) + _TAG, waiting)
 
     def forget(self, leg: Leg[W]) -> list[Waiting[W]]:
@@ -155,9 +160,12 @@ class Pace(Generic[W]):
 
     def handle_timer(self, now: float) -> None:
         """Send what may leave now; who has caught up is served with everybody again."""
+        if self._pictures:
+            self.busy_at = now
         for waiting in self._pacer.pop(now):
             self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
         if not self._pacer.backlog:
+            self._pictures = False
             for leg in self.legs:
                 if leg.group is not None and leg in leg.group.legs.held:
                     leg.group.legs.release(leg)

@@ -20,6 +20,8 @@ _PADDING: Final = 255
 _HEAD: Final = struct.Struct("!BBHII")
 # UDP, IP, RTP, extension, authentication tag.
 _AROUND: Final = 28 + 12 + 8 + 16
+# A large picture still stands in the link's queue for a while after it has left.
+_AFTER_PICTURES: Final = 1.0
 # Padding for more time than this says nothing of a rate.
 _LONGEST: Final = 0.25
 
@@ -28,7 +30,7 @@ def probe(viewer: Viewer[W], now: float) -> None:
     """Send what is due of the viewer's probe since the last call."""
     elapsed, viewer.padded_at = min(now - viewer.padded_at, _LONGEST), now
     on_top = viewer.bandwidth.probe(now)
-    if on_top <= 0.0 or viewer.pace.is_busy:
+    if on_top <= 0.0 or now - viewer.pace.busy_at < _AFTER_PICTURES:
         return
     # What the estimate grants and nothing needs is filled as well: only what is sent is proven.
     bitrate = on_top + max(0.0, viewer.bandwidth.bitrate - viewer.allotted)

@@ -40,8 +40,8 @@ _FIRST_PICTURE_SECONDS: Final = 1.0
 # A room that has to leave its layer at once, or that lost its pictures, waits for the beat instead,
 # four seconds on average, if catching up with the cached pictures would take longer than this.
 _CATCH_UP_SECONDS: Final = 3.0
-# Until something is known of a link, pictures are sent at so many times the estimate: the first one
-# is what tells of the link.
+# Until a link pushed back, pictures are sent at so many times the estimate: the first ones are what
+# tells of the link.
 _STARTING_PACE: Final = 2.5
 # What is left beside the voice for pictures that wait is never less, or they would wait for ever.
 _PACE_LEAST: Final = 8_000.0
@@ -84,7 +84,7 @@ class Selection(Generic[W]):
             hold.congested(now)
         if any(leg.group is None or leg.group.layer is not leg.target for leg in _seen(viewer)):
             hold.still_waiting(now)
-        if viewer.pace.delay > STALE_SECONDS:
+        if viewer.pace.delay > STALE_SECONDS * (2.0 if starting else 1.0):
             for late in _seen(viewer):
                 if late.spec.kind == "video":
                     self._joining.give_up(late, now)
@@ -164,9 +164,7 @@ class Selection(Generic[W]):
 
     def _set_pace(self, viewer: Viewer[W], budget: float, starting: bool, now: float) -> None:
         estimate = viewer.bandwidth
-        pace = estimate.pace
-        if starting and not estimate.acknowledged:
-            pace = estimate.bitrate * _STARTING_PACE
+        pace = estimate.bitrate * _STARTING_PACE if starting else estimate.pace
         rate = max(budget + pace - estimate.bitrate, _PACE_LEAST)
         if viewer.pace.set_rate(rate, now):
             for leg in viewer.legs.values():
