@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from relay.media.fec import FecEncoder, Protection
 from relay.media.seqno import delta32
 from relay.sfu.packet import Outgoing, Received
 
@@ -90,6 +91,10 @@ class Leg(Generic[W]):
     # each picture tells, milliseconds, None for none; see `Joining.reprofile`.
     red_depth: int = 0
     playout: int | None = None
+    # How its pictures are protected by repair packets, and what makes them; the encoder lives as
+    # long as the leg, since its numbers must never begin anew under the same keys.
+    protection: Protection | None = None
+    encoder: FecEncoder | None = None
     # Whether the link is what keeps the slot silent.
     denied: bool = False
     # The layer to receive only the lowest temporal layer of, until the target begins.
@@ -112,6 +117,15 @@ class Leg(Generic[W]):
     repaired: int = 0
     spans: deque[Span] = field(default_factory=lambda: deque(maxlen=_SPANS))
     recent_repairs: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def waits(self) -> bool:
+        """Whether its packets go out one by one, through its pace."""
+        return (
+            self.pace is not None
+            and self.spec.kind == "video"
+            and (self.pace.is_busy or self.protection is not None)
+        )
 
     def leave(self) -> None:
         """Out of the group: remember what was sent last, so that the next source continues it."""

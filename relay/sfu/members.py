@@ -53,7 +53,7 @@ class Members(list["Leg[Any]"]):
 
     def add(self, leg: Leg[Any]) -> None:
         """One leg more."""
-        if leg.pace is not None and leg.pace.is_busy and leg.spec.kind == "video":
+        if leg.waits:
             self.held.append(leg)
             return
         self.append(leg)
@@ -76,8 +76,14 @@ class Members(list["Leg[Any]"]):
         self.held.extend(legs)
         self.table = self._tightest = None
 
-    def release(self, leg: Leg[Any]) -> None:
-        """The leg's pace has caught up: at once again."""
+    def reconsider(self, leg: Leg[Any]) -> None:
+        """Whether one of the members waits may have changed."""
+        if leg.waits:
+            if leg not in self.held:
+                self.hold([leg])
+            return
+        if leg not in self.held:
+            return
         self.held.remove(leg)
         self.append(leg)
         self.table = self._tightest = None

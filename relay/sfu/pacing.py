@@ -120,7 +120,7 @@ class Pace(Generic[W]):
 
     def send(self, waiting: Waiting[W], now: float, *, again: bool) -> None:
         """One packet of a video leg, in its turn. again: it is a repair."""
-        if self.burst == float("inf"):
+        if self.burst == float("inf") and (waiting.leg is None or waiting.leg.protection is None):
             self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
             return
         self._push(Kind.PICTURE_REPAIR if again else Kind.PICTURE, waiting)
@@ -162,13 +162,24 @@ class Pace(Generic[W]):
         """Send what may leave now; who has caught up is served with everybody again."""
         if self._pictures:
             self.busy_at = now
-        for waiting in self._pacer.pop(now):
-            self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
+        while leaving := self._pacer.pop(now):
+            for waiting in leaving:
+                self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
+                if waiting.leg is not None and waiting.leg.protection is not None:
+                    self._protect(waiting.leg, waiting, now)
         if not self._pacer.backlog:
             self._pictures = False
             for leg in self.legs:
-                if leg.group is not None and leg in leg.group.legs.held:
-                    leg.group.legs.release(leg)
+                if leg.group is not None:
+                    leg.group.legs.reconsider(leg)
+
+    def _protect(self, leg: Leg[W], sent: Waiting[W], now: float) -> None:
+        """Follow a picture's packet with the repair packets that are due."""
+        encoder = leg.encoder
+        if encoder is None or sent.packet[8:12] != leg.spec.ssrc.to_bytes(4, "big"):
+            return
+        for packet in encoder.push(sent.packet, sent.twcc_offset, now):
+            self._push(Kind.PICTURE_REPAIR, Waiting(leg, packet, encoder.twcc_offset))
 
     def get_timer(self, now: float) -> float | None:
         """When `handle_timer` has something to do next, None while nothing waits."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Generic
 
+from relay.media import rtp
+from relay.media.fec import FecEncoder, Protection
 from relay.sfu import rungs
 from relay.sfu.allocation import (
     ENOUGH,
@@ -90,6 +92,10 @@ class Selection(Generic[W]):
                     self._joining.give_up(late, now)
         budget = estimate.bitrate - self._give_voice(viewer, found.get(VOICE), starting, now)
         self._set_pace(viewer, budget, starting, now)
+        protection = viewer.plan.protection
+        if protection is not None and any(leg.protection for leg in viewer.legs.values()):
+            # The repair packets are inside what the link takes, never on top of it.
+            budget /= 1.0 + protection.overhead
         rung: Rung | None = None
         wanted = estimate.bitrate - budget
         for slot in _SHOWING:
@@ -157,6 +163,7 @@ class Selection(Generic[W]):
         for leg in viewer.legs.values():
             if leg.spec.kind == "video":
                 leg.playout = plan.playout or None
+                _protect(leg, plan.protection)
             else:
                 takes = any(codec.red is not None for codec in leg.spec.codecs)
                 leg.red_depth = plan.red_depth if takes else 0
@@ -281,6 +288,21 @@ class Selection(Generic[W]):
             stills,
             viewer.plan.playout / 1e3,
         )
+
+
+def _protect(leg: Leg[W], protection: Protection | None) -> None:
+    """Follow the leg's pictures with repair packets, or no more."""
+    spec = leg.spec
+    if spec.fec is None:
+        return
+    if leg.encoder is None and protection is not None:
+        twcc = spec.extensions.get(rtp.TRANSPORT_CC, 0)
+        leg.encoder = FecEncoder(spec.fec.payload_type, spec.fec.ssrc, spec.ssrc, twcc)
+    leg.protection = protection
+    if leg.encoder is not None:
+        leg.encoder.protect(protection)
+    if leg.group is not None:
+        leg.group.legs.reconsider(leg)
 
 
 def _reason(viewer: Viewer[W], starting: bool) -> str:

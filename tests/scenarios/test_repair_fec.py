@@ -16,7 +16,7 @@ from relay.media import fec, rtp
 from tests.fakes.flexfec import without_transport
 from tests.fakes.lesson_viewer import FakeViewer, FakeWire, Offer
 from tests.fakes.lesson_wire import FakeFanOut, Lesson, Link
-from tests.scenarios.story import CODECS, STARTS, camera, flawless, hold, voice
+from tests.scenarios.story import CODECS, STARTS, FixedEstimate, camera, flawless, hold, voice
 from tests.scenarios.test_repair_resends import bursts
 
 OFFER = Offer(fec=True)
@@ -143,3 +143,31 @@ def test_who_is_not_protected_pays_nothing() -> None:
     lesson.settle()
     flawless(other, "camera", "voice")
     flawless(room, "voice")
+
+
+def test_pictures_are_protected_where_resends_come_too_late() -> None:
+    """Ten in a hundred are lost a second away: one resend is all that comes in time."""
+    lesson = Lesson()
+    lesson.publish(camera(), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room", OFFER, down=Link(delay=0.5, loss=0.1), up=Link(delay=0.5))
+    near = lesson.open_room("near", OFFER)
+    assert room.viewer is not None
+    room.asks_again = False
+    room.viewer.bandwidth = FixedEstimate(lesson.now, 1e6, 0.1)
+    lesson.advance(15.0)
+    stream = room.streams["camera"]
+    before = stream.fec_packets
+    lesson.advance(10.0)
+    assert stream.fec_packets > before + 20
+    assert share_missing(room) < 0.05
+    assert near.streams["camera"].fec_packets == 0
+    # The encoder goes on where it was when it is needed again: the same keys, so no number twice.
+    room.viewer.bandwidth = FixedEstimate(lesson.now, 1e6, 0.0)
+    lesson.advance(40.0)
+    quiet = stream.fec_packets
+    lesson.advance(5.0)
+    assert stream.fec_packets == quiet
+    room.viewer.bandwidth = FixedEstimate(lesson.now, 1e6, 0.1)
+    lesson.advance(10.0)
+    assert stream.fec_packets > quiet
