@@ -15,6 +15,7 @@ BENCHMARKS: Final = {
     "codecs": "what each video codec gives a room and costs a teacher, and what voice costs",
     "fanout": "what forwarding costs per packet, against the floor",
     "join": "how long a viewer waits for a picture, and a crowd that comes back",
+    "rooms": "many rooms, half of them poor, in virtual time",
     "weaklink": "what a room has of a lesson over weak links, in real browsers",
     "repairs": "what a browser makes of redundant voice and of repairs under loss",
 }
