@@ -273,6 +273,7 @@ class MediaProcess:
                 "unacknowledged": self._feed.unacknowledged,
                 "dropped": self._feed.dropped,
             },
+            "repairs": sessions.repairs(),
             "derived": self._derived.statistics(),
             "keyframes": {
                 name: {"beats": router.keyframes.beats, "extra": router.keyframes.extra}

@@ -40,6 +40,7 @@ def probe(viewer: Viewer[W], now: float) -> None:
     viewer.padding_due += bitrate * elapsed / 8
     while viewer.padding_due >= _PADDING + _AROUND:
         viewer.padding_due -= _PADDING + _AROUND
+        viewer.padded += 1
         packet, twcc_offset = _padding(leg)
         viewer.pace.pad(packet, twcc_offset)
     viewer.pace.handle_timer(now)

@@ -87,8 +87,23 @@ class Viewer(Generic[W]):
         self.fraction_lost = 0.0
         self.padded_at = now
         self.padding_due = 0.0
+        self.padded = 0
+        """Packets of padding."""
         self._feedback_numbers = Unwrapper(16)
         self._arrival_clock = ArrivalClock()
+
+    def counts(self) -> dict[str, int]:
+        """What it asked for again, by what became of it; false feedback; padding sent."""
+        repairs = self.repairs
+        return {
+            "resent": repairs.resent,
+            "late": repairs.late,
+            "refused": repairs.refused,
+            "hasty": repairs.hasty,
+            "flooded": repairs.flooded,
+            "false_feedback": self.bandwidth.liar,
+            "padding": self.padded,
+        }
 
     def is_starting(self, now: float) -> bool:
         """Whether its link is not known yet."""

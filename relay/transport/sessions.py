@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -87,6 +87,8 @@ class Sessions:
         self._clock = clock
         self._limits = limits
         self._remembered = RememberedRates(limits.start_bitrate)
+        self._repairs: Counter[str] = Counter()
+        """Of viewers that have gone."""
         self._addresses = tuple(addresses)
         self._changed = changed
         self._certificate: SharedCertificate = SharedCertificate.generateCertificate()
@@ -321,8 +323,10 @@ class Sessions:
         self._port.remove_peer(peer)
         if peer.role == "viewer":
             viewer = peer.viewer
-            if viewer is not None and viewer.has_transport_feedback:
-                self._remembered.note(peer.subject, viewer.bandwidth.bitrate, now)
+            if viewer is not None:
+                self._repairs.update(viewer.counts())
+                if viewer.has_transport_feedback:
+                    self._remembered.note(peer.subject, viewer.bandwidth.bitrate, now)
             peer.router.remove_viewer(peer.identity, now)
         else:
             current = peer.router.publisher
@@ -436,6 +440,14 @@ class Sessions:
             if peer.lesson == lesson:
                 peer.end("the lesson ended")
         self._feed.end_lesson(lesson)
+
+    def repairs(self) -> dict[str, int]:
+        """What all viewers asked for again, by what became of it, and what was odd, since start."""
+        total = Counter(self._repairs)
+        for peer in self.peers.values():
+            if peer.viewer is not None:
+                total.update(peer.viewer.counts())
+        return dict(total)
 
     def status(self, lesson: str) -> dict[str, Any]:
         """What the service tells others about a lesson."""

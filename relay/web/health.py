@@ -116,6 +116,7 @@ class Health:
         counter("recorder_feed_dropped", "Records dropped", {"all": statistics["feed"]["dropped"]})
         counter("handshakes_failed", "DTLS handshakes", {"all": statistics["handshakes_failed"]})
         counter("media_cpu_seconds", "CPU of the media process", {"all": statistics["cpu_seconds"]})
+        counter("repairs", "What rooms asked for again, false feedback", statistics["repairs"])
         gauge("viewers", "Sessions of rooms", statistics["viewers"])
         gauge("publishers", "Sessions of teachers", statistics["publishers"])
         gauge("streams", "Connections of media over TCP", statistics["streams"])
