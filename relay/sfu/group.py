@@ -206,6 +206,7 @@ class Group:
             (packet.timestamp + self.layer.slot_offset) & 0xFFFFFFFF,
             rtp.HEADER_SIZE + 4 + head if profile.twcc else 0,
             payload_size=len(payload),
+            temporal=info.temporal_id,
         )
         if descriptor_at:
             out.picture_offset = descriptor_at + 1

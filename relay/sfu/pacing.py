@@ -27,7 +27,8 @@ W = TypeVar("W")
 class Waiting(Generic[W]):
     """One complete packet but for its transport-wide number at `twcc_offset`.
 
-    leg: None for padding. picture, tl0: as the leg numbers them, None without.
+    leg: None for padding. picture, tl0: as the leg numbers them, None without; tl0 only of the
+    lowest temporal layer, whose frames count it.
     """
 
     leg: Leg[W] | None
@@ -114,7 +115,7 @@ class Pace(Generic[W]):
                     packet,
                     out.twcc_offset,
                     out.picture + leg.picture_offset if out.picture_offset else None,
-                    out.tl0 + leg.tl0_offset if out.tl0_offset else None,
+                    out.tl0 + leg.tl0_offset if out.tl0_offset and not out.temporal else None,
                 ),
             )
 

@@ -48,7 +48,7 @@ class Outgoing:
     picture_offset: where in `data` the picture id or frame number stands, 0 for none.
     picture: the picture id there; picture_bits: 7, 15 or 16.
     tl0_offset: where TL0PICIDX stands, 0 for none; tl0: its value.
-    payload_size: bytes of payload at the end of `data`.
+    payload_size: bytes of payload at the end of `data`. temporal: its frame's temporal id.
     """
 
     data: bytes
@@ -61,6 +61,7 @@ class Outgoing:
     tl0_offset: int = 0
     tl0: int = 0
     payload_size: int = 0
+    temporal: int = 0
 
 
 def patch_picture(

@@ -80,7 +80,7 @@ def send_alone(
         leg.rtx_sequence += 1
     if leg.pace is not None and leg.spec.kind == "video":
         picture = out.picture + sent.picture_offset if out.picture_offset else None
-        tl0 = out.tl0 + sent.tl0_offset if out.tl0_offset else None
+        tl0 = out.tl0 + sent.tl0_offset if out.tl0_offset and not out.temporal else None
         leg.pace.send(Waiting(leg, packet, out.twcc_offset, picture, tl0), now, again=again)
     else:
         fan_out.send_rtp(leg.wire, packet, out.twcc_offset, now)

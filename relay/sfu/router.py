@@ -81,7 +81,7 @@ class Router(Generic[W]):
         self._next_reports = now
         self._report_slice = 0
         self._now = now
-        self._waiting: set[Pace[W]] = set()
+        self._waiting: dict[Pace[W], None] = {}
         """Of viewers for whose links packets wait."""
 
     # The publisher
@@ -465,7 +465,7 @@ class Router(Generic[W]):
         for pace in list(self._waiting):
             pace.handle_timer(now)
             if not pace.is_busy:
-                self._waiting.discard(pace)
+                del self._waiting[pace]
         if now >= self._next_reports:
             self._next_reports = now + 1.0 / _REPORT_SLICES
             self._send_reports(now)
@@ -496,7 +496,7 @@ class Router(Generic[W]):
         return due
 
     def _begins_to_wait(self, pace: Pace[W]) -> None:
-        self._waiting.add(pace)
+        self._waiting[pace] = None
         self.touched = True
 
     def _probe(self, now: float) -> None:
@@ -506,7 +506,7 @@ class Router(Generic[W]):
         sending = publisher is not None and now - publisher.last_packet < 2.0 / _REPORT_SLICES
         for viewer in self.viewers.values():
             if viewer.running and viewer.has_transport_feedback:
-                viewer.bandwidth.handle_timer(now, sending=sending)
+                viewer.bandwidth.handle_timer(now, sending=sending and viewer.flows)
                 probe(viewer, now)
 
     def _ask(self, layers: Sequence[Layer], now: float) -> None:

@@ -119,6 +119,7 @@ class Selection(Generic[W]):
             wanted += offering.options[-1].bitrate * ENOUGH
             stills = 0.0
             if option is not None:
+                viewer.flows = True
                 budget -= option.bitrate
             elif rung is None:
                 stills = stills_bitrate(budget)
@@ -144,6 +145,7 @@ class Selection(Generic[W]):
             bitrate = voice.options[0 if viewer.thin else -1].bitrate
             layer = voice.layers[0 if viewer.thin else -1]
             self._joining.want(leg, layer, ALL_TEMPORAL, now)
+        viewer.flows = bitrate > 0.0
         frames = frames_of(bitrate, thin=viewer.thin)
         if now >= viewer.next_plan:
             viewer.next_plan = now + ALLOCATION_INTERVAL
@@ -194,7 +196,8 @@ class Selection(Generic[W]):
         current = offering.option_of(leg)
         if current is not None and (option is None or _order(option) < _order(current)):
             # Nothing pushed back: what flows may stay, whatever the estimate's guess.
-            if estimate.is_clean(1.0, now) and current.bitrate <= budget * 1.1:
+            fits = estimate.is_clean(1.0, now) and current.bitrate <= budget * 1.1
+            if fits or hold.tried_at is not None:
                 option = current
         elif option is not None and (current is None or _order(option) > _order(current)):
             if current is None and not leg.denied:
@@ -203,13 +206,15 @@ class Selection(Generic[W]):
                 hold.stepped_up(now)
             else:
                 option = current
-        if (
-            option == current
-            and not viewer.has_transport_feedback
-            and hold.may_step_up(now)
-            and estimate.is_clean(hold.hold, now)
-        ):
-            # Its reports say nothing of what the link would take: only trying does.
+        if option != current or not hold.may_step_up(now):
+            return option
+        if not viewer.flows and option is None:
+            knows_nothing = now - estimate.congested_at > hold.hold
+        else:
+            reports_alone = viewer.has_reports and not viewer.has_transport_feedback
+            knows_nothing = reports_alone and estimate.is_clean(hold.hold, now)
+        if knows_nothing:
+            # Nothing says what the link would take: only trying does.
             step = next_step(offering.options, current)
             if step is not None:
                 hold.stepped_up(now)

@@ -69,6 +69,8 @@ class Viewer(Generic[W]):
         self.by_ssrc = {leg.spec.ssrc: leg for leg in self.legs.values()}
         self.bandwidth = BandwidthEstimate(now, start)
         self.hold = HoldOff()
+        self.flows = False
+        """Whether a voice or video is sent to it."""
         self.thin = False
         """Whether it receives the low-rate voice."""
         self.plan = RepairPlan(now)
@@ -82,6 +84,7 @@ class Viewer(Generic[W]):
         self.repairs = RepairBudget(now)
         self.running = False
         self.has_transport_feedback = False
+        self.has_reports = False
         self.next_allocation = now
         self.report_turn = 0
         self.fraction_lost = 0.0
@@ -127,6 +130,7 @@ class Viewer(Generic[W]):
         trip = ntp.round_trip(ntp.middle(ntp.from_unix(now)), block.lsr, block.dlsr)
         if trip is not None:
             self.rtt += (trip - self.rtt) * 0.3
+        self.has_reports = True
         self.fraction_lost = block.fraction_lost
         if not self.has_transport_feedback:
             self.bandwidth.receive_report(block.fraction_lost, self.rtt, now)

@@ -156,3 +156,13 @@ def test_a_player_without_transport_feedback_falls_by_its_reports() -> None:
     assert room.viewer is not None
     assert not room.viewer.has_transport_feedback
     assert "f" not in now_shows(lesson, room)
+
+
+def test_a_lesson_without_a_voice_is_seen_all_the_same() -> None:
+    """Where nothing flows nothing is learnt of the link: the smallest picture is tried."""
+    lesson = Lesson()
+    lesson.publish(heavy())
+    lesson.advance(1.0)
+    room = lesson.open_room("room", down=Link(rate=5e6), bitrate=30_000.0)
+    lesson.advance(10.0)
+    assert now_shows(lesson, room) != set()
