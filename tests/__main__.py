@@ -29,6 +29,14 @@ LIVE: Final = "tests/live"
 # Live tests that wait for media to pass far more than they compute: they run beside the pure ones,
 # which keep one processor busy and need no other.
 WAITING: Final = ("tests/live/test_host.py", "tests/live/test_host_sources.py")
+# Live tests without a browser: they follow the pure ones, beside those that wait.
+LIGHT: Final = (
+    "tests/live/test_central_api.py",
+    "tests/live/test_central_refusals.py",
+    "tests/live/test_hostile_udp.py",
+    "tests/live/test_relay_api.py",
+    "tests/live/test_signalling.py",
+)
 PYTHON_CODE: Final = ("classroom", "relay", "tests")
 
 
@@ -61,8 +69,8 @@ def main() -> int:
             print(f"  {sentence}", file=sys.stderr)
         return 2
     outcomes: list[Outcome] = []
-    for steps in _groups(arguments.k, arguments.fast):
-        outcomes += _run_together(steps)
+    for lanes in _groups(arguments.k, arguments.fast):
+        outcomes += _run_together(lanes)
     _summarise(outcomes)
     return 0 if all(outcome.code == 0 for outcome in outcomes) else 1
 
@@ -76,8 +84,8 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _groups(words: str | None, fast: bool) -> list[list[Step]]:
-    """Steps in order; those of one group run side by side."""
+def _groups(words: str | None, fast: bool) -> list[list[list[Step]]]:
+    """Groups in order; the lanes of one group run side by side, the steps of a lane in order."""
     python = [sys.executable, "-m"]
     web_python = [str(path.relative_to(ROOT)) for path in sorted(WEB.glob("*.py"))]
     code = [*PYTHON_CODE, *web_python]
@@ -89,19 +97,22 @@ def _groups(words: str | None, fast: bool) -> list[list[Step]]:
     if not fast and (WEB / "package.json").exists():
         steps += _web_steps()
     pytest = [*python, "pytest", "--durations=10"]
-    before = [[step] for step in steps]
+    before = [[[step]] for step in steps]
     if words is not None or fast:
         pytest += [] if words is None else ["-k", words]
         pytest += ["--ignore", LIVE] if fast else []
-        return [*before, [Step("pytest", pytest)]]
-    alone = [f"--ignore={path}" for path in WAITING]
+        return [*before, [[Step("pytest", pytest)]]]
+    elsewhere = [f"--ignore={path}" for path in (*WAITING, *LIGHT)]
     return [
         *before,
         [
-            Step("pytest, pure", [*pytest, "--ignore", LIVE]),
-            Step("pytest, waiting", [*pytest, *WAITING]),
+            [
+                Step("pytest, pure", [*pytest, "--ignore", LIVE]),
+                Step("pytest, light", [*pytest, *LIGHT]),
+            ],
+            [Step("pytest, waiting", [*pytest, *WAITING])],
         ],
-        [Step("pytest, live", [*pytest, LIVE, *alone])],
+        [[Step("pytest, live", [*pytest, LIVE, *elsewhere])]],
     ]
 
 
@@ -119,18 +130,22 @@ def _web_steps() -> list[Step]:
     return steps
 
 
-def _run_together(steps: Sequence[Step]) -> list[Outcome]:
-    """Run `steps` side by side: the first shows its output as it comes, the others at their end."""
-    with ThreadPoolExecutor(len(steps)) as pool:
-        kept = [io.StringIO() for _ in steps[1:]]
+def _run_together(lanes: Sequence[Sequence[Step]]) -> list[Outcome]:
+    """Run `lanes` side by side: the first shows its output as it comes, the others at their end."""
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        kept = [io.StringIO() for _ in lanes[1:]]
         running = [
-            pool.submit(_run, step, out)
-            for step, out in zip(steps, (sys.stdout, *kept), strict=True)
+            pool.submit(_run_lane, lane, out)
+            for lane, out in zip(lanes, (sys.stdout, *kept), strict=True)
         ]
-        outcomes = [one.result() for one in running]
+        outcomes = [outcome for one in running for outcome in one.result()]
     for out in kept:
         print(out.getvalue(), end="", flush=True)
     return outcomes
+
+
+def _run_lane(lane: Sequence[Step], out: TextIO) -> list[Outcome]:
+    return [_run(step, out) for step in lane]
 
 
 def _run(step: Step, out: TextIO) -> Outcome:
