@@ -47,6 +47,8 @@ _CATCH_UP_SECONDS: Final = 3.0
 _STARTING_PACE: Final = 2.5
 # What is left beside the voice for pictures that wait is never less, or they would wait for ever.
 _PACE_LEAST: Final = 8_000.0
+# What is tried without knowing flows so long, unless the link pushes back: feedback takes a while.
+_TRY_SECONDS: Final = 4.0
 _SHOWING: Final = (SCREEN, PROGRAMME, CAMERA)
 
 
@@ -84,6 +86,7 @@ class Selection(Generic[W]):
         estimate, hold = viewer.bandwidth, viewer.hold
         if estimate.congested_at > hold.changed_at:
             hold.congested(now)
+            viewer.trying_until = now
         if any(leg.group is None or leg.group.layer is not leg.target for leg in _seen(viewer)):
             hold.still_waiting(now)
         if viewer.pace.delay > STALE_SECONDS * (2.0 if starting else 1.0):
@@ -197,7 +200,7 @@ class Selection(Generic[W]):
         if current is not None and (option is None or _order(option) < _order(current)):
             # Nothing pushed back: what flows may stay, whatever the estimate's guess.
             fits = estimate.is_clean(1.0, now) and current.bitrate <= budget * 1.1
-            if fits or hold.tried_at is not None:
+            if fits or now < viewer.trying_until:
                 option = current
         elif option is not None and (current is None or _order(option) > _order(current)):
             if current is None and not leg.denied:
@@ -218,6 +221,7 @@ class Selection(Generic[W]):
             step = next_step(offering.options, current)
             if step is not None:
                 hold.stepped_up(now)
+                viewer.trying_until = now + _TRY_SECONDS
                 option = step
         return option
 

@@ -69,6 +69,8 @@ class Viewer(Generic[W]):
         self.by_ssrc = {leg.spec.ssrc: leg for leg in self.legs.values()}
         self.bandwidth = BandwidthEstimate(now, start)
         self.hold = HoldOff()
+        self.trying_until = now
+        """Until when a picture flows that the estimate does not grant."""
         self.flows = False
         """Whether a voice or video is sent to it."""
         self.thin = False

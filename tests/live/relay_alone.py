@@ -100,7 +100,11 @@ class Relay:
 
 @contextlib.asynccontextmanager
 async def relay_alone(folder: Path, **media: float) -> AsyncIterator[Relay]:
-    """Start a relay with its things in `folder`; `media` are settings of the table [media]."""
+    """Start a relay with its things in `folder`; `media` are settings of the table [media].
+
+    Links are taken for wide ones from the start, unless `start_bitrate` says otherwise.
+    """
+    media = {"start_bitrate": 600_000.0} | media
     data = folder / "data"
     data.mkdir(parents=True)
     signer = Signer(generate_key())
