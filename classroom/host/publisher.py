@@ -226,9 +226,13 @@ async def _bytes_received(peer: RTCPeerConnection) -> int:
 
 async def _close(peer: RTCPeerConnection) -> None:
     """Close `peer`; a relay that vanished must not hold us up."""
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(3.0):
             await peer.close()
+    except TimeoutError:
+        # Its farewell may stay unsaid, but its sockets must not stay open.
+        for transceiver in peer.getTransceivers():
+            await transceiver.sender.transport.transport.stop()
 
 
 @contextlib.contextmanager
