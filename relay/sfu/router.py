@@ -1,7 +1,7 @@
 """One lesson's forwarding: packets of the publisher in, the same bytes out to every viewer's leg.
 
 A packet's way: `receive_rtp` → publisher finds its layer → layer keeps it → each group of viewers
-rebuilds its header once → `flush` hands runs of equal packets to `FanOut`. Viewers join, switch
+rebuilds its header once → the outbox hands runs of equal packets to `FanOut`. Viewers join, switch
 and recover at frame starts. Nothing is decoded, and nothing here knows sockets or clocks: `now` is
 seconds of the relay's clock (Unix time that never jumps). Pure; one router per lesson.
 """
@@ -15,14 +15,14 @@ from relay.media import rtcp, rtcp_parse
 from relay.media.rtcp_error import RtcpError
 from relay.media.twcc import TransportFeedback
 from relay.sfu.derived import DerivedLayers, extended
-from relay.sfu.group import Group
 from relay.sfu.joining import Joining, starves
 from relay.sfu.keyframes import KeyframeSchedule
 from relay.sfu.layer import CACHE_SECONDS, Layer
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SCREEN, SlotSpec, TrackSpec
-from relay.sfu.pacing import Pace, hold_back, push_run
-from relay.sfu.packet import Outgoing, Received
+from relay.sfu.outbox import Outbox
+from relay.sfu.pacing import Pace
+from relay.sfu.packet import Received
 from relay.sfu.probing import probe
 from relay.sfu.publisher import CHANGES_APART, Publisher
 from relay.sfu.redundancy import restored
@@ -32,24 +32,16 @@ from relay.sfu.selection import Selection
 from relay.sfu.sink import FanOut, Feed
 from relay.sfu.viewer import Viewer, W
 
-# Packets in one datagram train, and bytes: the fan-out has 16 KiB for one, with room behind each
-# packet for its authentication tag.
-_TRAIN: Final = 12
-_TRAIN_BYTES: Final = 16 * 1024
-_TAG: Final = 16
 # A packet that so many others overtook goes to no room unasked: transports refuse to send numbers
 # far behind the newest (their replay window, RFC 3711 §3.3.2).
 LATE_MOST: Final = 480
-# On UDP and IP, with a tag: what a link carries for each packet.
-_AROUND: Final = 28 + _TAG
+# On UDP and IP, with an authentication tag: what a link carries for each packet.
+_AROUND: Final = 28 + 16
 _REPORT_SLICES: Final = 10
 # A newcomer needs reports at once to line up voice and picture; later they only follow the drift
 # of clocks, and RFC 3550 §6.2 asks for no more than one in 5 s.
 _FIRST_REPORTS: Final = 5
 _REPORT_EVERY: Final = 5
-# How long the packets of an unfinished frame may wait for each other; no link that we are made
-# for notices a millisecond.
-HOLD_SECONDS: Final = 0.001
 # A publisher that sent nothing for so long is not publishing; the session may still come back.
 PUBLISHING_SECONDS: Final = 3.0
 
@@ -70,11 +62,9 @@ class Router(Generic[W]):
         self._feed = feed
         self.derived = DerivedLayers(self._layers, self._take, self._end_layer, self._ask)
         self._next_track = 1
-        self._outbox: list[tuple[Group, Outgoing, Sequence[Leg[W]]]] = []
+        self._outbox = Outbox(fan_out)
         self.touched = False
         """Whether media came since the last look: packets may wait, timers may have moved."""
-        self._outbox_since = now
-        self._unfinished: set[Layer] = set()
         self._ended: list[Layer] = []
         self._joining = Joining(self.flush, fan_out)
         self._selection = Selection(self._joining)
@@ -257,9 +247,6 @@ class Router(Generic[W]):
     def _forward(self, layer: Layer, packet: Received, in_order: bool) -> None:
         if layer.highest - packet.sequence > LATE_MOST:
             return  # in the cache by now, for whoever asks
-        outbox = self._outbox
-        if not outbox:
-            self._outbox_since = packet.arrived
         joined = self._joining.joined
         for group in layer.groups.values():
             if group.legs.is_empty and group not in joined:
@@ -279,66 +266,17 @@ class Router(Generic[W]):
                     if out.sequence + leg.sequence_offset >= leg.joined_at
                 ]
             if legs or not group.legs.is_empty:
-                outbox.append((group, out, legs))
+                self._outbox.add(group, out, legs, packet.arrived)
         if layer.is_video:
-            if packet.marker:
-                self._unfinished.discard(layer)
-            else:
-                self._unfinished.add(layer)
+            self._outbox.note_frame(layer, finished=packet.marker)
 
     def holds_until(self) -> float | None:
-        """Until when a flush may wait for the rest of a frame, None when it should not.
-
-        A frame's packets arrive within microseconds of each other; sent together they are one
-        train for each viewer, which costs the kernel little more than one packet.
-        """
-        if not self._outbox or not self._unfinished:
-            return None
-        return self._outbox_since + HOLD_SECONDS
+        """Until when a flush may wait for the rest of a frame, None when it should not."""
+        return self._outbox.holds_until()
 
     def flush(self, now: float) -> None:
-        """Send what was received since the last flush: equal neighbours as one run."""
-        outbox = self._outbox
-        if not outbox:
-            return
-        self._outbox = []
-        self._unfinished.clear()
-        waiting: dict[int, tuple[Group, Sequence[Leg[W]], list[Outgoing]]] = {}
-        for group, out, legs in outbox:
-            entry = waiting.get(id(group))
-            if entry is not None:
-                run = entry[2]
-                if (
-                    entry[1] is legs
-                    and len(run) < _TRAIN
-                    and len(run[0].data) == len(out.data)
-                    and (len(run) + 1) * (len(out.data) + _TAG) <= _TRAIN_BYTES
-                    and run[0].twcc_offset == out.twcc_offset
-                ):
-                    run.append(out)
-                    continue
-                self._send(group, run, entry[1], now)
-            waiting[id(group)] = (group, legs, [out])
-        for group, legs, run in waiting.values():
-            self._send(group, run, legs, now)
-
-    def _send(
-        self, group: Group, run: Sequence[Outgoing], legs: Sequence[Leg[W]], now: float
-    ) -> None:
-        """One run to all who take it at once, and to the others' paces."""
-        members = group.legs
-        if group.layer.is_video:
-            size = group.frame_so_far(run)
-            if legs is members:
-                if members.tightest < size:
-                    hold_back(members, size)
-                push_run(run, members.held)
-            elif members.held:
-                held = set(map(id, members.held))
-                push_run(run, [leg for leg in legs if id(leg) in held])
-                legs = [leg for leg in legs if id(leg) not in held]
-        if legs:
-            self._fan_out.fan_out(run, legs, now)
+        """Send what was received since the last flush."""
+        self._outbox.flush(now)
 
     def receive_publisher_rtcp(self, data: bytes, now: float) -> None:
         """Sender reports and round trips of the publisher."""
