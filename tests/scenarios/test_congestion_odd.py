@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -36,7 +37,7 @@ class Download:
             sent = self.run.now
             arrival = self.run.down.send(1500, sent)
             if arrival is None:
-                self.run.at(self.trip + 0.3, lambda: self.lose(sent))  # noqa: B023 (same round)
+                self.run.at(self.trip + 0.3, partial(self.lose, sent))
             else:
                 self.run.at(arrival - sent + self.trip / 2, self.acknowledge)
 
