@@ -67,6 +67,7 @@ class BandwidthEstimate(RateControl):
         "_quiet_step",
         "_reported_at",
         "_resumed_from",
+        "_sending_since",
         "liar",
     )
 
@@ -74,7 +75,9 @@ class BandwidthEstimate(RateControl):
         super().__init__(now, start)
         self.liar = 0
         self._heard = now
-        """When the viewer last said anything, or was not expected to."""
+        """When the viewer last said anything."""
+        self._sending_since = now
+        """Since when there is something to say."""
         self._quiet_step = now
         self._resumed_from = 0.0
         """The estimate before a silence, until packets sent after it arrive."""
@@ -232,10 +235,11 @@ class BandwidthEstimate(RateControl):
         Feedback that stops while packets flow makes the estimate fall step by step.
         """
         if not sending:
-            self._heard = max(self._heard, now - SILENCE)
+            self._sending_since = now
             return
         patience = SILENCE_REPORTS if self._next < 0 else max(SILENCE, SILENCE_TRIPS * self._rtt)
-        if now - self._heard < patience or now - self._quiet_step < 0.5 * patience:
+        heard = max(self._heard, self._sending_since)
+        if now - heard < patience or now - self._quiet_step < 0.5 * patience:
             return
         self._quiet_step = now
         self._resumed_from = max(self._resumed_from, self.bitrate)

@@ -249,6 +249,11 @@ def test_nothing_is_expected_while_nothing_is_sent() -> None:
         feeder.now += 0.25
         feeder.estimate.handle_timer(feeder.now, sending=False)
     assert feeder.estimate.bitrate == before
+    # The teacher is back: what is sent now has not been answered yet.
+    feeder.timer(0.75)
+    assert feeder.estimate.bitrate == before
+    feeder.timer(0.5)
+    assert feeder.estimate.bitrate == pytest.approx(0.7 * before)
 
 
 # Lies
