@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import sub
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from relay.media.control import (
     CLIMB_CAREFUL,
@@ -147,7 +147,8 @@ class BandwidthEstimate(RateControl):
             pairs = zip(arrivals, sent, strict=True)
             delays = [at - when for at, when in pairs if at is not None]
         else:
-            delays = list(map(sub, cast(Any, arrivals), sent))
+            came: Any = arrivals
+            delays = list(map(sub, came, sent))
         if 0 <= known < base:
             self._guess(known, base, sent_size)
         self._next = base + count
@@ -215,7 +216,7 @@ class BandwidthEstimate(RateControl):
         elif self.queue_delay < TRIP_SHORT:
             near = self._failed and self.bitrate > NEAR * self._failed and now < self._failed_until
             climbed = self.bitrate * (1.0 + (CLIMB_CAREFUL if near else REPORT_CLIMB) * elapsed)
-            self._set(max(self.bitrate, min(climbed, WANTED * self._wanted, self._remb)))
+            self._set(max(self.bitrate, min(climbed, self._most)))
 
     def receive_remb(self, bitrate: float, now: float) -> None:
         """A receiver's own estimate (draft-alvestrand-rmcat-remb): an upper bound, never more."""
@@ -223,11 +224,13 @@ class BandwidthEstimate(RateControl):
         if not MIN_BITRATE <= bitrate <= 50 * MAX_BITRATE:
             self.liar += 1
         self._remb = max(MIN_BITRATE, bitrate)
+        self._most = min(WANTED * self._wanted, self._remb)
         self._set(min(self.bitrate, self._remb))
 
     def note_limited(self, wanted: float, now: float) -> None:
         """`wanted`: bit/s of all that could be sent to this viewer if its link took it."""
         self._wanted = wanted
+        self._most = min(WANTED * wanted, self._remb)
 
     def handle_timer(self, now: float, *, sending: bool) -> None:
         """Call a few times a second; `sending`: whether packets were sent since the last call.
@@ -251,9 +254,9 @@ class BandwidthEstimate(RateControl):
     def probe(self, now: float) -> float:
         """bit/s of padding or duplicates that may be sent on top of the media now."""
         if (
-            self._draining
+            self.bitrate >= self._wanted
+            or self._draining
             or self._trial is not None
-            or self.bitrate >= self._wanted
             or not self._trend.calm
             or self._next < 0
             or now - self._heard > SILENCE

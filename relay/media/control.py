@@ -61,6 +61,8 @@ TRIAL_PAUSE: Final = 10.0
 TRIAL_PAUSE_MOST: Final = 120.0
 # Beyond what could be sent, an estimate is of no use.
 WANTED: Final = 1.3
+# Where nothing more is wanted and nothing points to a queue, rates are measured that seldom.
+EASY: Final = 0.5
 
 
 class RateControl:
@@ -82,6 +84,7 @@ class RateControl:
         "_hold",
         "_judged",
         "_losses",
+        "_most",
         "_onset",
         "_probing",
         "_ramping",
@@ -137,13 +140,23 @@ class RateControl:
         self._trial_pause = TRIAL_PAUSE
         self._wanted = MAX_BITRATE
         self._remb = MAX_BITRATE
+        self._most = MAX_BITRATE
+        """What follows from both."""
+
+    @property
+    def is_satisfied(self) -> bool:
+        """Whether the estimate is as high as anybody could use, or the receiver allows."""
+        return self.bitrate >= self._most
 
     def _judge(self, rtt: float, now: float) -> None:
         """A block of packets ended: rise or fall."""
         trend = self._trend
-        elapsed, self._judged = min(now - self._judged, 1.0), now
         self.queue_delay = trend.queue
         self.jitter = trend.jitter
+        elapsed = now - self._judged
+        if elapsed < EASY and trend.calm and not self._draining and self.is_satisfied:
+            return
+        elapsed, self._judged = min(elapsed, 1.0), now
         self._delivery.measure(trend.jitter)
         self.acknowledged = self._delivery.acknowledged
         if self._draining:
@@ -247,7 +260,7 @@ class RateControl:
         delivery.prove(elapsed)
         rate = delivery.rate
         bitrate = self.bitrate
-        most = min(WANTED * self._wanted, self._remb)
+        most = self._most
         if self._trial is not None or bitrate >= most:
             self._set(bitrate)
             return

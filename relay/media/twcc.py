@@ -55,8 +55,8 @@ class TransportFeedback:
     """Transport-wide sequence number, 16 bits, of the first entry of `arrivals`."""
     feedback_count: int
     """8 bits, rising by one with each report: a jump means that reports were lost."""
-    reference_time_s: float
-    """Seconds on the peer's clock, 0 to 1,073,742; it wraps there (see ArrivalClock)."""
+    reference: int
+    """On the peer's clock, 24 bits, in units of `REFERENCE_S`; it wraps (see ArrivalClock)."""
     arrivals: list[float | None]
     """Seconds on the peer's clock at which each packet arrived, None for one that did not."""
 
@@ -123,9 +123,7 @@ def parse(data: Buffer, offset: int, end: int) -> TransportFeedback:
         else:
             raise RtcpError("twcc: reserved symbol")
         append(ticks * TICK_S)
-    return TransportFeedback(
-        sender_ssrc, media_ssrc, base_seq, times & 0xFF, reference * REFERENCE_S, arrivals
-    )
+    return TransportFeedback(sender_ssrc, media_ssrc, base_seq, times & 0xFF, reference, arrivals)
 
 
 class ArrivalClock:
@@ -139,7 +137,7 @@ class ArrivalClock:
 
     def offset(self, feedback: TransportFeedback) -> float:
         """Seconds to add to every arrival of `feedback`."""
-        reference = round(feedback.reference_time_s / REFERENCE_S)
+        reference = feedback.reference
         return (self._reference.unwrap(reference) - reference) * REFERENCE_S
 
 

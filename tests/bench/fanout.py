@@ -1,8 +1,9 @@
 """`python -m tests.bench fanout`: what forwarding costs, against its floor, in one run.
 
 A whole relay (both processes, recorder running) carries one lesson of 60 video packets/s of 1,000
-bytes in bursts of four and 50 voice packets/s to N DTLS-SRTP viewers on loopback, first without
-and then with transport feedback, as a browser sends it. The floor is sampled in between.
+bytes in bursts of four and 50 voice packets/s to N DTLS-SRTP viewers on loopback, first with
+transport feedback, as a browser sends it, and once their links are known; then to as many that
+come back to links that are remembered, and send none. The floor is sampled in between.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from tests.live.rig import Demo, start_demo
 # Joining is another benchmark's business; here viewers come in groups that do not disturb.
 _AT_ONCE: Final = 20
 _SETTLE_SECONDS: Final = 2.0
+# Every room begins with a voice; what is measured is a lesson that runs, not its first seconds.
+_KNOWN_SECONDS: Final = 20.0
 # The relay and its floor take turns of this length, so that both meet the same hour.
 _TURN_SECONDS: Final = 1.0
 # Between turns: what is under way arrives, and the lesson is in its rhythm again.
@@ -97,32 +100,42 @@ async def _measure(
     await asyncio.sleep(_SETTLE_SECONDS)
     base = resident_mib(media)
     arrivals = Arrivals()
-    viewers = [StampedViewer(arrivals, http, demo.whep, demo.tokens["room"]) for _ in range(count)]
+    phases = {}
     try:
-        for first in range(0, count, _AT_ONCE):
-            await asyncio.gather(*(one.connect() for one in viewers[first : first + _AT_ONCE]))
-        for viewer in viewers:
-            viewer.pause_feedback()
-        await asyncio.sleep(_SETTLE_SECONDS)
-        phases = {"without_feedback": await _phase(relay, lesson, viewers, arrivals, seconds)}
-        for viewer in viewers:
-            viewer.resume_feedback()
-        await asyncio.sleep(_SETTLE_SECONDS)
+        viewers = await _join(demo, http, count, arrivals)
+        await asyncio.sleep(_KNOWN_SECONDS)
         phases["with_feedback"] = await _phase(relay, lesson, viewers, arrivals, seconds)
         grown = resident_mib(media) - base
+        missing = sum(viewer.missing() for viewer in viewers)
+        await asyncio.gather(*(viewer.leave() for viewer in viewers))
+        viewers = await _join(demo, http, count, arrivals, reports=False, feedback=False)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        phases["without_feedback"] = await _phase(relay, lesson, viewers, arrivals, seconds)
+        missing += sum(viewer.missing() for viewer in viewers)
+        await asyncio.gather(*(viewer.leave() for viewer in viewers))
         return {
             "viewers": count,
             "seconds": seconds,
             "media_base_mib": base,
             "mib_per_viewer": grown / count,
-            "lost": sum(viewer.missing() for viewer in viewers),
+            "lost": missing,
             **phases,
         }
     finally:
         publishing.cancel()
-        await asyncio.gather(*(viewer.vanish() for viewer in viewers))
         await publisher.vanish()
         arrivals.close()
+
+
+async def _join(
+    demo: Demo, http: aiohttp.ClientSession, count: int, arrivals: Arrivals, **options: bool
+) -> list[StampedViewer]:
+    """options: LightViewer's."""
+    token = demo.tokens["room"]
+    viewers = [StampedViewer(arrivals, http, demo.whep, token, **options) for _ in range(count)]
+    for first in range(0, count, _AT_ONCE):
+        await asyncio.gather(*(one.connect() for one in viewers[first : first + _AT_ONCE]))
+    return viewers
 
 
 async def _phase(
@@ -175,7 +188,7 @@ def _print(result: dict[str, Any]) -> None:
         f"{result['viewers']} viewers: base {result['media_base_mib']:.0f} MiB, "
         f"{result['mib_per_viewer']:.3f} MiB per viewer, {result['lost']} packets lost"
     )
-    for name in ("without_feedback", "with_feedback"):
+    for name in ("with_feedback", "without_feedback"):
         phase = result[name]
         figures = (
             f"floor {phase['floor_us_per_packet']:.2f} µs",

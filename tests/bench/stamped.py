@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from classroom.clock import monotonic
 from relay.media import rtp
-from relay.media.twcc import ArrivalLog
 from tests.bench.arrivals import SLOT, Arrivals
 from tests.fakes.light_sdp import EXTENSIONS, H264, OPUS, Media
 from tests.fakes.peer import LightViewer
@@ -49,19 +48,6 @@ class StampedViewer(LightViewer):
     def received(self) -> int:
         """Media packets so far."""
         return sum(count for _, _, count in self.numbers.values())
-
-    def pause_feedback(self) -> None:
-        """Send no transport-wide feedback and no receiver reports."""
-        self._feedback = self._reports = False
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-
-    def resume_feedback(self) -> None:
-        """Send both again, as a browser does."""
-        self._feedback = self._reports = True
-        self._arrivals = ArrivalLog()
-        self.established()
 
     def missing(self) -> int:
         """Packets that never came, between the first and the last of each stream."""
