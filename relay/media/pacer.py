@@ -25,11 +25,11 @@ _SLOWEST: Final = 8_000.0
 
 
 class Kind(enum.IntEnum):
-    """In order of urgency."""
+    """In order of urgency. What a picture lacks comes before the pictures that lean on it."""
 
     VOICE_REPAIR = 0
-    PICTURE = 1
-    PICTURE_REPAIR = 2
+    PICTURE_REPAIR = 1
+    PICTURE = 2
     PADDING = 3
 
 

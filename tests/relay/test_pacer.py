@@ -44,7 +44,7 @@ def test_what_is_urgent_goes_first() -> None:
     for kind in reversed(Kind):
         pacer.push(kind, SIZE, kind.name)
     order = [item for _, item in drain(pacer, 0.0, 9.0)]
-    assert order == ["VOICE_REPAIR", "PICTURE", "PICTURE_REPAIR", "PADDING"]
+    assert order == ["VOICE_REPAIR", "PICTURE_REPAIR", "PICTURE", "PADDING"]
 
 
 def test_a_quiet_time_is_not_saved_up() -> None:

@@ -1,0 +1,64 @@
+"""Padding that asks a link for more: as much as was asked for, and never bolder than what passed.
+
+Here: rates of padding for a given estimate. Not here: when an estimate wants any
+(tests/relay/test_bandwidth), what links answer (test_congestion).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.media.bandwidth import BandwidthEstimate
+from tests.fakes.lesson_wire import Lesson
+from tests.scenarios.story import FixedEstimate, FixedHold, camera, voice
+
+
+class Asking(FixedEstimate):
+    """Always asks for a quarter on top. passed: bit/s that were seen to pass."""
+
+    def __init__(self, now: float, bitrate: float, passed: float) -> None:
+        super().__init__(now, bitrate)
+        self.pace = 10 * bitrate
+        self._delivery.proven = passed
+
+    def probe(self, now: float) -> float:
+        return self.bitrate / 4
+
+
+@pytest.mark.parametrize(
+    ("bitrate", "passed", "most"),
+    [
+        # A quarter on top, and what the estimate grants and nothing uses.
+        (160_000.0, 400_000.0, 1.25 * 160_000.0),
+        # The estimate ran far ahead of what passed.
+        (160_000.0, 125_000.0, 1.5 * 125_000.0),
+    ],
+)
+def test_padding_fills_what_was_asked_for_and_no_more(
+    bitrate: float, passed: float, most: float
+) -> None:
+    lesson = Lesson()
+    lesson.publish(camera(), voice())
+    lesson.advance(3.0)
+    room = lesson.open_room("room", bitrate=bitrate)
+    viewer = room.viewer
+    assert viewer is not None
+    viewer.bandwidth, viewer.hold = Asking(lesson.now, bitrate, passed), FixedHold()
+    lesson.advance(20.0)
+    assert viewer.has_transport_feedback
+    before = viewer.padded
+    lesson.advance(10.0)
+    # 255 bytes of padding with all headers and the authentication tag.
+    padding = (viewer.padded - before) * 319 * 8 / 10.0
+    assert viewer.allotted + padding == pytest.approx(most, rel=0.1)
+
+
+def test_a_start_sends_pictures_no_faster_than_what_passed_allows() -> None:
+    estimate = BandwidthEstimate(0.0, 60_000.0)
+    assert estimate.start_pace == pytest.approx(60_000.0)
+    estimate._set(400_000.0)
+    estimate._delivery.proven = 120_000.0
+    assert estimate.start_pace == pytest.approx(180_000.0)
+    estimate._delivery.proven = 400_000.0
+    assert 400_000.0 < estimate.start_pace <= 600_000.0
+    assert BandwidthEstimate(0.0, 800_000.0).start_pace == pytest.approx(800_000.0)
