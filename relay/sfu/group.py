@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from relay.media import playout, rtp
 from relay.media.frame_info import patch_picture_id
 from relay.media.renumber import FrameRenumberer, Renumberer
-from relay.media.seqno import Unwrapper
+from relay.media.seqno import Unwrapper, delta32
 from relay.sfu.members import Members
 from relay.sfu.packet import Outgoing, Received
 from relay.sfu.redundancy import Redundancy, frame_of
@@ -132,7 +132,8 @@ class Group:
         if self._pictures is not None and info.picture_id is not None:
             closed = self._pictures.forward(self._picture_numbers.unwrap(info.picture_id))
         out = self.build(packet, number, closed)
-        if newest:
+        # What overtook a late packet may have been for others alone.
+        if newest or self.last_timestamp is None or delta32(out.timestamp, self.last_timestamp) > 0:
             self.last_timestamp = out.timestamp
             if out.picture_offset:
                 self.last_picture = out.picture

@@ -271,6 +271,12 @@ def _forget_waiting(leg: Leg[Any]) -> None:
     pictures = [one.picture for one in unsent if one.picture is not None]
     if pictures and leg.last_picture is not None:
         leg.last_picture = min(pictures) - 1
+        sent = leg.find(leg.next_sequence - 1 & 0xFFFF)
+        if sent is not None:
+            # Where temporal layers are left out the one before need not be the next lower one.
+            out = sent.group.build(sent.packet, 0)
+            if out.picture_offset and not sent.group.closes_gaps(out):
+                leg.last_picture = out.picture + sent.picture_offset
     tl0s = [one.tl0 for one in unsent if one.tl0 is not None]
     if tl0s and leg.last_tl0 is not None:
         leg.last_tl0 = min(tl0s) - 1
