@@ -33,6 +33,11 @@ SILENCE_TRIPS: Final = 3.0
 SILENCE_REPORTS: Final = 12.0
 SILENCE_FALL: Final = 0.7
 SAFE_BITRATE: Final = 40_000.0
+# Links mostly come back as they were: so much of the estimate before is taken at once.
+RESUMED: Final = 0.5
+# Of what is wanted, so much must have been seen to pass, or the estimate is but a guess: as much as
+# the best picture makes by itself.
+PROVEN: Final = 0.75
 # A viewer's clock may run backwards so far between two reports, or ahead of ours.
 CLOCK_BACK: Final = 1.0
 CLOCK_AHEAD: Final = 30.0
@@ -53,7 +58,7 @@ class BandwidthEstimate(RateControl):
     """One viewer's estimate. Besides what RateControl has:
 
     loss: smoothed fraction of packets lost for whatever reason, 0 to 1. liar: reports that cannot
-    be true; they were ignored.
+    be true; they were ignored. resumed_at: when feedback came back after a silence, seconds.
     """
 
     __slots__ = (
@@ -69,11 +74,13 @@ class BandwidthEstimate(RateControl):
         "_resumed_from",
         "_sending_since",
         "liar",
+        "resumed_at",
     )
 
     def __init__(self, now: float, start: float = START_BITRATE) -> None:
         super().__init__(now, start)
         self.liar = 0
+        self.resumed_at = -1e9
         self._heard = now
         """When the viewer last said anything."""
         self._sending_since = now
@@ -245,7 +252,7 @@ class BandwidthEstimate(RateControl):
         if now - heard < patience or now - self._quiet_step < 0.5 * patience:
             return
         self._quiet_step = now
-        self._resumed_from = max(self._resumed_from, self.bitrate)
+        self._resumed_from = max(self._resumed_from, self.lasting)
         self.congested_at = now
         self._trial = None
         if self.bitrate > SAFE_BITRATE:
@@ -254,7 +261,7 @@ class BandwidthEstimate(RateControl):
     def probe(self, now: float) -> float:
         """bit/s of padding or duplicates that may be sent on top of the media now."""
         if (
-            self.bitrate >= self._wanted
+            (self.bitrate >= self._wanted and self.proven >= PROVEN * self._wanted)
             or self._draining
             or self._trial is not None
             or not self._trend.calm
@@ -263,7 +270,9 @@ class BandwidthEstimate(RateControl):
             or (now < self._failed_until and self.bitrate > NEAR * self._failed)
         ):
             return 0.0
-        return self._probing.rate(self.bitrate, self.acknowledged, self._rtt, now)
+        # Where it failed before, no queue is made while waiting for the answer.
+        trip = 0.0 if self._failed and now < self._ceiling_until else self._rtt
+        return self._probing.rate(self.bitrate, self.acknowledged, trip, now)
 
     def is_clean(self, seconds: float, now: float) -> bool:
         """Whether nothing pointed to congestion for so long."""
@@ -336,6 +345,8 @@ class BandwidthEstimate(RateControl):
             # What was sent since then arrives: quickly back, but not all the way.
             self._ramping = True
             self._failed, self._failed_until = self._resumed_from, now + HOLD
+            self.resumed_at = now
+            self._set(max(self.bitrate, RESUMED * self._resumed_from))
             self._resumed_from = 0.0
         self._draining = False
         self._trend.forget()

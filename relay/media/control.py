@@ -19,7 +19,7 @@ from relay.media.trend import DelayTrend
 MIN_BITRATE: Final = 24_000.0
 MAX_BITRATE: Final = 20_000_000.0
 # After a fall: of what arrived while the queue stood, which is what the link takes.
-FALL: Final = 0.92
+FALL: Final = 0.94
 # While the queue drains: what may be sent of it, with a queue of more or less than DEEP.
 DRAIN: Final = 0.7
 DRAIN_DEEP: Final = 0.5
@@ -37,6 +37,7 @@ GAIN_MOST: Final = 2.0
 # The estimate runs ahead of what was proven by this factor at most.
 AHEAD: Final = 1.6
 AHEAD_CAREFUL: Final = 1.1
+AHEAD_CEILING: Final = 1.05
 # Climbing, per second: usually; where it failed before; where it failed again; NEAR is where.
 CLIMB: Final = 0.10
 CLIMB_FIRST: Final = 0.05
@@ -50,8 +51,12 @@ CLIMB_BLIND_AGAIN: Final = 0.01
 # For how long a failure is remembered, and for how long at most if it fails there again.
 HOLD: Final = 5.0
 HOLD_MOST: Final = 10.0
+# For so long the estimate passes the rate that failed only as far as more was seen to pass.
+CEILING: Final = 30.0
 # While nothing stands in the way, frames may leave so much faster than the estimate.
 PACE: Final = 1.25
+# And so much faster than what was seen to pass.
+BOLD: Final = 1.5
 # A trial of less, to learn whose fault a loss is.
 TRIAL: Final = 0.85
 TRIAL_LONGEST: Final = 4.0
@@ -74,6 +79,7 @@ class RateControl:
 
     __slots__ = (
         "_before",
+        "_ceiling_until",
         "_delivery",
         "_depth",
         "_drained_from",
@@ -91,6 +97,7 @@ class RateControl:
         "_refining",
         "_remb",
         "_rtt",
+        "_start",
         "_stuck",
         "_trend",
         "_trial",
@@ -106,7 +113,7 @@ class RateControl:
     )
 
     def __init__(self, now: float, start: float) -> None:
-        self.bitrate = start
+        self.bitrate = self._start = start
         self.pace = PACE * start
         self.congested_at = -1e9
         self.queue_delay = 0.0
@@ -131,7 +138,7 @@ class RateControl:
         """The estimate before the queue that is draining began."""
         self._stuck = 0
         self._failed = 0.0
-        self._failed_until = -1e9
+        self._failed_until = self._ceiling_until = -1e9
         self._hold = HOLD
         self._trial: tuple[float, float, float, bool, float] | None = None
         """While less is sent to learn whose a loss is: estimate before, capacity if it is ours,
@@ -142,6 +149,24 @@ class RateControl:
         self._remb = MAX_BITRATE
         self._most = MAX_BITRATE
         """What follows from both."""
+
+    @property
+    def lasting(self) -> float:
+        """`bitrate`, but what it was before while less is sent only to learn whose a loss is."""
+        return self.bitrate if self._trial is None else max(self.bitrate, self._trial[0])
+
+    @property
+    def proven(self) -> float:
+        """The most that has lately passed without a queue, bit/s."""
+        return self._delivery.proven
+
+    @property
+    def start_pace(self) -> float:
+        """`pace` until the link pushed back: pictures are what is to show how much it takes.
+
+        An estimate that ran ahead of what has passed is no rate to send a whole keyframe at.
+        """
+        return min(self.bitrate * _gain(self._rtt), max(self._start, BOLD * self.proven))
 
     @property
     def is_satisfied(self) -> bool:
@@ -197,6 +222,7 @@ class RateControl:
         self._hold = min(self._hold * 1.5, HOLD_MOST) if again else HOLD
         self._failed = capacity
         self._failed_until = now + self._hold
+        self._ceiling_until = now + CEILING
         self._delivery.forget(capacity)
 
     def _refine(self) -> None:
@@ -234,7 +260,7 @@ class RateControl:
                 # So much less was sent that it should have drained: it is not our queue.
                 trend.rebase()
                 self._draining = False
-                self._failed_until = now
+                self._failed_until = self._ceiling_until = now
                 self._set(max(self.bitrate, 0.95 * self._before))
                 return
         if waited > max(0.8, 1.5 * self._depth):
@@ -246,7 +272,7 @@ class RateControl:
                 # All that is sent arrives, and still the queue stands: others fill it.
                 trend.tolerate()
                 self._draining = False
-                self._failed_until = now
+                self._failed_until = self._ceiling_until = now
                 self._set(max(self.bitrate, SHARED * self._episode, self._delivery.acknowledged))
                 return
             # Less must be sent than what was thought to be little enough.
@@ -274,9 +300,11 @@ class RateControl:
             target = min(bitrate * (1.0 + CLIMB * elapsed), AHEAD * delivery.proven)
             if self._wanted < MAX_BITRATE:
                 target = max(target, bitrate * (1.0 + blind * elapsed))
+            if failed and now < self._ceiling_until:
+                target = min(target, max(0.95 * failed, AHEAD_CEILING * delivery.proven))
         passed = delivery.steady / failed if failed else 0.0
         if self._ramping or passed > PASSED:
-            gain = min(max(1.0 + OVERSHOOT / (rtt + 0.25), GAIN_LEAST), GAIN_MOST)
+            gain = _gain(rtt)
             if not self._ramping:
                 gain = min(gain, passed)
             elif failed and now < self._failed_until:
@@ -348,9 +376,16 @@ class RateControl:
             self._trial_pause = TRIAL_PAUSE
             self._trial_due = now + TRIAL_PAUSE
             self._remember(capacity / (1.0 - losses.own), now)
+            # Losses tell less surely than a queue does.
+            self._ceiling_until = self._failed_until
         elif verdict is Trial.AIR:
             self._trial = None
             self._trial_pause = min(2.0 * self._trial_pause, TRIAL_PAUSE_MOST)
             self._trial_due = now + self._trial_pause
             self._ramping = ramping
             self._set(max(self.bitrate, before))
+
+
+def _gain(rtt: float) -> float:
+    """How many times what arrived may be sent: `OVERSHOOT` bounds what then waits in the link."""
+    return min(max(1.0 + OVERSHOOT / (rtt + 0.25), GAIN_LEAST), GAIN_MOST)

@@ -15,8 +15,9 @@ SHARE_FAST: Final = 0.5
 FAST: Final = 1_000_000.0
 # A round lasts this long and a round trip, so that its answer comes while it still runs.
 ROUND: Final = 0.5
+PAUSE_FIRST: Final = 0.3
 PAUSE: Final = 1.0
-PAUSE_MOST: Final = 30.0
+PAUSE_MOST: Final = 6.0
 # Media that uses so much of the estimate is a probe of its own.
 FILLS: Final = 0.95
 
@@ -29,7 +30,7 @@ class Probing:
     def __init__(self) -> None:
         self._from = -1e18
         self._until = -1e18
-        self._pause = PAUSE
+        self._pause = PAUSE_FIRST
 
     def rate(self, bitrate: float, acknowledged: float, rtt: float, now: float) -> float:
         """bit/s to add now; call only while the link is clean and more is wanted."""
@@ -45,7 +46,7 @@ class Probing:
     def failed(self, rtt: float, now: float) -> None:
         """A queue or loss of ours was seen: if a round may have made it, wait longer."""
         if now - self._until < 2 * rtt + ROUND and self._from > 0.0:
-            self._pause = min(self._pause * 2, PAUSE_MOST)
+            self._pause = min(max(self._pause * 2, PAUSE), PAUSE_MOST)
         self._until = min(self._until, now)
 
     def succeeded(self) -> None:

@@ -151,6 +151,25 @@ def test_probes_add_a_quarter_at_most_and_none_where_nothing_is_gained() -> None
     assert not any(rate for rate, estimate in content.probing if estimate > 130e3)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("rate", "trip", "ladder", "most"),
+    [(150e3, 0.6, (65e3, 450e3), 13), (500e3, 0.2, LADDER, 11)],
+    ids=["150 kbit", "500 kbit"],
+)
+def test_a_link_that_was_found_full_is_not_filled_again_and_again(
+    rate: float, trip: float, ladder: Sequence[float], most: int, seed: int
+) -> None:
+    run = link(rate, trip, 0.02, 0.02, seed=seed, ladder=ladder)
+    falls = set()
+    for _ in range(3_600):
+        run.run(0.05)
+        falls.add(run.estimate.congested_at)
+    assert len(falls) <= most
+    assert run.down.settle(run.now).wait(0.95) < 0.1
+    assert run.mean(60.0) > 0.9 * rate
+
+
 def test_what_is_sent_never_starves_for_padding() -> None:
     run = link(1e6, 0.1, ladder=LADDER).run(60.0)
     assert run.padding < 0.1 * run.down.counts.sent_bytes
