@@ -284,7 +284,7 @@ class MediaProcess:
     async def _report(self) -> None:
         loop = asyncio.get_running_loop()
         known: dict[str, tuple[bool, list[str]]] = {}
-        full_at = loop.time()
+        full_at = derive_at = loop.time()
         while True:
             await asyncio.sleep(0.1)
             self._flush_recording()  # what came about without media: a track's end, a lesson's
@@ -294,8 +294,9 @@ class MediaProcess:
             if loop.time() >= full_at:
                 full_at = loop.time() + STATUS_SECONDS
                 names.update(self._sessions.routers)
-                if self._derived.missing:
-                    self._notify("derive", {})
+            if self._derived.missing and loop.time() >= derive_at:
+                derive_at = loop.time() + STATUS_SECONDS
+                self._notify("derive", {})
             now = relay_clock()
             for name, router in self._sessions.routers.items():
                 try:

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# A layer's rate is an average: so much above it must fit before it is chosen anew.
-MARGIN: Final = 1.15
+# A layer's rate is an average: so much above it must fit before it is chosen anew. Of a larger
+# picture less, since its rate scatters less.
+MARGIN: Final = 1.1
+MARGIN_LARGE: Final = 1.03
+LARGE: Final = 800_000.0
 # With so much of what a source has to offer, everything of it is chosen and stays.
 ENOUGH: Final = MARGIN * 1.1
 FIRST_HOLD: Final = 2.0
@@ -26,12 +29,14 @@ PROOF: Final = 6.0
 THIN_BELOW: Final = 100_000.0
 THIN_UNTIL: Final = 130_000.0
 
-# Still pictures: below the least a slide takes more than a quarter of a minute, above the most
-# nobody sees a difference.
-STILLS_LEAST: Final = 5_000.0
+# Still pictures: below the least a face would be older than it should be, and the voice waits
+# behind it; a slide may take its time. Above the most nobody sees a difference.
+STILLS_LEAST: Final = 12_000.0
+SLIDES_LEAST: Final = 3_000.0
 STILLS_MOST: Final = 32_000.0
-# Of what the voice leaves; the rest is for pen strokes, events and resends.
-STILLS_SHARE: Final = 0.6
+# Of what the voice leaves, while one is sent, which is for a second or two of a beat; the rest is
+# for pen strokes, events and resends.
+STILLS_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,10 @@ class HoldOff:
             self.tried_at = None
         self.changed_at = now
 
+    def forgive(self) -> None:
+        """The link was away and is back: no step of ours was to blame."""
+        self.hold, self.changed_at, self.tried_at = FIRST_HOLD, -1e9, None
+
     def handle_timer(self, now: float) -> None:
         """A step that lasted has succeeded."""
         if self.tried_at is not None and now - self.tried_at >= PROOF:
@@ -96,6 +105,11 @@ def frames_of(bitrate: float, *, thin: bool) -> float:
     return bitrate * (0.70 if thin else 0.56)
 
 
+def margin(bitrate: float) -> float:
+    """What must fit of a layer of `bitrate` bit/s before it is chosen anew, as a factor."""
+    return MARGIN if bitrate < LARGE else MARGIN_LARGE
+
+
 def choose(options: Sequence[Option], budget: float, *, sharp: bool) -> Option | None:
     """The best option that fits `budget` bit/s, None when none does.
 
@@ -106,7 +120,7 @@ def choose(options: Sequence[Option], budget: float, *, sharp: bool) -> Option |
     best: Option | None = None
     smallest = options[0].layer if options else 0
     for option in options:
-        if option.bitrate * MARGIN <= budget and (
+        if option.bitrate * margin(option.bitrate) <= budget and (
             sharp or option.whole or option.layer == smallest
         ):
             best = option
@@ -114,9 +128,12 @@ def choose(options: Sequence[Option], budget: float, *, sharp: bool) -> Option |
 
 
 def stills_bitrate(budget: float) -> float:
-    """bit/s for still pictures out of the `budget` that the voice leaves, 0 for none."""
+    """bit/s for still pictures out of the `budget` that the voice leaves, 0 for none.
+
+    Below `STILLS_LEAST` they are for slides alone.
+    """
     share = budget * STILLS_SHARE
-    return 0.0 if share < STILLS_LEAST else min(share, STILLS_MOST)
+    return 0.0 if share < SLIDES_LEAST else min(share, STILLS_MOST)
 
 
 def next_step(options: Sequence[Option], current: Option | None) -> Option | None:

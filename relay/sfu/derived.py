@@ -34,7 +34,8 @@ PAYLOAD_TYPE: Final = 200
 KEEP_SECONDS: Final = 30.0
 """s that a need is served on after it ended: rooms whose links flap must not start it anew."""
 POLLS: Final = 3
-"""Seconds that rooms' links look poor before anything is begun: estimates start low."""
+"""Seconds that rooms' links look poor before pictures are made for them: estimates start low. A
+voice is made at once, since a link that it fills loses it."""
 THIN_BELOW: Final = 110_000.0
 """bit/s of a room's link, below which the thin voice leaves room for something beside it."""
 VIDEO_MARGIN: Final = 1.1
@@ -89,7 +90,8 @@ class DerivedLayers:
         self._end = end
         self._ask = ask
         self._until = {"audio": -1e9, "video": -1e9}
-        self._polls = {"audio": 0, "video": 0}
+        self._polls = 0
+        """How often in a row links looked too poor for a source with one encoding."""
         self._next_poll = -1e9
 
     def poll(self, viewers: Iterable[Viewer[Any]], now: float) -> None:
@@ -104,10 +106,13 @@ class DerivedLayers:
             for layer in self._layers()
             if layer.is_video and self._is_derivable(layer) and layer.rate.is_active(now)
         )
-        poor = {"audio": lowest < THIN_BELOW, "video": lowest < single * VIDEO_MARGIN}
-        for kind, is_poor in poor.items():
-            self._polls[kind] = self._polls[kind] + 1 if is_poor else 0
-        self.need(voice=self._polls["audio"] >= POLLS, video=self._polls["video"] >= POLLS, now=now)
+        self._polls = self._polls + 1 if lowest < single * VIDEO_MARGIN else 0
+        self.need(voice=lowest < THIN_BELOW, video=self._polls >= POLLS, now=now)
+
+    def expect(self, bitrate: float, now: float) -> None:
+        """A room is about to join whose link is taken for one of `bitrate`, bit/s."""
+        if bitrate < THIN_BELOW:
+            self.need(voice=True, video=False, now=now)
 
     def need(self, *, voice: bool, video: bool, now: float) -> None:
         """Which kinds of derived layers a room needs now. Call about once a second."""

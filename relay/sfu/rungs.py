@@ -9,11 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from relay.sfu.allocation import STILLS_LEAST, stills_bitrate
+
 FULL: Final = "full"
 MEDIUM: Final = "medium"
 SMALL: Final = "small"
 STILLS: Final = "stills"
 VOICE_ONLY: Final = "voice"
+
+# bit/s of the thinnest voice on the wire.
+_VOICE: Final = 30_000.0
 
 # Why it is no better. SOURCE: the teacher sends no more. STARTING: the link is not known yet.
 LINK: Final = "link"
@@ -45,3 +50,14 @@ def name(place: int, places: int) -> str:
     """The rung of the layer at `place` (0 is the smallest picture) of `places` layers."""
     from_top = places - 1 - place
     return (FULL, MEDIUM, SMALL)[min(from_top, 2)]
+
+
+def below_video(stills: float) -> str:
+    """The rung of a room without moving pictures that has `stills` bit/s for still ones."""
+    return STILLS if stills >= STILLS_LEAST else VOICE_ONLY
+
+
+def first_rung(bitrate: float) -> Rung:
+    """What a room with a link of `bitrate` bit/s, for all that is known, has while it connects."""
+    stills = stills_bitrate(bitrate - _VOICE)
+    return Rung(below_video(stills), STARTING, bitrate, stills_bitrate=stills)

@@ -13,6 +13,7 @@ from typing import Final
 
 from relay.sfu.negotiated import SlotSpec, TrackSpec
 from relay.sfu.router import Router
+from relay.sfu.rungs import Rung
 from relay.sfu.viewer import Viewer
 from relay.transport.dtls import Dtls, HandshakeFailed, SharedCertificate
 from relay.transport.ice import IceSession
@@ -52,6 +53,8 @@ class Peer:
         self.connected_at: float | None = None
         self.wire: Wire | None = None
         self.viewer: Viewer[Wire] | None = None
+        self.expects: Rung | None = None
+        """What a room is to have until its viewer begins."""
         self.reason = ""
         self.ended = asyncio.Event()
         self.etag = 1

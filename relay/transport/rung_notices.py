@@ -39,9 +39,9 @@ class RungNotices:
         told: dict[str, _Told] = {}
         for peer in peers:
             viewer = peer.viewer
-            if viewer is None or not viewer.running or viewer.rung is None:
+            rung = peer.expects if viewer is None else viewer.rung
+            if rung is None or (viewer is not None and not viewer.running):
                 continue
-            rung = viewer.rung
             before = self._told.get(peer.identity)
             if before is not None and before.rung is rung and now - before.at < AGAIN_SECONDS:
                 told[peer.identity] = before

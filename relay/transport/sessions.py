@@ -19,7 +19,9 @@ from typing import Any, Final
 from classroom.clock import Clock
 from classroom.errors import Refused
 from relay.sfu.derived import Worker
+from relay.sfu.negotiated import VOICE
 from relay.sfu.router import Router
+from relay.sfu.rungs import first_rung
 from relay.transport import offer, places, sdp
 from relay.transport.answer import Local, tagged, write_answer
 from relay.transport.dtls import HandshakeFailed, SharedCertificate
@@ -190,6 +192,12 @@ class Sessions:
             "viewer", lesson, subject, router, remote, accepted, description.bundle, now
         )
         peer.slots = tuple(one.slot for one in accepted if one.slot is not None)
+        # Made while it connects, which takes some round trips: the voice that its link may need,
+        # and a still picture to look at until pictures move.
+        start = self._remembered.start(subject, now)
+        router.derived.expect(start, now)
+        if any(source != VOICE for source in router.sources(now)):
+            peer.expects = first_rung(start)
         self._start(peer)
         return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
 

@@ -22,9 +22,10 @@ from relay.web.rungs import RoomState, Rungs
 
 # Bytes of a still by size class: a room gets the largest that its share of a beat carries.
 CLASSES: Final = (1_500, 2_500, 3_500, 5_000, 7_000, 10_000, 14_000, 20_000, 32_000, 48_000)
-# Of a beat: a still should be there, with a lost part sent again, within ten seconds of its
-# capture, and before the next one is ready.
-_SHARE_OF_BEAT: Final = 0.6
+# How much of a beat a still is on its way. A face moves: when a still is captured the one before it
+# is a beat old, and none should be shown that is older than ten seconds. A slide stays what it is,
+# and has to be read: it may take until shortly before the next.
+_SHARE_OF_BEAT: Final = {Source.CAMERA: 0.16, Source.SCREEN: 0.6}
 # What a part costs beside its bytes: message, WebSocket, TCP and IP.
 PART_OVERHEAD: Final = 90
 _LOOK_SECONDS: Final = 0.25
@@ -52,9 +53,9 @@ class NewStill:
         return Source(self.frame.source)
 
 
-def size_class(stills_bitrate: float, beat: float) -> int:
-    """Bytes of the still that a room with so many bit/s for stills is sent."""
-    carries = stills_bitrate / 8.0 * beat * _SHARE_OF_BEAT * MAX_OCTETS
+def size_class(stills_bitrate: float, beat: float, source: Source) -> int:
+    """Bytes of the still of `source` that a room with so many bit/s for stills is sent."""
+    carries = stills_bitrate / 8.0 * beat * _SHARE_OF_BEAT[source] * MAX_OCTETS
     carries /= MAX_OCTETS + PART_OVERHEAD
     return max((size for size in CLASSES if size <= carries), default=CLASSES[0])
 
@@ -105,7 +106,7 @@ class Stills:
             return None
         if state.rung is RungName.VOICE and still.source is not Source.SCREEN:
             return None
-        wanted = size_class(state.stills_bitrate, self._beat)
+        wanted = size_class(state.stills_bitrate, self._beat, still.source)
         fitting = [size for size in still.pictures if size <= wanted]
         return (still, still.pictures[max(fitting)]) if fitting else None
 
@@ -134,11 +135,12 @@ class Stills:
     def _wanted(self) -> dict[str, set[int]]:
         wanted: dict[str, set[int]] = {}
         for state in self._rungs.states():
-            slides_only = state.rung is RungName.VOICE
-            if slides_only and Source.SCREEN.value not in self._sources(state.lesson):
+            slides = Source.SCREEN.value in self._sources(state.lesson)
+            if state.rung is RungName.VOICE and not slides:
                 continue
             if wants_stills(state):
-                size = size_class(state.stills_bitrate, self._beat)
+                source = Source.SCREEN if slides else Source.CAMERA
+                size = size_class(state.stills_bitrate, self._beat, source)
                 wanted.setdefault(state.lesson, set()).add(size)
         return wanted
 

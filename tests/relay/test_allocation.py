@@ -14,6 +14,7 @@ from relay.sfu.allocation import (
     MARGIN,
     MAX_HOLD,
     PROOF,
+    SLIDES_LEAST,
     STILLS_LEAST,
     STILLS_MOST,
     THIN_BELOW,
@@ -93,7 +94,8 @@ def test_the_voice_for_poor_links_comes_at_one_rate_and_goes_at_a_higher_one() -
 def test_still_pictures_take_some_of_what_is_left() -> None:
     assert stills_bitrate(1_000.0) == 0.0
     assert stills_bitrate(-5_000.0) == 0.0
-    assert STILLS_LEAST <= stills_bitrate(12_000.0) < 12_000.0
+    assert SLIDES_LEAST <= stills_bitrate(12_000.0) < STILLS_LEAST
+    assert STILLS_LEAST <= stills_bitrate(20_000.0) < 20_000.0
     assert stills_bitrate(1e6) == STILLS_MOST
 
 

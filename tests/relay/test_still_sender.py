@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from classroom.wire import LessonInfo, LessonState, Message, Recording, Still, StillPart
+from classroom.wire import LessonInfo, LessonState, Message, Recording, Source, Still, StillPart
 from relay.record.stills import Keyframe, Keyframes
 from relay.record.stills_maker import Picture, StillsMaker
 from relay.web.lessons import KnownLessons
@@ -137,14 +137,19 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_still_is_there_before_the_next_beat() -> None:
-    for bitrate in (4_000.0, 10_000.0, 40_000.0):
-        size = size_class(bitrate, BEAT)
-        parts = -(-size // 800)
-        assert (size + (parts + 2) * PART_OVERHEAD) * 8 / bitrate < BEAT
-    assert size_class(100.0, BEAT) == CLASSES[0]
-    assert size_class(10_000.0, BEAT) == 5_000
-    assert size_class(1e9, BEAT) == CLASSES[-1]
+@pytest.mark.parametrize(
+    ("source", "share", "size"), [(Source.SCREEN, 0.75, 5_000), (Source.CAMERA, 0.22, 1_500)]
+)
+def test_a_slide_is_there_before_the_next_beat_and_a_face_soon(
+    source: Source, share: float, size: int
+) -> None:
+    for bitrate in (10_000.0, 20_000.0, 40_000.0):
+        found = size_class(bitrate, BEAT, source)
+        parts = -(-found // 800)
+        assert (found + (parts + 2) * PART_OVERHEAD) * 8 / bitrate < BEAT * share
+    assert size_class(100.0, BEAT, source) == CLASSES[0]
+    assert size_class(10_000.0, BEAT, source) == size
+    assert size_class(1e9, BEAT, source) == CLASSES[-1]
 
 
 def test_a_picture_is_cut_into_parts_that_fit_a_packet() -> None:
@@ -165,7 +170,7 @@ async def test_nothing_is_made_until_a_room_needs_it(world: World) -> None:
     assert world.maker.asked == []
     world.rungs.receive(notice(rung="stills"))
     await world.look()
-    assert world.maker.asked == [(1, [5_000], True)]
+    assert world.maker.asked == [(1, [1_500], True)]
 
 
 async def test_at_most_one_per_beat_and_none_that_shows_the_same(world: World) -> None:
@@ -188,10 +193,10 @@ async def test_rooms_of_one_size_share_a_picture_and_a_new_size_is_no_news(world
         world.rungs.receive(notice(f"room-{number}", "stills"))
     world.rungs.receive(notice("room-9", "stills", stills_bitrate=40_000.0))
     await world.look()
-    assert world.maker.asked == [(1, [5_000, 20_000], True)]
-    world.rungs.receive(notice("room-8", "stills", stills_bitrate=4_000.0))
+    assert world.maker.asked == [(1, [1_500, 5_000], True)]
+    world.rungs.receive(notice("room-8", "stills", stills_bitrate=24_000.0))
     await world.look()
-    assert world.maker.asked[1:] == [(1, [1_500], True)]
+    assert world.maker.asked[1:] == [(1, [2_500], True)]
     shown = [world.stills.of(state) for state in world.rungs.states()]
     assert {found and found[0].number for found in shown} == {1}
 
@@ -255,7 +260,7 @@ async def test_parts_leave_at_the_rooms_pace(world: World) -> None:
         began = world.now
         sender.wake()
         await settle()
-        size = size_class(8_000.0, BEAT)
+        size = size_class(8_000.0, BEAT, Source.CAMERA)
         parts = [(at, message) for at, message in world.sent if isinstance(message, StillPart)]
         assert b"".join(message.data for _, message in parts) == b"\x01" * size
         for (before, message), (after, _) in pairwise(parts):

@@ -299,7 +299,7 @@ def test_links_that_stay_poor_are_a_need_and_a_start_is_none() -> None:
         return {one.track.source for one in worker.followed}
 
     assert poll(5, 5e6) == set()
-    assert poll(POLLS - 1, 60_000.0) == set()
+    assert poll(POLLS - 1, THIN_BELOW + 1.0) == set()
     assert poll(5, 5e6) == set()
     assert poll(POLLS + 2, THIN_BELOW + 1.0) == {"camera"}
     assert poll(POLLS + 1, THIN_BELOW - 1.0) == {"camera", "voice"}
