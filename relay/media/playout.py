@@ -61,13 +61,21 @@ class PlayoutDelay:
         """The highest step wanted since `_since`."""
 
     def update(
-        self, rtt: float, jitter: float, loss: float, now: float, most: int = MOST_MS
+        self,
+        rtt: float,
+        jitter: float,
+        loss: float,
+        now: float,
+        most: int = MOST_MS,
+        *,
+        least: int = 0,
     ) -> int:
         """Look at the link again, about once a second; the delay in milliseconds.
 
-        most: the longest that is wanted now, as for a room that is called on.
+        most: the longest that is wanted now, as for a room that is called on. least: the shortest
+        that is wanted for other reasons. Both in milliseconds.
         """
-        wanted = _step(min(1e3 * needed(rtt, jitter, loss), float(most)))
+        wanted = _step(min(max(1e3 * needed(rtt, jitter, loss), float(least)), float(most)))
         if wanted > self.milliseconds or self.milliseconds > most:
             self._begin(wanted, now)
             self.milliseconds = wanted

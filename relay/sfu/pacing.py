@@ -58,6 +58,8 @@ FAST: Final = 6_000_000.0
 _TAG: Final = 16
 # Pictures that would leave later than this are of no use: better begin anew with a smaller one.
 STALE_SECONDS: Final = 2.5
+# What waits so long is a keyframe, or too much.
+LARGE_SECONDS: Final = 0.15
 # Bytes that a frame may lack to be finished although it is of no use any more: what is cut costs
 # the receiver a look at it, and more than that costs the link.
 _FINISHED: Final = 3_000
@@ -71,7 +73,7 @@ class Pace(Generic[W]):
         self.burst = float("inf")
         """Bytes of a frame that may leave at once."""
         self.busy_at = -1e9
-        """When pictures waited last."""
+        """When pictures waited last for longer than frames usually do."""
         self.legs: list[Leg[W]] = []
         self._fan_out = fan_out
         self._wake = wake
@@ -161,7 +163,7 @@ class Pace(Generic[W]):
 
     def handle_timer(self, now: float) -> None:
         """Send what may leave now; who has caught up is served with everybody again."""
-        if self._pictures:
+        if self._pictures and self._pacer.delay > LARGE_SECONDS:
             self.busy_at = now
         while leaving := self._pacer.pop(now):
             for waiting in leaving:

@@ -22,6 +22,9 @@ _HEAD: Final = struct.Struct("!BBHII")
 _AROUND: Final = 28 + 12 + 8 + 16
 # A large picture still stands in the link's queue for a while after it has left.
 _AFTER_PICTURES: Final = 1.0
+# Until the link pushed back all that flows is no more than so many times what was seen to pass: an
+# estimate that ran ahead of it must not fill the link by itself.
+_BOLDEST: Final = 1.5
 # Padding for more time than this says nothing of a rate.
 _LONGEST: Final = 0.25
 
@@ -33,7 +36,10 @@ def probe(viewer: Viewer[W], now: float) -> None:
     if on_top <= 0.0 or now - viewer.pace.busy_at < _AFTER_PICTURES:
         return
     # What the estimate grants and nothing needs is filled as well: only what is sent is proven.
-    bitrate = on_top + max(0.0, viewer.bandwidth.bitrate - viewer.allotted)
+    estimate, allotted = viewer.bandwidth, viewer.allotted
+    bitrate = on_top + max(0.0, estimate.bitrate - allotted)
+    if viewer.is_unproven(now):
+        bitrate = min(bitrate, _BOLDEST * max(allotted, estimate.proven) - allotted)
     leg = _leg(viewer)
     if leg is None:
         return

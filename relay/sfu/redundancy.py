@@ -37,6 +37,14 @@ def frame_of(layer: Layer, packet: Received) -> bytes:
     return payload
 
 
+def repeated_bytes(layer: Layer, packet: Received) -> int:
+    """Bytes of `packet` that its room would not be sent: the publisher's own repetition."""
+    if packet.payload_type not in layer.track.red:
+        return 0
+    start = red.primary(packet.data, packet.payload_offset, packet.payload_end)[1]
+    return start - packet.payload_offset
+
+
 def restored(layer: Layer, packet: Received) -> list[Received]:
     """The packets lost just before `packet`, the newest of its layer, as its own RED has them.
 

@@ -25,6 +25,9 @@ DEPTH_SHARE: Final = 0.2
 # Of what the link takes, for repair packets; and what pictures must have before they get any.
 FEC_SHARE: Final = 0.25
 FEC_LEAST: Final = 150_000.0
+# Where pictures press against what the link takes, it may take less at any moment, and what is
+# under way then waits: about so long, milliseconds, is better waited for at all times.
+TIGHT_MS: Final = 500
 # A depth that was needed is kept so long, seconds: losses come in showers.
 _HOLD: Final = 10.0
 
@@ -33,7 +36,7 @@ _HOLD: Final = 10.0
 class LinkState:
     """bitrate: bit/s that it takes. loss: 0 to 1. burst: packets lost in a row, on average.
 
-    rtt, jitter: seconds.
+    rtt, jitter: seconds. tight: the lesson has more to offer than it takes.
     """
 
     bitrate: float
@@ -41,6 +44,7 @@ class LinkState:
     rtt: float
     jitter: float = 0.0
     burst: float = 1.0
+    tight: bool = False
 
 
 class RepairPlan:
@@ -63,7 +67,10 @@ class RepairPlan:
         voice: bit/s of the voice's frames alone. most_delay: milliseconds, see PlayoutDelay.
         """
         before = (self.red_depth, self.playout, self.protection)
-        self.playout = self._delay.update(link.rtt, link.jitter, link.loss, now, most_delay)
+        least = TIGHT_MS if link.tight else 0
+        self.playout = self._delay.update(
+            link.rtt, link.jitter, link.loss, now, most_delay, least=least
+        )
         self._choose_depth(link, voice, now)
         self.protection = None
         if link.bitrate >= FEC_LEAST:

@@ -25,7 +25,7 @@ from relay.sfu.pacing import Pace
 from relay.sfu.packet import Received
 from relay.sfu.probing import probe
 from relay.sfu.publisher import CHANGES_APART, Publisher
-from relay.sfu.redundancy import restored
+from relay.sfu.redundancy import repeated_bytes, restored
 from relay.sfu.repairs import repair
 from relay.sfu.reports import sender_reports
 from relay.sfu.selection import Selection
@@ -177,7 +177,8 @@ class Router(Generic[W]):
         """Keep and forward a packet, the publisher's or a derived one."""
         self.touched = True
         layer.store(packet)
-        layer.rate.receive(len(packet.data) + _AROUND, packet.info.temporal_id, now)
+        size = len(packet.data) + _AROUND - repeated_bytes(layer, packet)
+        layer.rate.receive(size, packet.info.temporal_id, now)
         if self._selection.changed:
             # At once, so that rooms which wait for a lesson miss none of its beginning.
             self._selection.reset(self.viewers.values(), self._layers(), now)
@@ -344,8 +345,8 @@ class Router(Generic[W]):
         for packet in packets:
             if isinstance(packet, TransportFeedback):
                 viewer.receive_transport_feedback(packet, now)
-                if viewer.bandwidth.congested_at == now and viewer.running:
-                    self._selection.allocate(viewer, self._layers(), now)
+                if now in (viewer.bandwidth.congested_at, viewer.bandwidth.resumed_at):
+                    viewer.next_allocation = now
             elif isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
                 for block in packet.reports:
                     if block.ssrc in viewer.by_ssrc:

@@ -42,13 +42,21 @@ _FIRST_PICTURE_SECONDS: Final = 1.0
 # A room that has to leave its layer at once, or that lost its pictures, waits for the beat instead,
 # four seconds on average, if catching up with the cached pictures would take longer than this.
 _CATCH_UP_SECONDS: Final = 3.0
-# Until a link pushed back, pictures are sent at so many times the estimate: the first ones are what
-# tells of the link.
-_STARTING_PACE: Final = 2.5
+# And a step down is made at once where it takes no longer than this.
+_QUICK: Final = 1.0
 # What is left beside the voice for pictures that wait is never less, or they would wait for ever.
 _PACE_LEAST: Final = 8_000.0
 # What is tried without knowing flows so long, unless the link pushes back: feedback takes a while.
 _TRY_SECONDS: Final = 4.0
+# For so long after the link pushed back, beside a round trip, what flows may stay although it takes
+# so many times what is left for it.
+_SETTLING_SECONDS: Final = 0.5
+_SETTLING: Final = 1.3
+# Until a link pushed back, all that is chosen together is no more than so many times what was seen
+# to pass; where that is much, less.
+_BOLD: Final = 1.5
+_BOLD_LARGE: Final = 1.25
+_BOLD_UNTIL: Final = 300_000.0
 _SHOWING: Final = (SCREEN, PROGRAMME, CAMERA)
 
 
@@ -81,12 +89,15 @@ class Selection(Generic[W]):
     def allocate(self, viewer: Viewer[W], layers: Sequence[Layer], now: float) -> None:
         """Set every leg's target, the pace, and the viewer's rung."""
         starting = viewer.is_starting(now)
-        viewer.next_allocation = now + (STARTING_INTERVAL if starting else ALLOCATION_INTERVAL)
+        soon = starting or self._is_settling(viewer, now)
+        viewer.next_allocation = now + (STARTING_INTERVAL if soon else ALLOCATION_INTERVAL)
         found = self._offerings.current(layers, now)
         estimate, hold = viewer.bandwidth, viewer.hold
         if estimate.congested_at > hold.changed_at:
             hold.congested(now)
             viewer.trying_until = now
+        if estimate.resumed_at > hold.changed_at:
+            hold.forgive()
         if any(leg.group is None or leg.group.layer is not leg.target for leg in _seen(viewer)):
             hold.still_waiting(now)
         if viewer.pace.delay > STALE_SECONDS * (2.0 if starting else 1.0):
@@ -94,7 +105,7 @@ class Selection(Generic[W]):
                 if late.spec.kind == "video":
                     self._joining.give_up(late, now)
         budget = estimate.bitrate - self._give_voice(viewer, found.get(VOICE), starting, now)
-        self._set_pace(viewer, budget, starting, now)
+        self._set_pace(viewer, budget, now)
         protection = viewer.plan.protection
         if protection is not None and any(leg.protection for leg in viewer.legs.values()):
             # The repair packets are inside what the link takes, never on top of it.
@@ -120,17 +131,24 @@ class Selection(Generic[W]):
             option = self._choose(viewer, leg, offering, budget, starting, sharp, now)
             self._move(leg, option, offering, budget, viewer, now)
             wanted += offering.options[-1].bitrate * ENOUGH
-            stills = 0.0
+            shown = _shown(leg, offering) if option is not None else None
             if option is not None:
                 viewer.flows = True
                 budget -= option.bitrate
-            elif rung is None:
-                stills = stills_bitrate(budget)
+            # Until the first picture has come, a still one is what there is to see; what is set
+            # aside for that picture is not filled with stills.
+            stills = stills_bitrate(budget) if shown is None and rung is None else 0.0
+            if option is None:
                 budget -= stills
             if rung is None:
-                rung = self._rung(viewer, offering, option, stills, starting)
+                best = option == offering.options[-1] and shown is offering.layers[-1]
+                name = rungs.STILLS if option is not None else rungs.below_video(stills)
+                if shown is not None:
+                    places = offering.places()
+                    name = rungs.name(places.index(shown.index), len(places))
+                rung = self._rung(viewer, name, best, stills, starting)
         if rung is None and found.get(VOICE) is not None:
-            rung = self._rung(viewer, None, None, 0.0, starting)
+            rung = self._rung(viewer, rungs.VOICE_ONLY, True, 0.0, starting)
         viewer.rung = rung
         viewer.allotted = estimate.bitrate - budget
         estimate.note_limited(wanted, now)
@@ -143,8 +161,9 @@ class Selection(Generic[W]):
         estimate = viewer.bandwidth
         bitrate = 0.0
         if leg is not None and voice is not None and voice.options:
-            # A link that is not known yet gets the voice that most links take.
-            viewer.thin = is_thin(estimate.bitrate, viewer.thin) and (viewer.thin or not starting)
+            # A link that is not known yet gets the voice that nearly every link takes.
+            # A trial of a few seconds changes no voice: fewer packets would only prolong it.
+            viewer.thin = is_thin(estimate.lasting, viewer.thin)
             bitrate = voice.options[0 if viewer.thin else -1].bitrate
             layer = voice.layers[0 if viewer.thin else -1]
             self._joining.want(leg, layer, ALL_TEMPORAL, now)
@@ -153,7 +172,12 @@ class Selection(Generic[W]):
         if now >= viewer.next_plan:
             viewer.next_plan = now + ALLOCATION_INTERVAL
             link = LinkState(
-                estimate.bitrate, estimate.loss, viewer.rtt, estimate.jitter, estimate.burst
+                estimate.bitrate,
+                estimate.loss,
+                viewer.rtt,
+                estimate.jitter,
+                estimate.burst,
+                tight=not starting and not estimate.is_satisfied,
             )
             if viewer.plan.update(link, frames, now):
                 self._follow_plan(viewer)
@@ -174,9 +198,13 @@ class Selection(Generic[W]):
                 leg.red_depth = plan.red_depth if takes else 0
             self._joining.reprofile(leg)
 
-    def _set_pace(self, viewer: Viewer[W], budget: float, starting: bool, now: float) -> None:
+    def _is_settling(self, viewer: Viewer[W], now: float) -> bool:
+        """Whether the link pushed back so lately that how much it takes is not known yet."""
+        return now - viewer.bandwidth.congested_at < _SETTLING_SECONDS + viewer.rtt
+
+    def _set_pace(self, viewer: Viewer[W], budget: float, now: float) -> None:
         estimate = viewer.bandwidth
-        pace = estimate.bitrate * _STARTING_PACE if starting else estimate.pace
+        pace = estimate.start_pace if viewer.is_unproven(now) else estimate.pace
         rate = max(budget + pace - estimate.bitrate, _PACE_LEAST)
         if viewer.pace.set_rate(rate, now):
             for leg in viewer.legs.values():
@@ -195,12 +223,22 @@ class Selection(Generic[W]):
     ) -> Option | None:
         """The option that fits; upwards only as fast as the hold-off allows."""
         hold, estimate = viewer.hold, viewer.bandwidth
+        if viewer.is_unproven(now):
+            # An estimate runs ahead of what has passed; a picture that the link does not take
+            # would cost the voice.
+            passed = max(estimate.proven, viewer.started)
+            bold = min(_BOLD * passed, max(_BOLD_UNTIL, _BOLD_LARGE * passed))
+            budget = min(budget, bold - (estimate.bitrate - budget))
         option = choose(offering.options, budget, sharp=sharp)
         current = offering.option_of(leg)
         if current is not None and (option is None or _order(option) < _order(current)):
-            # Nothing pushed back: what flows may stay, whatever the estimate's guess.
-            fits = estimate.is_clean(1.0, now) and current.bitrate <= budget * 1.1
-            if fits or now < viewer.trying_until:
+            # What flows stays as long as it fits, and where nothing pushed back a little longer:
+            # the margin is for stepping up. The first guess after the link pushed back is often
+            # too low; until there is a better one, pictures wait in the pacer.
+            most = budget * 1.1 if estimate.is_clean(1.0, now) else budget
+            if self._is_settling(viewer, now):
+                most = budget * _SETTLING
+            if current.bitrate <= most or now < viewer.trying_until:
                 option = current
         elif option is not None and (current is None or _order(option) > _order(current)):
             if current is None and not leg.denied:
@@ -246,13 +284,16 @@ class Selection(Generic[W]):
                 return
             layer, temporal = self._first_picture(layer, temporal, offering, viewer)
             fresh = leg.last_timestamp is None and viewer.is_starting(now)
-            may_burst = fresh or _is_light(layer, option, budget)
+            may_burst = fresh or _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS
         elif layer.index < leg.group.layer.index:
-            # Down: until the beat the lowest temporal layer of what flows now, if that fits.
-            at_once = offering.least_of(leg.group.layer) > budget
-            if at_once and not _is_light(layer, option, budget):
+            # Down: with the cached pictures, if that is quick; else until the beat the lowest
+            # temporal layer of what flows now, if that fits.
+            catch_up = _catch_up(layer, offering, budget)
+            at_once = catch_up <= _QUICK or offering.least_of(leg.group.layer) > budget
+            if at_once and catch_up > _CATCH_UP_SECONDS:
                 layer, temporal = offering.smallest()
-            may_burst = _is_light(layer, option, budget)
+                catch_up = _catch_up(layer, offering, budget)
+            may_burst = catch_up <= _CATCH_UP_SECONDS
         if temporal == offering.top_temporal(layer):
             # No change of temporal layer in what follows: one group for all who take everything.
             temporal = ALL_TEMPORAL
@@ -269,25 +310,11 @@ class Selection(Generic[W]):
         return smallest if smallest[0].pictures.base_frames() else (layer, temporal)
 
     def _rung(
-        self,
-        viewer: Viewer[W],
-        offering: Offering | None,
-        option: Option | None,
-        stills: float,
-        starting: bool,
+        self, viewer: Viewer[W], name: str, best: bool, stills: float, starting: bool
     ) -> Rung:
+        """best: the source has no more to offer."""
         estimate = viewer.bandwidth
-        if offering is None:
-            name, reason = rungs.VOICE_ONLY, rungs.SOURCE
-        elif option is None:
-            name = rungs.STILLS if stills else rungs.VOICE_ONLY
-            reason = _reason(viewer, starting)
-        else:
-            places = offering.places()
-            place = places.index(option.layer)
-            name = rungs.name(place, len(places))
-            best = place == len(places) - 1 and option.whole
-            reason = rungs.SOURCE if best else _reason(viewer, starting)
+        reason = rungs.SOURCE if best else _reason(viewer, starting)
         return Rung(
             name,
             reason,
@@ -325,16 +352,25 @@ def _reason(viewer: Viewer[W], starting: bool) -> str:
     return rungs.LOSS if estimate.loss > 0.1 else rungs.LINK
 
 
-def _is_light(layer: Layer, option: Option, budget: float) -> bool:
-    """Whether a room that had pictures before catches up with the cached ones in good time."""
-    spare = budget - option.bitrate
-    return spare > 0 and _weight(layer) * 8 <= spare * _CATCH_UP_SECONDS
+def _catch_up(layer: Layer, offering: Offering, budget: float) -> float:
+    """Seconds until a room that had pictures before has caught up with the cached ones.
+
+    Meanwhile the lowest temporal layer goes on.
+    """
+    spare, weight = budget - offering.floors.get(layer.index, 0.0), _weight(layer)
+    return weight * 8 / spare if spare > 0 and weight else float("inf")
 
 
 def _weight(layer: Layer) -> int:
     """Bytes of a burst from the layer's cache."""
     frames = layer.pictures.base_frames()
     return sum(len(packet.data) for frame in frames for packet in frame)
+
+
+def _shown(leg: Leg[W], offering: Offering) -> Layer | None:
+    """The layer whose pictures the leg's viewer is sent now; another may be about to begin."""
+    layer = leg.group.layer if leg.group is not None else leg.burst_layer
+    return layer if layer in offering.layers else None
 
 
 def _seen(viewer: Viewer[W]) -> list[Leg[W]]:

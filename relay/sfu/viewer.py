@@ -60,7 +60,8 @@ class Viewer(Generic[W]):
         start: float,
         wake: Callable[[Pace[W]], None],
     ) -> None:
-        """start: bit/s to begin with. wake: called when packets begin to wait for the link."""
+        """start: bit/s to begin with, kept as `started`. wake: called when packets begin to
+        wait for the link."""
         self.identity = identity
         self.wire = wire
         self.pace = Pace(wire, fan_out, wake)
@@ -68,6 +69,7 @@ class Viewer(Generic[W]):
         self.pace.legs = list(self.legs.values())
         self.by_ssrc = {leg.spec.ssrc: leg for leg in self.legs.values()}
         self.bandwidth = BandwidthEstimate(now, start)
+        self.started = start
         self.hold = HoldOff()
         self.trying_until = now
         """Until when a picture flows that the estimate does not grant."""
@@ -113,6 +115,12 @@ class Viewer(Generic[W]):
     def is_starting(self, now: float) -> bool:
         """Whether its link is not known yet."""
         return self.bandwidth.congested_at < self.since and now - self.since < STARTING_SECONDS
+
+    def is_unproven(self, now: float) -> bool:
+        """Whether only what passed says how much its link takes: it never pushed back."""
+        if not self.has_transport_feedback:
+            return self.is_starting(now)
+        return self.bandwidth.congested_at < self.since
 
     def receive_transport_feedback(self, feedback: TransportFeedback, now: float) -> None:
         """Arrival times of what was sent; moves the estimate."""

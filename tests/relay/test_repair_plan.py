@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.media import playout
-from relay.sfu.repair_plan import LinkState, RepairPlan
+from relay.sfu.repair_plan import TIGHT_MS, LinkState, RepairPlan
 
 VOICE = 24_000.0
 
@@ -65,3 +65,14 @@ def test_what_the_link_no_longer_takes_is_given_up_at_once() -> None:
     assert plan.red_depth == 1
     plan.update(LinkState(150e3, 0.08, 0.1), 0.0, 1.4)
     assert plan.red_depth == 0
+
+
+def test_where_pictures_fill_the_link_everything_waits_a_little() -> None:
+    plan = RepairPlan(0.0)
+    plan.update(LinkState(900e3, 0.0, 0.1, tight=True), VOICE, 1.0)
+    assert plan.playout == TIGHT_MS
+    # Who must answer waits less, and a link that loses much waits longer.
+    plan.update(LinkState(900e3, 0.0, 0.1, tight=True), VOICE, 2.0, most_delay=160)
+    assert plan.playout == 160
+    plan.update(LinkState(300e3, 0.08, 0.3, tight=True), VOICE, 3.0)
+    assert plan.playout == 800

@@ -166,3 +166,26 @@ def test_a_lesson_without_a_voice_is_seen_all_the_same() -> None:
     room = lesson.open_room("room", down=Link(rate=5e6), bitrate=30_000.0)
     lesson.advance(10.0)
     assert now_shows(lesson, room) != set()
+
+
+def test_after_an_outage_the_picture_comes_soon_after_the_voice() -> None:
+    lesson = Lesson()
+    lesson.publish(heavy(), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room(
+        "room", down=Link(rate=500_000.0, delay=0.1), up=Link(delay=0.1), bitrate=60_000.0
+    )
+    lesson.advance(30.0)
+    assert room.shown("camera")
+    links = lesson.downlinks["room"], lesson.uplinks["room"]
+    for link in links:
+        link.loss = 1.0
+    lesson.advance(15.0)
+    for link in links:
+        link.loss = 0.0
+    back = lesson.now
+    lesson.advance(5.0)
+    voices = [one.arrived for one in room.shown("voice") if one.arrived > back]
+    pictures = [one.arrived for one in room.shown("camera") if one.arrived > back]
+    assert voices[0] - back < 0.5
+    assert pictures[0] - back < 2.0
