@@ -109,7 +109,13 @@ def test_a_counter_that_begins_anew_is_another_connection() -> None:
 
 def test_joining_and_coming_back() -> None:
     rows = _rows(30, away=(10.0, 15.0), concealed={15.1: 4_800, 15.2: 4_800, 15.3: 4_000})
-    assert times.joined(rows, 98.5) == {"join_voice_s": 1.5, "join_picture_s": 1.5}
+    assert set(times.joined(rows, 98.5).values()) == {1.5}
+    early = [{"t": 99.0, "voice": {}, "camera": {}, "state": {"still": 98_000}}, *rows]
+    assert times.joined(early, 98.5) == {
+        "join_voice_s": 1.5,
+        "join_picture_s": 0.5,
+        "join_moving_s": 1.5,
+    }
     back = times.resumed(rows, 110.0, 115.0)
     assert back["voice_back_s"] == pytest.approx(0.1)
     assert back["voice_steady_s"] == pytest.approx(0.3)
@@ -174,7 +180,8 @@ def test_a_timeline_joins_what_was_sent_with_what_came_of_it() -> None:
     assert [(one["s"], one["rung"]) for one in found] == [(1.0, "360"), (2.0, "360")]
     steps = times.join_steps(rows, 99.0, {"html": 300.0, "offer": None})
     assert steps == pytest.approx(
-        {"html": 0.3, "offer": None, "ice": None, "dtls": None, "voice": 1.0, "picture": 1.0}
+        {"html": 0.3, "offer": None, "ice": None, "dtls": None}
+        | {"voice": 1.0, "picture": 1.0, "moving": 1.0}
     )
     printed = lines({"join_steps": steps, "timeline": found}).splitlines()
     assert printed[0].startswith("html 0.30, offer never")

@@ -27,6 +27,7 @@ JUDGED: Final = (
     "picture_gap_s",
     "join_voice_s",
     "join_picture_s",
+    "join_moving_s",
     "queue_p95_ms",
     "sent_kbit_s",
     "still_age_s",
@@ -37,8 +38,10 @@ JUDGED: Final = (
     "same_session",
     "voice_after_click_s",
     "picture_after_click_s",
+    "moving_after_click_s",
     "voice_after_sent_s",
     "picture_after_sent_s",
+    "moving_after_sent_s",
 )
 # None says of these that there was nothing to judge; of all others, that it never happened.
 MAY_BE_ABSENT: Final = ("freeze_pct", "still_age_s")
@@ -94,7 +97,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [
         (
             *("link", "voice concealed %", "not silent %", "longest gap s", "pictures/s", "lines"),
-            *("frozen %", "longest still s", "first voice s", "first picture s"),
+            *("frozen %", "longest still s", "first voice s", "first picture s", "moving s"),
             *("oldest still s", "queue p95 ms", "kbit/s put on the link"),
             *("arrived: voice, video, rtx, fec, padding", "rung and lines, of the time"),
         )
@@ -102,7 +105,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     rows += [_lesson("no limit", unlimited)] if unlimited else []
     for one in scenarios.values():
         rows.append(_lesson(one["words"], one["worse"]))
-    rows += [(words, *[""] * 14) for name, words in ELSEWHERE.items() if name not in scenarios]
+    rows += [(words, *[""] * 15) for name, words in ELSEWHERE.items() if name not in scenarios]
     back: list[tuple[str, ...]] = [
         ("link", "voice back s", "steady voice s", "picture back s", "same lines s", "session")
     ]
@@ -111,8 +114,8 @@ def markdown(result: Mapping[str, Any]) -> str:
             back.append(_back(one["words"], one["worse"]))
     waited: list[tuple[str, ...]] = [
         (
-            *("link", "voice s after the teacher's press", "picture s"),
-            *("voice s after the teacher's first packet", "picture s"),
+            *("link", "voice s after the teacher's press", "picture s", "moving s"),
+            *("voice s after the teacher's first packet", "picture s", "moving s"),
         )
     ]
     for one in scenarios.values():
@@ -134,6 +137,7 @@ def _lesson(words: str, of: Figures) -> tuple[str, ...]:
         _number(of, "picture_gap_s", 1),
         _number(of, "join_voice_s", 2),
         _number(of, "join_picture_s", 2),
+        _number(of, "join_moving_s", 2),
         _number(of, "still_age_s", 1),
         _number(of, "queue_p95_ms", 0),
         _number(of, "sent_kbit_s", 0),
@@ -154,9 +158,8 @@ def _back(words: str, of: Figures) -> tuple[str, ...]:
 
 
 def _waited(words: str, of: Figures) -> tuple[str, ...]:
-    names = [
-        f"{what}_after_{when}_s" for when in ("click", "sent") for what in ("voice", "picture")
-    ]
+    kinds = ("voice", "picture", "moving")
+    names = [f"{what}_after_{when}_s" for when in ("click", "sent") for what in kinds]
     return (words, *(_number(of, name, 2) for name in names))
 
 

@@ -21,15 +21,22 @@ def first(rows: Sequence[Row], test: Callable[[Row], bool]) -> float | None:
 
 
 def first_media(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Page time of the first voice packet and of the first picture."""
+    """Page time of the first voice packet, the first picture, still or not, and the first that
+    moved."""
     return {
         "voice": first(rows, lambda row: counter(row, "voice", "packetsReceived") > 0),
-        "picture": first(rows, lambda row: counter(row, "camera", "framesDecoded") > 0),
+        "picture": first(
+            rows,
+            lambda row: (
+                counter(row, "camera", "framesDecoded") > 0 or bool(row["state"].get("still"))
+            ),
+        ),
+        "moving": first(rows, lambda row: counter(row, "camera", "framesDecoded") > 0),
     }
 
 
 def joined(rows: Sequence[Row], opened: float) -> Figures:
-    """Seconds from opening the page to the first voice packet and the first picture."""
+    """Seconds from opening the page to each of `first_media`."""
     return {
         f"join_{name}_s": None if at is None else at - opened
         for name, at in first_media(rows).items()
