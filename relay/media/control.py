@@ -151,6 +151,11 @@ class RateControl:
         """What follows from both."""
 
     @property
+    def wanted(self) -> float:
+        """bit/s of all that could be sent, as was told last."""
+        return self._wanted
+
+    @property
     def lasting(self) -> float:
         """`bitrate`, but what it was before while less is sent only to learn whose a loss is."""
         return self.bitrate if self._trial is None else max(self.bitrate, self._trial[0])

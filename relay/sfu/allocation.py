@@ -17,6 +17,8 @@ from typing import Final
 MARGIN: Final = 1.1
 MARGIN_LARGE: Final = 1.03
 LARGE: Final = 800_000.0
+# And after a step up that failed: what comes and goes is worse than what stays small.
+MARGIN_AGAIN: Final = 1.3
 # With so much of what a source has to offer, everything of it is chosen and stays.
 ENOUGH: Final = MARGIN * 1.1
 FIRST_HOLD: Final = 2.0
@@ -66,6 +68,11 @@ class HoldOff:
         """Whether enough time has gone by since the last change or congestion."""
         return now - self.changed_at >= self.hold
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last step up was one too many, and none has succeeded since."""
+        return self.hold > FIRST_HOLD
+
     def stepped_up(self, now: float) -> None:
         """A step up begins."""
         self.changed_at = now
@@ -105,22 +112,29 @@ def frames_of(bitrate: float, *, thin: bool) -> float:
     return bitrate * (0.70 if thin else 0.56)
 
 
-def margin(bitrate: float) -> float:
-    """What must fit of a layer of `bitrate` bit/s before it is chosen anew, as a factor."""
-    return MARGIN if bitrate < LARGE else MARGIN_LARGE
+def margin(bitrate: float, *, again: bool = False) -> float:
+    """What must fit of a layer of `bitrate` bit/s before it is chosen anew, as a factor.
+
+    again: a step up failed before.
+    """
+    if bitrate >= LARGE:
+        return MARGIN_LARGE
+    return MARGIN_AGAIN if again else MARGIN
 
 
-def choose(options: Sequence[Option], budget: float, *, sharp: bool) -> Option | None:
+def choose(
+    options: Sequence[Option], budget: float, *, sharp: bool, again: bool = False
+) -> Option | None:
     """The best option that fits `budget` bit/s, None when none does.
 
     options: by layer, then temporal id, both rising. sharp: a large picture that hardly moves is
     better than a small one that does, as on a screen; else only the smallest picture is ever sent
-    with less than all its frames.
+    with less than all its frames. again: a step up failed before.
     """
     best: Option | None = None
     smallest = options[0].layer if options else 0
     for option in options:
-        if option.bitrate * margin(option.bitrate) <= budget and (
+        if option.bitrate * margin(option.bitrate, again=again) <= budget and (
             sharp or option.whole or option.layer == smallest
         ):
             best = option

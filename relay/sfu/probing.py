@@ -32,11 +32,13 @@ _LONGEST: Final = 0.25
 def probe(viewer: Viewer[W], now: float) -> None:
     """Send what is due of the viewer's probe since the last call."""
     elapsed, viewer.padded_at = min(now - viewer.padded_at, _LONGEST), now
-    on_top = viewer.bandwidth.probe(now)
+    estimate, allotted = viewer.bandwidth, viewer.allotted
+    if allotted > 0.99 * estimate.wanted:
+        return  # it has all there is
+    on_top = estimate.probe(now)
     if on_top <= 0.0 or now - viewer.pace.busy_at < _AFTER_PICTURES:
         return
     # What the estimate grants and nothing needs is filled as well: only what is sent is proven.
-    estimate, allotted = viewer.bandwidth, viewer.allotted
     bitrate = on_top + max(0.0, estimate.bitrate - allotted)
     if viewer.is_unproven(now):
         bitrate = min(bitrate, _BOLDEST * max(allotted, estimate.proven) - allotted)

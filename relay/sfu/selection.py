@@ -130,7 +130,9 @@ class Selection(Generic[W]):
             sharp = source == SCREEN
             option = self._choose(viewer, leg, offering, budget, starting, sharp, now)
             self._move(leg, option, offering, budget, viewer, now)
-            wanted += offering.options[-1].bitrate * ENOUGH
+            # Who has all there is asks its link for no more.
+            top = offering.options[-1]
+            wanted += top.bitrate * (1.0 if option == top else ENOUGH)
             shown = _shown(leg, offering) if option is not None else None
             if option is not None:
                 viewer.flows = True
@@ -141,7 +143,7 @@ class Selection(Generic[W]):
             if option is None:
                 budget -= stills
             if rung is None:
-                best = option == offering.options[-1] and shown is offering.layers[-1]
+                best = option == top and shown is offering.layers[-1]
                 name = rungs.STILLS if option is not None else rungs.below_video(stills)
                 if shown is not None:
                     places = offering.places()
@@ -241,7 +243,12 @@ class Selection(Generic[W]):
             if current.bitrate <= most or now < viewer.trying_until:
                 option = current
         elif option is not None and (current is None or _order(option) > _order(current)):
-            if current is None and not leg.denied:
+            if hold.has_failed and current is not None:
+                option = choose(offering.options, budget, sharp=sharp, again=True)
+                option = current if option is None else max(option, current, key=_order)
+            if option == current:
+                pass
+            elif current is None and not leg.denied:
                 pass  # a source that was away comes back, or is new: to what it fits
             elif starting or hold.may_step_up(now):
                 hold.stepped_up(now)

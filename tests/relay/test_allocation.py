@@ -110,3 +110,19 @@ def test_still_pictures_take_some_of_what_is_left() -> None:
 )
 def test_rungs_are_named_from_the_top(places: int, names: list[str]) -> None:
     assert [rungs.name(place, places) for place in range(places)] == names
+
+
+def test_after_a_step_that_failed_more_must_be_left_over() -> None:
+    options = [Option(0, 1, 100_000.0), Option(1, 1, 300_000.0), Option(2, 1, 1_200_000.0)]
+    for budget, first, later in ((350e3, 1, 0), (400e3, 1, 1), (1.25e6, 2, 2)):
+        chosen = [choose(options, budget, sharp=False, again=again) for again in (False, True)]
+        assert [one and one.layer for one in chosen] == [first, later]
+
+
+def test_a_link_that_was_away_starts_with_a_clean_sheet() -> None:
+    hold = HoldOff()
+    hold.stepped_up(10.0)
+    hold.congested(11.0)
+    assert (hold.has_failed, hold.may_step_up(14.0)) == (True, False)
+    hold.forgive()
+    assert (hold.has_failed, hold.may_step_up(11.1)) == (False, True)

@@ -58,6 +58,7 @@ class FixedEstimate(BandwidthEstimate):
     def __init__(self, now: float, start: float, loss: float = 0.0) -> None:
         super().__init__(now, start)
         self._fixed_loss = loss
+        self._delivery.proven = start
 
     @property
     def loss(self) -> float:
