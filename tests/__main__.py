@@ -33,6 +33,7 @@ WAITING: Final = ("tests/live/test_host.py", "tests/live/test_host_sources.py")
 LIGHT: Final = (
     "tests/live/test_central_api.py",
     "tests/live/test_central_refusals.py",
+    "tests/live/test_hostile_rooms.py",
     "tests/live/test_hostile_udp.py",
     "tests/live/test_relay_api.py",
     "tests/live/test_signalling.py",

@@ -57,11 +57,11 @@ class Option:
 class HoldOff:
     """When a viewer may step up; one per viewer. A step that failed makes the next one wait."""
 
-    __slots__ = ("changed_at", "hold", "tried_at")
+    __slots__ = ("changed_at", "forgiven_at", "hold", "tried_at")
 
     def __init__(self) -> None:
         self.hold = FIRST_HOLD
-        self.changed_at = -1e9
+        self.changed_at = self.forgiven_at = -1e9
         self.tried_at: float | None = None
 
     def may_step_up(self, now: float) -> bool:
@@ -90,9 +90,10 @@ class HoldOff:
             self.tried_at = None
         self.changed_at = now
 
-    def forgive(self) -> None:
+    def forgive(self, now: float) -> None:
         """The link was away and is back: no step of ours was to blame."""
         self.hold, self.changed_at, self.tried_at = FIRST_HOLD, -1e9, None
+        self.forgiven_at = now
 
     def handle_timer(self, now: float) -> None:
         """A step that lasted has succeeded."""

@@ -93,11 +93,11 @@ class Selection(Generic[W]):
         viewer.next_allocation = now + (STARTING_INTERVAL if soon else ALLOCATION_INTERVAL)
         found = self._offerings.current(layers, now)
         estimate, hold = viewer.bandwidth, viewer.hold
-        if estimate.congested_at > hold.changed_at:
+        if estimate.resumed_at > hold.forgiven_at:
+            hold.forgive(now)
+        elif estimate.congested_at > max(hold.changed_at, hold.forgiven_at):
             hold.congested(now)
             viewer.trying_until = now
-        if estimate.resumed_at > hold.changed_at:
-            hold.forgive()
         if any(leg.group is None or leg.group.layer is not leg.target for leg in _seen(viewer)):
             hold.still_waiting(now)
         if viewer.pace.delay > STALE_SECONDS * (2.0 if starting else 1.0):

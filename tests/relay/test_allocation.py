@@ -124,5 +124,5 @@ def test_a_link_that_was_away_starts_with_a_clean_sheet() -> None:
     hold.stepped_up(10.0)
     hold.congested(11.0)
     assert (hold.has_failed, hold.may_step_up(14.0)) == (True, False)
-    hold.forgive()
+    hold.forgive(11.0)
     assert (hold.has_failed, hold.may_step_up(11.1)) == (False, True)
