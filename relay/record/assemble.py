@@ -53,6 +53,9 @@ class VideoAssembler:
         self._parse = parser
         self._joiner = joining
         self._continuity = Continuity(started=resumed)
+        # RFC 7741 §4.1, RFC 9628 §4.1 and AV1's format demand the marker at each picture's end;
+        # RFC 6184 §5.1 tells receivers not to rely on it.
+        self._is_marked = track.codec != "h264"
         self._descriptor_id = track.extensions.get(DEPENDENCY_DESCRIPTOR)
         self._reader = Reader()
         self._packets: list[Item] = []
@@ -85,7 +88,13 @@ class VideoAssembler:
         if header.timestamp == self._skip:
             return
         if self._packets and self._packets[0].header.timestamp != header.timestamp:
-            yield from self._finish()
+            if self._is_marked:
+                # Browsers throw away what waits of a frame when a keyframe is asked for, and number
+                # their packets only afterwards: its end is missing without a gap.
+                self._drop()
+                self._continuity.lose()
+            else:
+                yield from self._finish()
         try:
             info, descriptor = self._read(item)
         except PayloadError:

@@ -200,11 +200,15 @@ async def test_the_media_process_is_killed(tmp_path: Path) -> None:
 async def test_what_was_written_before_a_power_cut_plays(tmp_path: Path) -> None:
     demo = await start_demo(tmp_path / "data", host=True)
     try:
+        archive = archive_of(demo.data, demo.lesson)
         async with aiohttp.ClientSession() as http, _watching(demo, http) as viewer:
-            await _more(viewer, 900)
+            await _more(viewer, 500)
+            async with asyncio.timeout(40):
+                # One beat is whole and the next one begun.
+                while len([*archive.glob("camera/*.m4s")]) < 2:  # noqa: ASYNC110 files tell no one
+                    await asyncio.sleep(0.05)
     finally:
         await demo.end_all()
-    archive = archive_of(demo.data, demo.lesson)
     camera = pictures(archive, "camera")
     assert _missing(camera) == 0
     assert len(camera) > 3 * RATE

@@ -6,6 +6,7 @@ Video only, packets by hand or from real encoders; the voice has its own file. V
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -65,6 +66,25 @@ def test_after_a_loss_pictures_stand_still_until_the_next_keyframe(codec: str) -
     # Frames 75 to 119 are gone; frame 74 lasts until the keyframe 120.
     assert [start // 3_000 for start, _ in pictures] == [*range(75), *range(120, 180)]
     assert pictures[74] == (74 * 3_000, 46 * 3_000)
+    assert gaps(actions) == [Gap("camera", 74 * 3_000, 120 * 3_000, "loss")]
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
+def test_a_picture_without_its_end_is_not_recorded_though_no_number_is_missing(codec: str) -> None:
+    records = lesson_records(6, codec=codec, key_every=60)
+    video = [r for r in records if isinstance(r, Packet) and r.track == 1]
+    stamps = sorted(
+        {rtp.parse(p.packet).timestamp for p in video}, key=lambda t: (t - 4_294_900_000) % 2**32
+    )
+    cut = [p for p in video if rtp.parse(p.packet).timestamp == stamps[75]][-1]
+    unmarked = bytes((cut.packet[0], cut.packet[1] & 0x7F)) + cut.packet[2:]
+    actions = run([replace(r, packet=unmarked) if r is cut else r for r in records])
+    shown = [start // 3_000 for start, _ in camera(actions)]
+    if codec == "h264":
+        # Its senders may leave the marker out.
+        assert shown == [*range(180)]
+        return
+    assert shown == [*range(75), *range(120, 180)]
     assert gaps(actions) == [Gap("camera", 74 * 3_000, 120 * 3_000, "loss")]
 
 
