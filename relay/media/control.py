@@ -59,6 +59,7 @@ PACE: Final = 1.25
 BOLD: Final = 1.5
 # A trial of less, to learn whose fault a loss is.
 TRIAL: Final = 0.85
+TRIAL_LEAST: Final = 0.65
 TRIAL_LONGEST: Final = 4.0
 # Loss above this is put to the test from time to time, more seldom the oftener it stood it.
 DOUBTED: Final = 0.10
@@ -360,7 +361,9 @@ class RateControl:
         self._ramping = False
         self.congested_at = now
         if verdict is Verdict.GROWS:
-            self._set(min(self.bitrate, FALL * capacity))
+            # A window's rate may have been a lull of the lesson's own.
+            least = TRIAL_LEAST * max(rate, self._delivery.sent)
+            self._set(min(self.bitrate, max(FALL * capacity, least)))
         else:
             self._set(TRIAL * min(self.bitrate, rate))
 
