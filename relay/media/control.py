@@ -316,10 +316,11 @@ class RateControl:
             elif failed and now < self._failed_until:
                 gain = min(gain, NEAR * failed / max(rate, 1.0))
             target = max(target, gain * rate)
+            if passed > PASSED:
+                self._probing.succeeded()
             if passed > GAIN_LEAST:
                 self._failed = 0.0
                 self._ramping = True
-                self._probing.succeeded()
         # What passes without a queue is allowed in any case.
         self._set(min(max(bitrate, target, 0.95 * delivery.steady), most))
 

@@ -59,7 +59,7 @@ _TAG: Final = 16
 # Pictures that would leave later than this are of no use: better begin anew with a smaller one.
 STALE_SECONDS: Final = 2.5
 # What waits so long is a keyframe, or too much.
-LARGE_SECONDS: Final = 0.15
+LARGE_SECONDS: Final = 0.4
 # Bytes that a frame may lack to be finished although it is of no use any more: what is cut costs
 # the receiver a look at it, and more than that costs the link.
 _FINISHED: Final = 3_000
