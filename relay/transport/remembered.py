@@ -23,16 +23,16 @@ class RememberedRates:
         self._start = start
         self._rates: dict[str, tuple[float, float]] = {}
 
-    def note(self, subject: str, bitrate: float, now: float) -> None:
-        """The link of `subject` takes `bitrate`."""
+    def note(self, subject: str, bitrate: float, now: float, *, limited: bool = True) -> None:
+        """The link of `subject` takes `bitrate`; limited: and no more, for all that is known."""
         self._rates.pop(subject, None)
-        self._rates[subject] = (bitrate, now)
+        self._rates[subject] = (bitrate * SHARE if limited else bitrate, now)
         if len(self._rates) > ROOMS_MOST:
             del self._rates[next(iter(self._rates))]
 
     def start(self, subject: str, now: float) -> float:
-        """What to begin with for `subject`."""
+        """What to begin with for `subject`, bit/s."""
         bitrate, at = self._rates.get(subject, (0.0, -KEEP_SECONDS))
         if now - at >= KEEP_SECONDS or not bitrate:
             return self._start
-        return min(bitrate * SHARE, MOST)
+        return min(bitrate, MOST)

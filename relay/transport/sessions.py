@@ -334,7 +334,10 @@ class Sessions:
             if viewer is not None:
                 self._repairs.update(viewer.counts())
                 if viewer.has_transport_feedback:
-                    self._remembered.note(peer.subject, viewer.bandwidth.bitrate, now)
+                    estimate = viewer.bandwidth
+                    self._remembered.note(
+                        peer.subject, estimate.bitrate, now, limited=not estimate.is_satisfied
+                    )
             peer.router.remove_viewer(peer.identity, now)
         else:
             current = peer.router.publisher

@@ -31,9 +31,11 @@ from tests.live.rig import Demo, start_demo
 # Joining is another benchmark's business; here viewers come in groups that do not disturb.
 _AT_ONCE: Final = 20
 _SETTLE_SECONDS: Final = 2.0
-# Every room begins with a thin voice; what is measured is a lesson that runs, not its first seconds,
+# Every room begins with a thin voice; what is measured is a lesson that runs, not its beginning,
 # and what was made for links that were not known yet goes on for half a minute.
 _KNOWN_SECONDS: Final = 40.0
+# Rooms that come back catch up with the cached pictures first, at the pace of their links.
+_CAUGHT_UP_SECONDS: Final = 20.0
 # The relay and its floor take turns of this length, so that both meet the same hour.
 _TURN_SECONDS: Final = 1.0
 # Between turns: what is under way arrives, and the lesson is in its rhythm again.
@@ -110,7 +112,7 @@ async def _measure(
         missing = sum(viewer.missing() for viewer in viewers)
         await asyncio.gather(*(viewer.leave() for viewer in viewers))
         viewers = await _join(demo, http, count, arrivals, reports=False, feedback=False)
-        await asyncio.sleep(_SETTLE_SECONDS)
+        await asyncio.sleep(_CAUGHT_UP_SECONDS)
         phases["without_feedback"] = await _phase(relay, lesson, viewers, arrivals, seconds)
         missing += sum(viewer.missing() for viewer in viewers)
         await asyncio.gather(*(viewer.leave() for viewer in viewers))

@@ -13,6 +13,9 @@ def test_a_room_begins_with_most_of_what_its_link_took() -> None:
     assert rates.start("another", 20.0) == 60_000.0
     rates.note("room", 40_000.0, 30.0)
     assert rates.start("room", 40.0) == 40_000.0 * SHARE
+    # It had all there was: nothing says that its link takes no more.
+    rates.note("room", 700_000.0, 45.0, limited=False)
+    assert rates.start("room", 46.0) == 700_000.0
     rates.note("room", 1e9, 50.0)
     assert rates.start("room", 60.0) == MOST
 
