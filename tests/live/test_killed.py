@@ -22,6 +22,7 @@ from tests import media
 from tests.fakes.peer import LightViewer
 from tests.live.recorded import Picture, archive_of, pictures, speech
 from tests.live.rig import Demo, start_demo
+from tests.live.test_signalling import until
 
 RATE = 25  # the host's camera
 SURE = 0.75  # likeness of a second of speech to itself after coding; to another one about 0.6
@@ -203,10 +204,8 @@ async def test_what_was_written_before_a_power_cut_plays(tmp_path: Path) -> None
         archive = archive_of(demo.data, demo.lesson)
         async with aiohttp.ClientSession() as http, _watching(demo, http) as viewer:
             await _more(viewer, 500)
-            async with asyncio.timeout(40):
-                # One beat is whole and the next one begun.
-                while len([*archive.glob("camera/*.m4s")]) < 2:  # noqa: ASYNC110 files tell no one
-                    await asyncio.sleep(0.05)
+            # One beat is whole and the next one begun.
+            await until(lambda: len([*archive.glob("camera/*.m4s")]) > 1, 40.0)
     finally:
         await demo.end_all()
     camera = pictures(archive, "camera")

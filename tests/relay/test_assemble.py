@@ -53,14 +53,19 @@ def gaps(actions: list[Action]) -> list[Gap]:
     return [a.entry for a in actions if isinstance(a, Log) and isinstance(a.entry, Gap)]
 
 
-@pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
-def test_after_a_loss_pictures_stand_still_until_the_next_keyframe(codec: str) -> None:
-    records = lesson_records(6, codec=codec, key_every=60)
+def packets_of(records: list[Record], frame: int) -> list[Packet]:
+    """The packets of the camera's frame of this number."""
     video = [r for r in records if isinstance(r, Packet) and r.track == 1]
     stamps = sorted(
         {rtp.parse(p.packet).timestamp for p in video}, key=lambda t: (t - 4_294_900_000) % 2**32
     )
-    lost = next(p for p in video if rtp.parse(p.packet).timestamp == stamps[75])
+    return [p for p in video if rtp.parse(p.packet).timestamp == stamps[frame]]
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
+def test_after_a_loss_pictures_stand_still_until_the_next_keyframe(codec: str) -> None:
+    records = lesson_records(6, codec=codec, key_every=60)
+    lost = packets_of(records, 75)[0]
     actions = run([r for r in records if r is not lost])
     pictures = camera(actions)
     # Frames 75 to 119 are gone; frame 74 lasts until the keyframe 120.
@@ -72,11 +77,7 @@ def test_after_a_loss_pictures_stand_still_until_the_next_keyframe(codec: str) -
 @pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
 def test_a_picture_without_its_end_is_not_recorded_though_no_number_is_missing(codec: str) -> None:
     records = lesson_records(6, codec=codec, key_every=60)
-    video = [r for r in records if isinstance(r, Packet) and r.track == 1]
-    stamps = sorted(
-        {rtp.parse(p.packet).timestamp for p in video}, key=lambda t: (t - 4_294_900_000) % 2**32
-    )
-    cut = [p for p in video if rtp.parse(p.packet).timestamp == stamps[75]][-1]
+    cut = packets_of(records, 75)[-1]
     unmarked = bytes((cut.packet[0], cut.packet[1] & 0x7F)) + cut.packet[2:]
     actions = run([replace(r, packet=unmarked) if r is cut else r for r in records])
     shown = [start // 3_000 for start, _ in camera(actions)]
