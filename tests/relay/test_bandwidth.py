@@ -241,6 +241,17 @@ def test_feedback_that_stops_makes_it_fall_step_by_step() -> None:
     assert feeder.estimate.probe(feeder.now) == 0.0
 
 
+def test_half_of_what_the_link_took_is_taken_at_once_when_it_is_back() -> None:
+    feeder = Feeder()
+    feeder.run(3.0, 400_000.0)
+    before = feeder.estimate.bitrate
+    feeder.timer(12.0)
+    assert feeder.estimate.bitrate == SAFE_BITRATE
+    feeder.run(0.2, 80_000.0)
+    assert feeder.estimate.resumed_at == pytest.approx(feeder.now, abs=0.2)
+    assert 0.5 * before <= feeder.estimate.bitrate < 0.7 * before
+
+
 def test_nothing_is_expected_while_nothing_is_sent() -> None:
     feeder = Feeder()
     feeder.run(3.0, 400_000.0)

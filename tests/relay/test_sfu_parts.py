@@ -110,6 +110,15 @@ def test_a_late_packet_does_not_set_a_group_back() -> None:
     assert group.next_sequence == 15  # the missing one keeps its number
 
 
+def test_a_packet_that_only_others_overtook_is_the_groups_newest() -> None:
+    """A packet of a layer that is left out came first: for this group the late one is the last."""
+    group = layer("q").group(0, Profile(96, 1))
+    group.forward(packet(10, 1000))
+    assert group.forward(packet(12, 3000, temporal=2)) is None
+    group.forward(packet(11, 2000))
+    assert group.last_timestamp == 2000
+
+
 def test_a_keyframe_above_a_legs_temporal_layer_takes_nobody_along() -> None:
     """Only a hostile stream has one; a leg that joined with it would never get its first packet."""
     one = layer("q")
