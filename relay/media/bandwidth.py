@@ -272,7 +272,8 @@ class BandwidthEstimate(RateControl):
             return 0.0
         # Where it failed before, no queue is made while waiting for the answer.
         trip = 0.0 if self._failed and now < self._ceiling_until else self._rtt
-        return self._probing.rate(self.bitrate, self.acknowledged, trip, now)
+        failed = self._failed > 0.0
+        return self._probing.rate(self.bitrate, self.acknowledged, trip, now, failed=failed)
 
     def is_clean(self, seconds: float, now: float) -> bool:
         """Whether nothing pointed to congestion for so long."""

@@ -20,6 +20,8 @@ MIN_BITRATE: Final = 24_000.0
 MAX_BITRATE: Final = 20_000_000.0
 # After a fall: of what arrived while the queue stood, which is what the link takes.
 FALL: Final = 0.94
+# What came last against what came before, if the link became narrower meanwhile.
+NARROWER: Final = 0.7
 # While the queue drains: what may be sent of it, with a queue of more or less than DEEP.
 DRAIN: Final = 0.7
 DRAIN_DEEP: Final = 0.5
@@ -50,9 +52,12 @@ CLIMB_BLIND: Final = 0.03
 CLIMB_BLIND_AGAIN: Final = 0.01
 # For how long a failure is remembered, and for how long at most if it fails there again.
 HOLD: Final = 5.0
-HOLD_MOST: Final = 10.0
+HOLD_MOST: Final = 6.0
 # For so long the estimate passes the rate that failed only as far as more was seen to pass.
 CEILING: Final = 30.0
+# So much more than what failed, lately carried, is worth looking for; and for how long.
+LATELY: Final = 1.25
+HOPE: Final = 60.0
 # While nothing stands in the way, frames may leave so much faster than the estimate.
 PACE: Final = 1.25
 # And so much faster than what was seen to pass.
@@ -89,6 +94,7 @@ class RateControl:
         "_failed",
         "_failed_until",
         "_hold",
+        "_hope_until",
         "_judged",
         "_losses",
         "_most",
@@ -139,7 +145,7 @@ class RateControl:
         """The estimate before the queue that is draining began."""
         self._stuck = 0
         self._failed = 0.0
-        self._failed_until = self._ceiling_until = -1e9
+        self._failed_until = self._ceiling_until = self._hope_until = -1e9
         self._hold = HOLD
         self._trial: tuple[float, float, float, bool, float] | None = None
         """While less is sent to learn whose a loss is: estimate before, capacity if it is ours,
@@ -199,7 +205,6 @@ class RateControl:
 
     def _fall(self, rtt: float, now: float) -> None:
         """A queue is there: down to what arrives, and less until it has drained."""
-        self._probing.failed(rtt, now)
         self._before = self.bitrate
         if not self._draining:
             self._stuck = 0
@@ -212,6 +217,7 @@ class RateControl:
         self.congested_at = now
         self._onset = self._trend.onset()
         self._remember(self._capacity(1.2) or self.acknowledged or self.bitrate, now)
+        self._probing.failed(rtt, now, hopeful=now < self._hope_until)
         self._set(min(self.bitrate, FALL * self._failed))
         self._trend.forget()
         self._losses.forget()
@@ -226,6 +232,8 @@ class RateControl:
     def _remember(self, capacity: float, now: float) -> None:
         again = 0.75 < capacity / self._failed < 1.33 if self._failed else False
         self._hold = min(self._hold * 1.5, HOLD_MOST) if again else HOLD
+        if max(self._failed, self._delivery.proven) > LATELY * capacity:
+            self._hope_until = now + HOPE
         self._failed = capacity
         self._failed_until = now + self._hold
         self._ceiling_until = now + CEILING
@@ -235,6 +243,10 @@ class RateControl:
         """Packets from before the fall still come through the full queue: at what it takes."""
         capacity = self._capacity(0.6)
         if capacity:
+            # Narrower still since then: at what it takes now.
+            newest = self._capacity(0.25)
+            if newest < NARROWER * capacity:
+                capacity = newest
             self._failed = capacity
             self._set(min(self._before, FALL * capacity))
 
@@ -354,7 +366,7 @@ class RateControl:
     def _begin_trial(self, verdict: Verdict, now: float) -> None:
         """Less is sent, to see whether less is lost then."""
         losses = self._losses
-        self._probing.failed(self._rtt, now)
+        self._probing.failed(self._rtt, now, hopeful=now < self._hope_until)
         rate = losses.rate
         suspected = losses.begin_trial()
         capacity = rate * (1.0 - suspected)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-# Of the estimate: what a probe may add. On a slow link the queue of a probe is in the voice's way.
-SHARE: Final = 0.25
+# Of the estimate: what a probe may add. On a slow link the queue of a probe is in the voice's way,
+# on any link where it failed before: then just enough to show that it takes more now.
+SHARE: Final = 0.18
 SHARE_FAST: Final = 0.5
 FAST: Final = 1_000_000.0
 # A round lasts this long and a round trip, so that its answer comes while it still runs.
 ROUND: Final = 0.5
 PAUSE_FIRST: Final = 0.3
 PAUSE: Final = 1.0
-PAUSE_MOST: Final = 6.0
+PAUSE_MOST: Final = 15.0
+# While the link has lately taken more than it does now: it may do so again at any moment.
+PAUSE_HOPEFUL: Final = 4.0
 # Media that uses so much of the estimate is a probe of its own.
 FILLS: Final = 0.95
 
@@ -32,8 +35,13 @@ class Probing:
         self._until = -1e18
         self._pause = PAUSE_FIRST
 
-    def rate(self, bitrate: float, acknowledged: float, rtt: float, now: float) -> float:
-        """bit/s to add now; call only while the link is clean and more is wanted."""
+    def rate(
+        self, bitrate: float, acknowledged: float, rtt: float, now: float, *, failed: bool
+    ) -> float:
+        """bit/s to add now; call only while the link is clean and more is wanted.
+
+        failed: it is remembered where the link pushed back.
+        """
         if now >= self._until + self._pause:
             if acknowledged >= FILLS * bitrate:
                 return 0.0
@@ -41,12 +49,17 @@ class Probing:
             self._until = now + ROUND + rtt
         if now >= self._until:
             return 0.0
-        return (SHARE if bitrate < FAST else SHARE_FAST) * bitrate
+        return (SHARE_FAST if bitrate >= FAST and not failed else SHARE) * bitrate
 
-    def failed(self, rtt: float, now: float) -> None:
-        """A queue or loss of ours was seen: if a round may have made it, wait longer."""
+    def failed(self, rtt: float, now: float, *, hopeful: bool) -> None:
+        """A queue or loss of ours was seen: if a round may have made it, wait longer.
+
+        hopeful: the link has lately taken more than it does now.
+        """
+        most = PAUSE_HOPEFUL if hopeful else PAUSE_MOST
         if now - self._until < 2 * rtt + ROUND and self._from > 0.0:
-            self._pause = min(max(self._pause * 2, PAUSE), PAUSE_MOST)
+            self._pause = max(self._pause * 2, PAUSE)
+        self._pause = min(self._pause, most)
         self._until = min(self._until, now)
 
     def succeeded(self) -> None:

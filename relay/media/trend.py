@@ -108,8 +108,12 @@ class DelayTrend:
         self._last = best
         if best < self._best:
             self._best = best
+        # What a narrow link spreads was sent in less time than it arrives in; and where the delay
+        # jumps, the next packets are not waited for.
+        spans = max(arrived - first - best, sent - self._began)
+        steep = best - self._base > self.queue + self.threshold
         if self._count < BLOCK_PACKETS or (
-            sent - self._began < BLOCK_SECONDS and self._count < 3 * BLOCK_PACKETS
+            spans < BLOCK_SECONDS and self._count < 3 * BLOCK_PACKETS and not steep
         ):
             return False
         queue = self._best - self._base

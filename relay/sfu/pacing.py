@@ -79,6 +79,8 @@ class Pace(Generic[W]):
         self._wake = wake
         self._pictures = False
         """Whether more than padding waits."""
+        self._bitrate = 0.0
+        self._on_top = 0.0
         self._pacer: Pacer[Waiting[W]] = Pacer()
 
     @property
@@ -93,7 +95,8 @@ class Pace(Generic[W]):
 
     def set_rate(self, bitrate: float, now: float) -> bool:
         """What the link takes for pictures, bit/s. Whether `burst` changed by much."""
-        self._pacer.set_rate(bitrate, now)
+        self._bitrate = bitrate
+        self._pacer.set_rate(bitrate + self._on_top, now)
         burst = float("inf")
         if bitrate < FAST:
             burst = max(bitrate * BURST_SECONDS / 8, BURST_LEAST)
@@ -101,6 +104,12 @@ class Pace(Generic[W]):
             return False
         self.burst = burst
         return True
+
+    def set_probe(self, on_top: float, now: float) -> None:
+        """So many bit/s leave beyond the rate until the next call: else padding proves nothing."""
+        if on_top != self._on_top:
+            self._on_top = on_top
+            self._pacer.set_rate(self._bitrate + on_top, now)
 
     def push_run(self, run: Sequence[Outgoing], leg: Leg[W]) -> None:
         """Packets of the leg's group, as the leg numbers them now."""

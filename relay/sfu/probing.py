@@ -32,19 +32,19 @@ _LONGEST: Final = 0.25
 def probe(viewer: Viewer[W], now: float) -> None:
     """Send what is due of the viewer's probe since the last call."""
     elapsed, viewer.padded_at = min(now - viewer.padded_at, _LONGEST), now
-    estimate, allotted = viewer.bandwidth, viewer.allotted
-    if allotted > 0.99 * estimate.wanted:
-        return  # it has all there is
-    on_top = estimate.probe(now)
-    if on_top <= 0.0 or now - viewer.pace.busy_at < _AFTER_PICTURES:
+    leg, on_top = None, _on_top(viewer, now)
+    if on_top > 0.0:
+        leg = _leg(viewer)
+    if leg is None:
+        viewer.pace.set_probe(0.0, now)
         return
+    estimate, allotted = viewer.bandwidth, viewer.allotted
     # What the estimate grants and nothing needs is filled as well: only what is sent is proven.
     bitrate = on_top + max(0.0, estimate.bitrate - allotted)
     if viewer.is_unproven(now):
         bitrate = min(bitrate, _BOLDEST * max(allotted, estimate.proven) - allotted)
-    leg = _leg(viewer)
-    if leg is None:
-        return
+    else:
+        viewer.pace.set_probe(on_top, now)
     viewer.padding_due += bitrate * elapsed / 8
     while viewer.padding_due >= _PADDING + _AROUND:
         viewer.padding_due -= _PADDING + _AROUND
@@ -52,6 +52,14 @@ def probe(viewer: Viewer[W], now: float) -> None:
         packet, twcc_offset = _padding(leg)
         viewer.pace.pad(packet, twcc_offset)
     viewer.pace.handle_timer(now)
+
+
+def _on_top(viewer: Viewer[W], now: float) -> float:
+    """bit/s beyond the estimate that are to be sent now."""
+    if viewer.allotted > 0.99 * viewer.bandwidth.wanted:
+        return 0.0  # it has all there is
+    on_top = viewer.bandwidth.probe(now)
+    return 0.0 if now - viewer.pace.busy_at < _AFTER_PICTURES else on_top
 
 
 def _leg(viewer: Viewer[W]) -> Leg[W] | None:

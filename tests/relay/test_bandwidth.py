@@ -109,6 +109,21 @@ def test_a_queue_that_stands_is_found_though_it_does_not_grow() -> None:
     assert feeder.estimate.pace < feeder.estimate.bitrate
 
 
+def test_where_more_passed_lately_it_goes_on_looking_for_it() -> None:
+    fed = Feeder()
+    fed.run(10.0, 800_000)
+    fed.run(1.0, 400_000, rise=0.5)
+    estimate = fed.estimate
+    assert estimate.congested_at > fed.now - 1.0
+    assert estimate._hope_until > fed.now
+    # It fell little, and from where it fell before.
+    other = Feeder()
+    other.run(10.0, 420_000)
+    other.run(1.5, 400_000, rise=0.1)
+    assert other.estimate.congested_at > other.now - 1.5
+    assert other.estimate._hope_until < other.now
+
+
 def test_a_burst_that_drains_is_no_congestion() -> None:
     feeder = Feeder()
     feeder.run(3.0, 800_000.0)

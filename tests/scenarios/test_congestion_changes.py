@@ -63,6 +63,28 @@ def test_a_megabit_that_falls_to_a_fifth_comes_back_within_15_s(
     assert sorted(late)[len(late) * 95 // 100] < 0.1 + 0.35
 
 
+def test_a_fall_to_a_fifth_is_seen_before_half_a_second_of_pictures_waits() -> None:
+    reacted, waited = [], []
+    for seed in range(1, 10):
+        at = AT + seed / 7  # in all phases of feedback and pictures
+        run = changing(1e6, 0.1, (Step(at, 200e3),), seed, loss=0.0, ladder=(130e3, 370e3))
+        run.run(at + 5.0)
+        reacted.append(run.fell(1.15 * 200e3, at) - at)
+        waited.append(max(delay for sent, delay in run.voice_delays if sent > at) - 0.05)
+    assert sorted(reacted)[len(reacted) // 2] < 0.5
+    assert sorted(waited)[len(waited) // 2] < 0.6
+
+
+def test_a_link_that_falls_again_while_it_is_measured_is_followed() -> None:
+    reacted = []
+    for seed in range(1, 10):
+        at = AT + seed / 7
+        script = (Step(at, 700e3), Step(at + 0.15, 200e3))
+        run = changing(1e6, 0.1, script, seed, loss=0.0, ladder=(130e3, 850e3)).run(at + 5.0)
+        reacted.append(run.fell(1.15 * 200e3, at) - at - 0.15)
+    assert sorted(reacted)[len(reacted) // 2] < 0.7
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("seconds", [5.0, 15.0, 60.0])
 def test_an_outage_makes_it_careful_and_its_end_makes_it_bold(seconds: float, seed: int) -> None:
