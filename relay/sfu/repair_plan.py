@@ -27,7 +27,7 @@ FEC_SHARE: Final = 0.25
 FEC_LEAST: Final = 150_000.0
 # Where pictures press against what the link takes, it may take less at any moment, and what is
 # under way then waits: about so long, milliseconds, is better waited for at all times.
-TIGHT_MS: Final = 500
+TIGHT_MS: Final = 650
 # A depth that was needed is kept so long, seconds: losses come in showers.
 _HOLD: Final = 10.0
 
@@ -36,7 +36,7 @@ _HOLD: Final = 10.0
 class LinkState:
     """bitrate: bit/s that it takes. loss: 0 to 1. burst: packets lost in a row, on average.
 
-    rtt, jitter: seconds. tight: the lesson has more to offer than it takes.
+    rtt, jitter: seconds. tight: the lesson has more to offer than it takes, for all that is known.
     """
 
     bitrate: float

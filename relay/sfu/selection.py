@@ -14,6 +14,7 @@ from relay.media import rtp
 from relay.media.fec import FecEncoder, Protection
 from relay.sfu import rungs
 from relay.sfu.allocation import (
+    AMPLE,
     ENOUGH,
     Option,
     choose,
@@ -44,6 +45,8 @@ _FIRST_PICTURE_SECONDS: Final = 1.0
 _CATCH_UP_SECONDS: Final = 3.0
 # And a step down is made at once where it takes no longer than this.
 _QUICK: Final = 1.0
+# And a step up where it takes no longer than this, which the delay of playing hides.
+_QUICK_UP: Final = 0.5
 # What is left beside the voice for pictures that wait is never less, or they would wait for ever.
 _PACE_LEAST: Final = 8_000.0
 # What is tried without knowing flows so long, unless the link pushes back: feedback takes a while.
@@ -95,7 +98,11 @@ class Selection(Generic[W]):
         estimate, hold = viewer.bandwidth, viewer.hold
         if estimate.resumed_at > hold.forgiven_at:
             hold.forgive(now)
-        elif estimate.congested_at > max(hold.changed_at, hold.forgiven_at):
+        elif (
+            estimate.congested_at > max(hold.changed_at, hold.forgiven_at)
+            # Where much more passes than flows, it was padding that the link pushed back.
+            and estimate.bitrate < AMPLE * viewer.allotted
+        ):
             hold.congested(now)
             viewer.trying_until = now
         if any(leg.group is None or leg.group.layer is not leg.target for leg in _seen(viewer)):
@@ -179,7 +186,7 @@ class Selection(Generic[W]):
                 viewer.rtt,
                 estimate.jitter,
                 estimate.burst,
-                tight=not starting and not estimate.is_satisfied,
+                tight=not estimate.is_satisfied,
             )
             if viewer.plan.update(link, frames, now):
                 self._follow_plan(viewer)
@@ -225,6 +232,7 @@ class Selection(Generic[W]):
     ) -> Option | None:
         """The option that fits; upwards only as fast as the hold-off allows."""
         hold, estimate = viewer.hold, viewer.bandwidth
+        granted = budget
         if viewer.is_unproven(now):
             # An estimate runs ahead of what has passed; a picture that the link does not take
             # would cost the voice.
@@ -236,10 +244,11 @@ class Selection(Generic[W]):
         if current is not None and (option is None or _order(option) < _order(current)):
             # What flows stays as long as it fits, and where nothing pushed back a little longer:
             # the margin is for stepping up. The first guess after the link pushed back is often
-            # too low; until there is a better one, pictures wait in the pacer.
-            most = budget * 1.1 if estimate.is_clean(1.0, now) else budget
+            # too low; until there is a better one, pictures wait in the pacer. What passed once is
+            # enough for a step that waits for the beat, though the proof of it fades.
+            most = granted * 1.1 if estimate.is_clean(1.0, now) else granted
             if self._is_settling(viewer, now):
-                most = budget * _SETTLING
+                most = granted * _SETTLING
             if current.bitrate <= most or now < viewer.trying_until:
                 option = current
         elif option is not None and (current is None or _order(option) > _order(current)):
@@ -250,7 +259,7 @@ class Selection(Generic[W]):
                 pass
             elif current is None and not leg.denied:
                 pass  # a source that was away comes back, or is new: to what it fits
-            elif starting or hold.may_step_up(now):
+            elif starting or hold.may_step_up(now) or option.bitrate * AMPLE <= budget:
                 hold.stepped_up(now)
             else:
                 option = current
@@ -301,6 +310,9 @@ class Selection(Generic[W]):
                 layer, temporal = offering.smallest()
                 catch_up = _catch_up(layer, offering, budget)
             may_burst = catch_up <= _CATCH_UP_SECONDS
+        elif layer.index > leg.group.layer.index and layer.pictures.is_whole():
+            # Up: soon after a beat there is little to catch up with.
+            at_once = _catch_up(layer, offering, budget) <= _QUICK_UP
         if temporal == offering.top_temporal(layer):
             # No change of temporal layer in what follows: one group for all who take everything.
             temporal = ALL_TEMPORAL
