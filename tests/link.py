@@ -175,12 +175,13 @@ async def weak_link(
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await _answer(process)
-        near, far = f"10.90.{number}.1", f"10.90.{number}.2"
-        for end, own, other in ((servers, near, far), (room, far, near)):
+        # Servers answer from the address that they were asked at, which is the same for all.
+        far = f"10.90.{number}.2"
+        for end, own, other in ((servers, SERVERS, far), (room, far, SERVERS)):
             ip = ip_program()
             await end.run(ip, "address", "add", own, "peer", other, "dev", device)
             await end.run(ip, "link", "set", device, "up")
-        await room.run(ip_program(), "route", "add", "default", "via", near)
+        await room.run(ip_program(), "route", "add", "default", "via", SERVERS)
         yield WeakLink(servers, room, process)
     finally:
         if process.returncode is None:

@@ -68,7 +68,9 @@ class Classroom:
         try:
             async with (
                 network(beside=self.servers) as room,
-                weak_link(self.servers, room, link.calm(), seed) as weak,
+                # An address of its own: what former rooms are still sent, until their consent
+                # lapses, must not come over this room's link.
+                weak_link(self.servers, room, link.calm(), seed, self._visits) as weak,
             ):
                 await room.run(ip_program(), "link", "set", "lo", "up")
                 async with self._room_page(room, profile) as (page, mark):
