@@ -55,6 +55,7 @@ class WishOfLesson:
 
 
 def _is_poor(room: RoomState) -> bool:
-    # A link that is not known yet is thought to be slow.
-    known = room.reason != "starting"
-    return known and (room.rung in _LOW or room.bitrate < POOR_BITRATE)
+    # A link that is not known yet is thought to be slow; one that has all that the teacher sends is
+    # not asked whether it takes more.
+    told = room.reason not in ("starting", "source")
+    return told and (room.rung in _LOW or room.bitrate < POOR_BITRATE)

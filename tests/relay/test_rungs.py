@@ -199,3 +199,11 @@ def test_one_or_two_poor_rooms_or_rooms_that_just_came_change_nobodys_voice() ->
         new.update(starting, second)
     assert few.wish is None
     assert new.wish is None
+
+
+def test_rooms_that_have_all_there_is_are_not_poor() -> None:
+    lesson = WishOfLesson("toan-8")
+    for second in range(60):
+        low = [state(n, rung="voice", bitrate=60_000.0, reason="source") for n in range(9)]
+        lesson.update(low, second)
+    assert lesson.wish is None
