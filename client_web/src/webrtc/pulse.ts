@@ -28,11 +28,6 @@ export class Pulse {
     this.#movedAt = now
   }
 
-  /** Count the patience from now: something was done about it. */
-  wait(now: number): void {
-    this.#movedAt = now
-  }
-
   /** Take note of `count`; null when none is expected now. */
   note(count: number | null, now: number): void {
     if (count === null || count !== this.#count) this.#movedAt = now
