@@ -40,6 +40,8 @@ from av.video.stream import VideoStream
 from relay.record.transcode_worker import LENGTH
 
 MAX_STREAMS: Final = 16
+# No camera or screen: a keyframe of some bytes may claim to be a gigabyte of picture.
+MAX_PIXELS: Final = 4096 * 2304
 # The live lesson comes first; but a still that waits long for a tenth of a second's work is old.
 NICE: Final = 5
 AV1: Final = "libsvtav1"
@@ -94,12 +96,13 @@ class _Stream:
 
 
 def decode(codec: str, config: bytes, data: bytes) -> VideoFrame | None:
-    """The picture of a keyframe; None if it is broken."""
+    """The picture of a keyframe; None if it is broken or larger than MAX_PIXELS."""
     context = CodecContext.create("libdav1d" if codec == "av1" else codec, "r")
     assert isinstance(context, VideoCodecContext), "a video codec was named"
     context.thread_count = 1
     if config:
         context.extradata = config
+    context.options = {"max_pixels": str(MAX_PIXELS)}
     try:
         frames = [*context.decode(av.Packet(data)), *context.decode(None)]
     except FFmpegError:

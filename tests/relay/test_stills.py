@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pytest
 from av.video.frame import VideoFrame
 
+from relay.derive import pictures
+from relay.record import stills_worker
 from relay.record.feed import End, Hello, LessonEnd, Packet, Record
 from relay.record.stills import Keyframe, Keyframes
 from relay.record.stills_maker import StillsMaker
@@ -58,6 +60,21 @@ def test_the_newest_keyframe_can_be_decoded(codec: str) -> None:
     assert shown is not None
     assert not is_changed(grid_of(picture(60, 160, 96)), grid_of(shown))
     assert is_changed(grid_of(picture(30, 160, 96)), grid_of(shown))
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9", "h264", "av1"])
+def test_a_picture_larger_than_any_camera_or_screen_is_not_decoded(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stills_worker.MAX_PIXELS == pictures.MAX_PIXELS
+    keyframes = Keyframes()
+    feed(keyframes, lesson_records(1, codec=codec, key_every=30, ended=False))
+    newest = keyframes.newest("toan-7", ("voice", "camera"))
+    assert newest is not None
+    for most, shown in ((2 * 160 * 96, True), (160 * 96 // 2, False)):
+        monkeypatch.setattr(stills_worker, "MAX_PIXELS", most)
+        frame = decode(newest.codec, newest.config, newest.data)
+        assert (frame is not None) == shown
 
 
 def test_slides_come_before_the_camera_while_they_are_sent() -> None:
