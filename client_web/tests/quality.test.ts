@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { Rung, ServerMessage } from '../src/events/wire'
 import { en } from '../src/i18n/en'
 import { vi as vietnamese } from '../src/i18n/vi'
-import { rungWords } from '../src/room/badge'
+import { barsOf, rungWords, unseenWords } from '../src/room/badge'
 import { Quality } from '../src/room/quality'
 import type { Slot, SlotMedia, WhepViewer } from '../src/webrtc/whep'
 
@@ -174,6 +174,24 @@ describe('words', () => {
     const voice: Rung = { ...RUNG, rung: 'voice' }
     expect(rungWords(voice, {}, en)).toBe('Very weak link: voice only')
     expect(rungWords(voice, { slides: true }, en)).toBe('Very weak link: voice and slides')
+  })
+  it('blame no link for what the teacher does not send, nor while it is measured', () => {
+    const unseen: Rung = { ...RUNG, rung: 'voice', reason: 'source' }
+    expect(rungWords(unseen, {}, en)).toBe('The teacher sends no picture now')
+    expect(rungWords(unseen, { slides: true, frozen: true }, vietnamese)).toBe(
+      'Lúc này thầy cô không gửi hình',
+    )
+    expect(unseenWords({ ...unseen, rung: 'stills' }, en)).toBe(en.room.soundOnly)
+    expect(barsOf(unseen)).toBe('full')
+    for (const rung of ['voice', 'stills'] as const) {
+      const starting: Rung = { ...RUNG, rung, reason: 'starting' }
+      expect(rungWords(starting, { slides: true }, en)).toBe('Measuring the link')
+      expect(rungWords(starting, {}, vietnamese)).toBe('Đang đo đường truyền')
+      expect(unseenWords(starting, en)).toBe(en.room.soundOnly)
+      expect(barsOf(starting)).toBe('small')
+    }
+    expect(unseenWords(RUNG, en)).toBe(en.room.stillWaiting)
+    expect(barsOf(RUNG)).toBe('stills')
   })
   it('speak of a picture that stands still, unless stills are what is meant', () => {
     expect(rungWords(null, { frozen: true }, en)).toBe(en.room.frozen)

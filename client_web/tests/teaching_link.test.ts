@@ -30,7 +30,7 @@ describe('the classes', () => {
     classes.receive(told([room('1', 'full'), room('3', 'stills'), room('2', 'stills')], [], true))
     classes.receive(told([room('4', 'voice'), room('5', 'small', 'starting')]))
     const { weak, ...counts } = classes.summary('toan-8')
-    expect(counts).toEqual({ known: 4, video: 1, stills: 2, voice: 1 })
+    expect(counts).toEqual({ known: 4, unseen: 0, video: 1, stills: 2, voice: 1 })
     expect(weak.map((one) => one.room)).toEqual(['4', '2', '3'])
     expect(classes.summary('van-8').known).toBe(0)
   })
@@ -50,10 +50,24 @@ describe('the classes', () => {
     })
     expect(classes.summary('toan-8').known).toBe(0)
   })
+  it('are not called weak for what the teacher does not send', () => {
+    const classes = new Classes()
+    const silent = ['1', '2'].map((key) => room(key, 'voice', 'source'))
+    classes.receive(told([...silent, room('3', 'full', 'source'), room('4', 'voice')], [], true))
+    const { weak, ...counts } = classes.summary('toan-8')
+    expect(counts).toEqual({ known: 4, unseen: 2, video: 1, stills: 0, voice: 1 })
+    expect(weak.map((one) => one.room)).toEqual(['4'])
+  })
   it('are summed up in words that frighten nobody', () => {
-    expect(en.teach.classes(12, 3, 0)).toBe('12 classes watch; 3 see still pictures and hear you')
-    expect(en.teach.classes(1, 0, 1)).toBe('1 class watches; 1 hears you')
-    expect(vietnamese.teach.classes(12, 3, 1)).toBe(
+    expect(en.teach.classes(12, 3, 0, 0)).toBe(
+      '12 classes watch; 3 see still pictures and hear you',
+    )
+    expect(en.teach.classes(1, 0, 1, 0)).toBe('1 class watches; 1 hears you')
+    expect(en.teach.classes(0, 0, 1, 12)).toBe(
+      '12 classes hear you, as you send no picture; 1 hears you',
+    )
+    expect(vietnamese.teach.classes(0, 0, 0, 2)).toBe('2 lớp nghe tiếng, vì thầy cô không gửi hình')
+    expect(vietnamese.teach.classes(12, 3, 1, 0)).toBe(
       '12 lớp đang xem hình; 3 lớp xem ảnh tĩnh và nghe tiếng; 1 lớp nghe tiếng',
     )
   })

@@ -132,8 +132,11 @@ export const en: Messages = {
     },
     mute: 'Mute',
     unmute: 'Unmute',
-    classes: (video, stills, voice) =>
+    classes: (video, stills, voice, unseen) =>
       [
+        unseen > 0
+          ? `${plural(unseen, 'class hears', 'classes hear')} you, as you send no picture`
+          : '',
         video > 0 ? `${video} ${video === 1 ? 'class watches' : 'classes watch'}` : '',
         stills > 0
           ? `${stills} ${stills === 1 ? 'sees' : 'see'} still pictures and ${stills === 1 ? 'hears' : 'hear'} you`
@@ -231,6 +234,8 @@ export const en: Messages = {
       'no-feedback': 'waiting for this computer’s signal',
       choice: '',
     },
+    noPicture: 'The teacher sends no picture now',
+    measuring: 'Measuring the link',
     voiceAndSlides: 'Very weak link: voice and slides',
     stillWaiting: 'Weak link: voice first, a still picture is on its way',
     stillLabel: {

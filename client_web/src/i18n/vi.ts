@@ -124,8 +124,9 @@ export const vi = {
       },
       failingText: 'Buổi học vẫn phát bình thường. Hãy báo người phụ trách kỹ thuật.',
     },
-    classes: (video: number, stills: number, voice: number) =>
+    classes: (video: number, stills: number, voice: number, unseen: number) =>
       [
+        unseen > 0 ? `${unseen} lớp nghe tiếng, vì thầy cô không gửi hình` : '',
         video > 0 ? `${video} lớp đang xem hình` : '',
         stills > 0 ? `${stills} lớp xem ảnh tĩnh và nghe tiếng` : '',
         voice > 0 ? `${voice} lớp nghe tiếng` : '',
@@ -224,6 +225,8 @@ export const vi = {
       'no-feedback': 'đang chờ tín hiệu từ máy này',
       choice: '',
     },
+    noPicture: 'Lúc này thầy cô không gửi hình',
+    measuring: 'Đang đo đường truyền',
     voiceAndSlides: 'Đường truyền rất yếu: đang nghe tiếng và xem trang chiếu',
     stillWaiting: 'Đường truyền yếu: nghe tiếng trước, ảnh tĩnh đang tới',
     stillLabel: {

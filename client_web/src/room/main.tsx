@@ -9,7 +9,7 @@ import { takeLink } from '../token'
 import { useNow, useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
 import { LanguageSwitch, show } from '../ui/shell'
-import { Badge } from './badge'
+import { Badge, unseenWords } from './badge'
 import { LivePicture, LiveVoice, StillPicture } from './media'
 import { RoomModel } from './model'
 import { canBeFull, fullWhenAllowed, isFull, stayAwake, toggleFull } from './screen'
@@ -113,7 +113,7 @@ function Watching(props: { model: RoomModel }) {
     <div class="card">
       <Icon name="sound" />
       <h2>{props.model.lesson?.title ?? t.room.title}</h2>
-      <p>{rung?.rung === 'stills' ? t.room.stillWaiting : t.room.soundOnly}</p>
+      <p>{unseenWords(rung, t)}</p>
     </div>
   )
 }

@@ -8,11 +8,13 @@ import type { RoomRung, RungName, ServerMessage } from '../events/wire'
 export interface Summary {
   /** Classes whose rung is known. */
   known: number
-  /** Those with moving pictures, on still pictures, with voice alone. */
+  /** Those that receive all there is while no picture is sent. */
+  unseen: number
+  /** Of the others: those with moving pictures, on still pictures, with voice alone. */
   video: number
   stills: number
   voice: number
-  /** Those on less than video, worst first, then by name. */
+  /** Those whose links take less than video, worst first, then by name. */
   weak: RoomRung[]
 }
 
@@ -35,13 +37,16 @@ export class Classes {
   summary(lesson: string): Summary {
     const rooms = [...(this.#lessons.get(lesson)?.values() ?? [])]
     const known = rooms.filter((one) => one.reason !== 'starting')
-    const on = (rung: RungName): RoomRung[] => known.filter((one) => one.rung === rung)
+    const limited = known.filter((one) => one.reason !== 'source')
+    const on = (rung: RungName): RoomRung[] => limited.filter((one) => one.rung === rung)
     const byName = (one: RoomRung, other: RoomRung): number => one.name.localeCompare(other.name)
     const stills = on('stills').length
     const voice = on('voice').length
+    const low = known.filter((one) => LOW.includes(one.rung)).length
     return {
       known: known.length,
-      video: known.length - stills - voice,
+      unseen: low - stills - voice,
+      video: known.length - low,
       stills,
       voice,
       weak: LOW.flatMap((rung) => on(rung).sort(byName)),

@@ -238,9 +238,9 @@ const NAMED = 30
 /** How many classes receive what. Weak links are theirs and ours to bear, not the teacher's. */
 function Rooms(props: { studio: Studio }) {
   const t = useMessages()
-  const { known, video, stills, voice, weak } = props.studio.classes
+  const { known, unseen, video, stills, voice, weak } = props.studio.classes
   if (known === 0) return null
-  const summary = t.teach.classes(video, stills, voice)
+  const summary = t.teach.classes(video, stills, voice, unseen)
   if (weak.length === 0)
     return (
       <p class="card classes" role="status">
