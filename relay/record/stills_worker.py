@@ -47,8 +47,8 @@ NICE: Final = 5
 AV1: Final = "libsvtav1"
 _NOBODY: Final = 65_534
 
-# (width, constant rate factor) from best to least; the first that fits its budget is taken. Letters
-# on slides want pixels before smoothness; a face may be soft.
+# (longer side, constant rate factor) from best to least; the first that fits its budget is taken.
+# Letters on slides want pixels before smoothness; a face may be soft.
 _SCREEN: Final = (
     (1280, 40),
     (960, 36),
@@ -126,10 +126,15 @@ def is_changed(before: Grid | None, now: Grid) -> bool:
     return cells >= _CELLS_CHANGED or float(difference.mean()) > _MEAN_CHANGED
 
 
-def encode(frame: VideoFrame, kind: str, width: int, crf: int) -> tuple[str, int, int, bytes]:
-    """(MIME type, width, height, bytes) of a still no wider than `width`. kind: screen, camera."""
-    wide = max(_SMALLEST, min(width, frame.width) // 2 * 2)
-    high = max(_SMALLEST, round(frame.height * wide / frame.width / 2) * 2)
+def encode(frame: VideoFrame, kind: str, most: int, crf: int) -> tuple[str, int, int, bytes]:
+    """(MIME type, width, height, bytes) of a still. kind: screen, camera.
+
+    most: pixels that its longer side has at most, even; a telephone may be held upright.
+    """
+    longer = max(frame.width, frame.height)
+    scale = min(most, longer) / longer
+    wide = max(_SMALLEST, round(frame.width * scale / 2) * 2)
+    high = max(_SMALLEST, round(frame.height * scale / 2) * 2)
     small = frame.reformat(width=wide, height=high, format="yuv420p", interpolation="AREA")
     try:
         return "image/avif", wide, high, _avif(small, kind, crf)
@@ -185,9 +190,9 @@ def fit(
     best: tuple[int, tuple[str, int, int, bytes]] | None = None
     step = min(step, len(ladder) - 1)
     while True:
-        # Steps above the picture's own width would be the same picture again.
-        width, crf = ladder[step]
-        still = encode(frame, kind, width, crf)
+        # Steps above the picture's own size would be the same picture again.
+        most, crf = ladder[step]
+        still = encode(frame, kind, most, crf)
         fits = len(still[3]) <= budget
         if fits:
             best = (step, still)

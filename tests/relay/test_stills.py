@@ -176,12 +176,31 @@ def test_a_budget_that_nothing_fits_gets_the_smallest() -> None:
     assert len(data) > 100
 
 
-def test_a_narrow_or_tall_picture_is_encoded_too() -> None:
-    for width, height in ((90, 1280), (64, 64), (1280, 66)):
-        chroma = np.full((height // 2, width), 128, np.uint8)
-        planes = np.vstack([np.full((height, width), 60, np.uint8), chroma])
-        frame = VideoFrame.from_ndarray(planes, format="yuv420p")
-        assert encode(frame, "camera", 640, 50)[3]
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ((1280, 720), (640, 360)),
+        ((720, 1280), (360, 640)),
+        ((320, 180), (320, 180)),
+        ((90, 1280), (64, 640)),
+        ((64, 64), (64, 64)),
+        ((1280, 66), (640, 64)),
+        ((64, 5_000), (64, 640)),
+        ((5_000, 64), (640, 64)),
+    ],
+)
+def test_neither_side_of_a_still_is_longer_than_its_step_of_the_ladder(
+    source: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    width, height = source
+    chroma = np.full((height // 2, width), 128, np.uint8)
+    planes = np.vstack([np.full((height, width), 60, np.uint8), chroma])
+    frame = VideoFrame.from_ndarray(planes, format="yuv420p")
+    _, *size, data = encode(frame, "camera", 640, 50)
+    assert tuple(size) == shown
+    with av.open(io.BytesIO(data), "r") as container:
+        made = next(container.decode(video=0))
+    assert (made.width, made.height) == shown
 
 
 def keyframe(number: int, at: int = 0) -> Keyframe:
