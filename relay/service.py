@@ -45,7 +45,7 @@ from relay.web.problems import boundary
 from relay.web.rungs import Rungs
 from relay.web.signalling import MAX_BODY, Signalling
 from relay.web.stills import Stills
-from relay.web.voice_wish import WishOfLesson
+from relay.web.voice_wish import Wishes
 
 _log: Final = logging.getLogger("relay.service")
 
@@ -189,19 +189,12 @@ class Service:
 
     async def _watch_rooms(self) -> None:
         """Forget rooms that left; ask for another voice when many of them are poor."""
-        wishes: dict[str, WishOfLesson] = {}
+        wishes = Wishes()
         while True:
             await asyncio.sleep(1.0)
             self.rungs.expire()
-            lessons = self.rungs.lessons()
-            for lesson in lessons:
-                of = wishes.setdefault(lesson, WishOfLesson(lesson))
-                of.update(self.rungs.states(lesson), monotonic())
-                if of.wish is not None:
-                    self.central.wishes[lesson] = of.wish
-            for lesson in wishes.keys() - lessons:
-                del wishes[lesson]
-                self.central.wishes.pop(lesson, None)
+            rooms = {lesson: self.rungs.states(lesson) for lesson in self.rungs.lessons()}
+            self.central.wishes = wishes.update(rooms, self.lessons.is_known, monotonic())
 
     def _token(self) -> str:
         if self._settings.token_file is not None:

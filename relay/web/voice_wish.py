@@ -8,7 +8,7 @@ Opus parameters: RFC 7587 section 6.1.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from classroom.wire import RungName, VoiceWish
@@ -27,6 +27,34 @@ _WELL_SECONDS: Final = 60.0
 _LOW: Final = (RungName.STILLS, RungName.VOICE)
 
 
+class Wishes:
+    """Those of all lessons here."""
+
+    def __init__(self) -> None:
+        self._lessons: dict[str, WishOfLesson] = {}
+
+    def update(
+        self,
+        rooms: Mapping[str, Collection[RoomState]],
+        goes_on: Callable[[str], bool],
+        now: float,
+    ) -> dict[str, VoiceWish]:
+        """What is asked of each lesson's voice. Call about once a second.
+
+        rooms: by lesson. goes_on(lesson): one that does is remembered while all its rooms are
+        away, since they come back as poor as they were. now: monotonic seconds.
+        """
+        for lesson in rooms:
+            self._lessons.setdefault(lesson, WishOfLesson(lesson))
+        for lesson, of in list(self._lessons.items()):
+            if lesson in rooms or goes_on(lesson):
+                of.update(rooms.get(lesson, ()), now)
+            else:
+                del self._lessons[lesson]
+        wishes = {lesson: of.wish for lesson, of in self._lessons.items()}
+        return {lesson: wish for lesson, wish in wishes.items() if wish is not None}
+
+
 class WishOfLesson:
     """One lesson's. Tell it how its rooms fare, about once a second."""
 
@@ -34,7 +62,9 @@ class WishOfLesson:
         self._poor = VoiceWish(lesson, 24_000, 60, True)
         self._well = VoiceWish(lesson, 32_000, 20, False)
         self.wish: VoiceWish | None = None
-        """What is asked for now; None: nothing was ever asked, the page's own choice stands."""
+        """What is asked for now; None: not known yet. Said of rooms that do well, too: the page may
+        still follow what a service process before this one asked for."""
+        self._began: float | None = None
         self._differs_since: float | None = None
 
     def update(self, rooms: Collection[RoomState], now: float) -> None:
@@ -44,8 +74,12 @@ class WishOfLesson:
         is_poor = self.wish is self._poor
         many = poor >= MANY and share >= _SHARE_POOR
         differs = share < _SHARE_WELL if is_poor else many
+        if self._began is None:
+            self._began = now
         if not differs:
             self._differs_since = None
+            if self.wish is None and now - self._began >= _POOR_SECONDS:
+                self.wish = self._well
             return
         if self._differs_since is None:
             self._differs_since = now

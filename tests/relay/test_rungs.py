@@ -12,7 +12,7 @@ import pytest
 
 from classroom.wire import RoomRung, RungName, VoiceWish, encode
 from relay.web.rungs import FORGET_SECONDS, RoomState, Rungs, as_message, is_news, playout_ms, told
-from relay.web.voice_wish import WishOfLesson
+from relay.web.voice_wish import Wishes, WishOfLesson
 
 
 def notice(subject: str = "room-1", rung: str = "full", **changes: Any) -> dict[str, Any]:
@@ -170,6 +170,10 @@ def state(number: int, **changes: Any) -> RoomState:
     return rungs.states()[0]
 
 
+THRIFTY = VoiceWish("toan-8", 24_000, 60, True)
+USUAL = VoiceWish("toan-8", 32_000, 20, False)
+
+
 def test_a_thrifty_voice_is_wished_while_many_rooms_are_poor() -> None:
     rich = [state(number, bitrate=800_000.0) for number in range(4)]
     poor = [state(number, rung="stills", bitrate=64_000.0) for number in range(10, 14)]
@@ -187,8 +191,7 @@ def test_a_thrifty_voice_is_wished_while_many_rooms_are_poor() -> None:
         for second in range(start, end):
             lesson.update(rooms, second)
         wishes.append(lesson.wish)
-    thrifty, usual = VoiceWish("toan-8", 24_000, 60, True), VoiceWish("toan-8", 32_000, 20, False)
-    assert wishes == [None, None, thrifty, thrifty, usual]
+    assert wishes == [USUAL, USUAL, THRIFTY, THRIFTY, USUAL]
 
 
 def test_one_or_two_poor_rooms_or_rooms_that_just_came_change_nobodys_voice() -> None:
@@ -197,8 +200,8 @@ def test_one_or_two_poor_rooms_or_rooms_that_just_came_change_nobodys_voice() ->
         few.update([state(1, rung="voice"), state(2, bitrate=60_000.0)], second)
         starting = [state(number, bitrate=60_000.0, reason="starting") for number in range(9)]
         new.update(starting, second)
-    assert few.wish is None
-    assert new.wish is None
+    assert few.wish == USUAL
+    assert new.wish == USUAL
 
 
 def test_rooms_that_have_all_there_is_are_not_poor() -> None:
@@ -206,4 +209,34 @@ def test_rooms_that_have_all_there_is_are_not_poor() -> None:
     for second in range(60):
         low = [state(n, rung="voice", bitrate=60_000.0, reason="source") for n in range(9)]
         lesson.update(low, second)
+    assert lesson.wish == USUAL
+
+
+def test_a_thrifty_voice_is_given_up_though_the_rooms_were_away_meanwhile() -> None:
+    wishes, rooms = Wishes(), [state(number, rung="voice") for number in range(4)]
+
+    def asked(
+        rooms: list[RoomState], start: int, end: int, *, goes_on: bool = True
+    ) -> VoiceWish | None:
+        by_lesson = {"toan-8": rooms} if rooms else {}
+        for second in range(start, end):
+            found = wishes.update(by_lesson, lambda _: goes_on, second)
+        return found.get("toan-8")
+
+    assert asked(rooms, 0, 10) is None
+    assert asked(rooms, 10, 12) == THRIFTY
+    # Nobody knows how they fare while they are away; they come back as they were.
+    assert asked([], 12, 50) == THRIFTY
+    assert asked(rooms, 50, 51) == THRIFTY
+    assert asked([], 51, 112) == USUAL
+    assert asked(rooms, 112, 123) == THRIFTY
+    assert asked([], 123, 124, goes_on=False) is None
+
+
+def test_the_usual_voice_is_asked_for_once_since_another_may_have_been_asked_for_before() -> None:
+    lesson, rich = WishOfLesson("toan-8"), [state(number) for number in range(4)]
+    lesson.update(rich, 0.0)
     assert lesson.wish is None
+    for second in range(1, 11):
+        lesson.update(rich, second)
+    assert lesson.wish == USUAL

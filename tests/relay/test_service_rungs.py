@@ -11,19 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from classroom.errors import Absent
+from classroom.wire import LessonInfo, LessonState, Recording
 from relay import ipc
 from relay.media_process import FEED_SOCKET, RPC_SOCKET
 from relay.service import Service
 from relay.settings import RelaySettings
+from relay.web import voice_wish
 from tests.relay.test_rungs import notice
+
+LIVE = LessonInfo("toan-8", "Toán 8", "", LessonState.LIVE, False, (), 0, Recording(), 1e9)
 
 
 async def test_notices_of_rooms_reach_the_metrics_and_end_with_the_media_process(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(voice_wish, "_POOR_SECONDS", 0.0)
     lines: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
 
     async def refuse(method: str, parameters: dict[str, Any]) -> Any:
@@ -56,17 +62,28 @@ async def test_notices_of_rooms_reach_the_metrics_and_end_with_the_media_process
                             return
                     await asyncio.sleep(0.05)
 
+            async def wishes_for(*lessons: str) -> None:
+                while True:
+                    if service.central.wishes.keys() == set(lessons):
+                        return
+                    await asyncio.sleep(0.05)
+
+            service.lessons.told([LIVE])
             line = await lines.get()
             ipc.write_frame(line, [2, "rung", notice("room-1", "stills")])
             ipc.write_frame(line, [2, "rung", notice("room-2", "full", new_key=[1])])
+            ipc.write_frame(line, [2, "rung", notice("room-2", "small", lesson="van-8")])
             ipc.write_frame(line, [2, "rung", {"lesson": "toan-8"}])
             ipc.write_frame(line, [2, "rung", notice("room-2", "stills")])
             await until('relay_room_rungs{rung="stills"} 2.0')
             await until('relay_room_rungs{rung="full"} 0.0')
             await until('relay_room_rung_changes_total{rung="stills"} 2.0')
+            await wishes_for("toan-8", "van-8")
             line.close()
             line = await lines.get()
             await until('relay_room_rungs{rung="stills"} 0.0')
+            # The lesson that goes on is remembered without its rooms.
+            await wishes_for("toan-8")
             ipc.write_frame(line, [2, "rung", notice("room-3", "voice")])
             await until('relay_room_rungs{rung="voice"} 1.0')
     finally:
