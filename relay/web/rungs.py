@@ -1,9 +1,9 @@
 """What each room on this relay receives now, as the media process tells it.
 
 One place keeps the last notice of every room and tells pages, control plane and metrics from it.
-Lives here: reading notices, forgetting rooms that nothing is said of, how long a room's browser
-should wait for repairs, counting. Must not live here: sockets, and which rung a room should have,
-which the media process decides.
+Lives here: reading notices, forgetting rooms that nothing is said of, counting. Must not live here:
+sockets, and which rung a room should have or how long its browser waits for repairs, which the
+media process decides.
 """
 
 from __future__ import annotations
@@ -22,15 +22,6 @@ _log: Final = logging.getLogger("relay.service")
 
 # Notices come every 5 s; a room of which two did not come has left.
 FORGET_SECONDS: Final = 12.0
-# A lesson is one way: nobody interrupts, so a second and a half late is no loss, and a resend that
-# comes in time is a gain. Browsers wait up to 4 s.
-_PLAYOUT_MOST: Final = 2.0
-_PLAYOUT_FINEST_MS: Final = 50
-# Losses below this are repaired by redundancy alone.
-_LOSS_LITTLE: Final = 0.002
-_LOSS_MUCH: Final = 0.03
-# s. The relay's and the browser's own time for one resend, beside the round trip.
-_RESEND_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +29,8 @@ class RoomState:
     """One room's session, as last told.
 
     since: Unix seconds since when it has this rung for this reason. bitrate: bit/s of the link.
-    stills_bitrate: bit/s that still pictures may take. heard_at: monotonic seconds.
+    playout_ms: how long its browser waits for repairs. stills_bitrate: bit/s that still pictures
+    may take. heard_at: monotonic seconds.
     """
 
     lesson: str
@@ -105,10 +97,7 @@ class Rungs:
             raise ValueError("lesson or session")
         before = self._states.get((lesson, session))
         same = before is not None and (before.rung, before.reason) == (rung, reason)
-        loss = min(1.0, max(0.0, float(notice["loss"])))
         given = notice.get("round_trip")
-        round_trip = max(0.0, float(given)) if given is not None else None
-        told = notice.get("playout_ms")
         return RoomState(
             lesson=lesson,
             session=session,
@@ -117,9 +106,9 @@ class Rungs:
             reason=reason,
             since=before.since if before is not None and same else self._date(),
             bitrate=min(1e10, max(0.0, float(notice["bitrate"]))),
-            loss=loss,
-            round_trip=round_trip,
-            playout_ms=int(told) if told is not None else playout_ms(round_trip, loss),
+            loss=min(1.0, max(0.0, float(notice["loss"]))),
+            round_trip=max(0.0, float(given)) if given is not None else None,
+            playout_ms=int(notice["playout_ms"]),
             stills_bitrate=max(0.0, float(notice.get("stills_bitrate") or 0.0)),
             heard_at=self._now(),
         )
@@ -172,19 +161,6 @@ class Rungs:
 
 # More rooms than a relay has places for; pages that open again bring their names along.
 _NAMES_KEPT: Final = 20_000
-
-
-def playout_ms(round_trip: float | None, loss: float) -> int:
-    """Milliseconds that a browser should wait so that what is lost can be sent again in time.
-
-    One resend while losses are few, two (the resend may be lost, too) when they are many.
-    """
-    if round_trip is None or loss < _LOSS_LITTLE:
-        return 0
-    rounds = 2 if loss >= _LOSS_MUCH else 1
-    seconds = min(_PLAYOUT_MOST, rounds * (round_trip + _RESEND_SECONDS))
-    # In steps, since each change of it stretches or squeezes the voice.
-    return round(seconds * 1000 / _PLAYOUT_FINEST_MS) * _PLAYOUT_FINEST_MS
 
 
 def as_message(state: RoomState) -> Rung:

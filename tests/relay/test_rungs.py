@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from classroom.wire import RoomRung, RungName, VoiceWish, encode
-from relay.web.rungs import FORGET_SECONDS, RoomState, Rungs, as_message, is_news, playout_ms, told
+from relay.web.rungs import FORGET_SECONDS, RoomState, Rungs, as_message, is_news, told
 from relay.web.voice_wish import Wishes, WishOfLesson
 
 
@@ -26,6 +26,7 @@ def notice(subject: str = "room-1", rung: str = "full", **changes: Any) -> dict[
         "loss": 0.03,
         "round_trip": 0.6,
         "stills_bitrate": 10_000.0,
+        "playout_ms": 1_400,
         **changes,
     }
 
@@ -115,15 +116,6 @@ def test_numbers_out_of_range_are_brought_into_it(rungs: Rungs) -> None:
     assert (state := rungs.of("toan-8", "room-1")) is not None
     assert encode(as_message(state))
     assert (state.bitrate, state.loss, state.stills_bitrate) == (1e10, 0.0, 0.0)
-
-
-def test_the_browser_waits_as_long_as_repairs_take() -> None:
-    assert playout_ms(None, 0.5) == 0
-    assert playout_ms(0.6, 0.0) == 0
-    assert playout_ms(0.3, 0.01) == 400
-    assert playout_ms(0.6, 0.05) == 1_400
-    assert playout_ms(0.8, 0.15) == 1_800
-    assert playout_ms(5.0, 0.15) == 2_000
 
 
 def test_what_the_media_process_says_of_the_wait_stands(rungs: Rungs) -> None:
