@@ -1,8 +1,10 @@
 /*
- * Which lesson a room watches, and that it asks for it at once.
+ * Which lesson a room watches, that it asks for it at once, and which still it shows of it.
  */
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { pack, type Packed } from '../src/events/msgpack'
+import { decode, type Source } from '../src/events/wire'
 import { RoomModel } from '../src/room/model'
 import type { Link } from '../src/token'
 import { FakePeer, FakeServer, install } from './fake_peer'
@@ -61,10 +63,15 @@ function opened(lesson: string | null): RoomModel {
   return model
 }
 
-/** The events connection opens and tells of the lesson vat-ly-9. */
-function tell(): void {
+function lastSocket(): FakeSocket {
   const socket = sockets.at(-1)
   if (socket === undefined) throw new Error('no socket')
+  return socket
+}
+
+/** The events connection opens and tells of the lesson vat-ly-9. */
+function tell(): void {
+  const socket = lastSocket()
   socket.readyState = FakeSocket.OPEN
   socket.onopen?.()
   socket.onmessage?.({ data: WELCOME })
@@ -112,5 +119,78 @@ describe('a room that opens its page', () => {
     await pass(500)
     expect(server.last('POST').url).toBe('http://relay.test/whep/vat-ly-9')
     expect(model.viewer?.state).toBe('live')
+  })
+})
+
+describe('a still picture', () => {
+  const say = (kind: string, body: Packed): void =>
+    lastSocket().onmessage?.({ data: pack([1, kind, body]).slice().buffer })
+  const sends = (...sources: Source[]): void => {
+    const told = decode(new Uint8Array(WELCOME))
+    if (told.kind !== 'welcome' || told.lesson === null) throw new Error('no lesson')
+    say('lesson', { ...told.lesson, recording: { ...told.lesson.recording }, sources })
+  }
+  /** The voice goes on for as long. */
+  const hear = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second += 1) {
+      FakePeer.last.receive('0', (heard += 5_000))
+      await pass(1_000)
+    }
+  }
+  let heard = 0
+
+  /** A room that hears the voice and has been sent a still of the slides. */
+  async function shown(...sources: Source[]): Promise<RoomModel> {
+    const fit = class {
+      decode = async (): Promise<void> => undefined
+    }
+    vi.stubGlobal('Image', fit)
+    const model = opened('vat-ly-9')
+    await pass(300)
+    tell()
+    sends(...sources)
+    await hear(1)
+    const picture = { lesson: 'vat-ly-9', source: 'screen', mime: 'image/webp', captured: 1e9 }
+    say('still', { still: 1, ...picture, width: 64, height: 36, parts: 1, bytes: 3 })
+    say('still-part', { still: 1, part: 0, data: new Uint8Array(3) })
+    await hear(1)
+    expect(model.still?.source).toBe('screen')
+    return model
+  }
+
+  it('goes when the teacher shares no more, and comes back with the slides', async () => {
+    const model = await shown('voice', 'camera', 'screen')
+    await hear(30)
+    expect(model.still?.source).toBe('screen')
+    sends('voice', 'camera')
+    await hear(1)
+    expect(model.still).toBeNull()
+    sends('voice', 'screen')
+    await hear(1)
+    expect(model.still?.source).toBe('screen')
+  })
+  it('goes when the last picture is put away and the voice goes on', async () => {
+    const model = await shown('voice', 'screen')
+    sends('voice')
+    await hear(2)
+    expect(model.still?.source).toBe('screen')
+    await hear(5)
+    expect(model.still).toBeNull()
+    // Also when the teacher is cut off long after that.
+    await pass(20_000)
+    expect(model.flowing).toBe(false)
+    expect(model.still).toBeNull()
+  })
+  it('stays when the teacher is cut off, or the events are', async () => {
+    const model = await shown('voice', 'screen')
+    sends('voice')
+    await hear(1)
+    sends()
+    await pass(20_000)
+    expect(model.still?.source).toBe('screen')
+    const other = await shown('voice', 'screen')
+    lastSocket().onclose?.({ code: 1006 })
+    await hear(20)
+    expect(other.still?.source).toBe('screen')
   })
 })

@@ -44,6 +44,9 @@ export class RoomModel extends Observable {
   /** The pictures that were on last, and when. */
   #seen: Picture[] = []
   #seenAt = 0
+  /** When the source of the still was last told to be on, and whether it was put away since. */
+  #stillOnAt = 0
+  #stillIsAway = false
 
   constructor(
     private readonly link: Link | null,
@@ -154,7 +157,22 @@ export class RoomModel extends Observable {
 
   /** The still picture to show in place of video, or null. */
   get still(): ShownStill | null {
-    return this.#quality.still(this.lesson?.id ?? null)
+    return this.#stillIsAway ? null : this.#quality.still(this.lesson?.id ?? null)
+  }
+
+  /** No word comes of a camera or slides put away but that the lesson has them no more. */
+  #noteStill(): void {
+    const still = this.#quality.still(this.lesson?.id ?? null)
+    const sources = this.events?.state === 'open' ? this.lesson?.sources : undefined
+    if (still === null || sources?.includes(still.source) === true) {
+      // It is kept while it is away: the relay sends nobody the same slide twice.
+      this.#stillIsAway = false
+      this.#stillOnAt = Date.now()
+    } else if (sources !== undefined && this.flowing) {
+      // As for video: of a teacher who is being cut off, pictures go before the voice does.
+      const isLong = Date.now() - this.#stillOnAt > LINGER_MS
+      this.#stillIsAway ||= isLong || sources.some((name) => name !== 'voice')
+    }
   }
 
   /** The voice goes on, but the picture that should move does not: the link carries no more. */
@@ -211,6 +229,7 @@ export class RoomModel extends Observable {
     else if (this.flowing) this.#wasLost = false
     this.#notePictures()
     this.#quality.follow(viewer)
+    this.#noteStill()
     if (this.stage === 'ended') this.#quality.forget()
     const session = viewer?.session ?? null
     if (this.#watched !== null && session !== null) this.events?.watching(this.#watched, session)
