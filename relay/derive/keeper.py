@@ -33,7 +33,7 @@ class WorkerKeeper:
         self._began = -LIVED
         self._delay = FIRST_DELAY
         self.process: asyncio.subprocess.Process | None = None
-        """The worker that was started here last, None before."""
+        """The worker that was started here last; None before, or when that could not be done."""
 
     def start(self) -> None:
         """One is needed and none is connected; said again until one is."""
@@ -59,14 +59,22 @@ class WorkerKeeper:
         if process is not None:
             await self._wait_after(process)
         self._began = monotonic()
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "relay.derive.worker",
-            self._path,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-        )
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "relay.derive.worker",
+                self._path,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            # No memory or no more processes: the lessons go on without a worker, for now.
+            self.process = None
+            self._delay = min(self._delay * 2, LAST_DELAY)
+            _log.error("worker-not-started", extra={"reason": str(error), "wait_s": self._delay})
+            await asyncio.sleep(self._delay)
+            return
         _log.info("worker-begins", extra={"pid": self.process.pid})
 
     async def _kill(self) -> None:
