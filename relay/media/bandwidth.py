@@ -344,11 +344,12 @@ class BandwidthEstimate(RateControl):
         """Feedback is back after a silence: what was sent in it says nothing of the link now."""
         if self._resumed_from and first > self.congested_at:
             # What was sent since then arrives: quickly back, but not all the way.
+            self._draining = self._refining = False
             self._ramping = True
             self._failed, self._failed_until = self._resumed_from, now + HOLD
             self.resumed_at = now
             self._set(max(self.bitrate, RESUMED * self._resumed_from))
             self._resumed_from = 0.0
-        self._draining = False
+        self._draining = self._refining = False
         self._trend.forget()
         self._losses.forget()

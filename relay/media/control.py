@@ -22,6 +22,8 @@ MAX_BITRATE: Final = 20_000_000.0
 FALL: Final = 0.94
 # What came last against what came before, if the link became narrower meanwhile.
 NARROWER: Final = 0.7
+# A quarter of a second holds enough packets for that only above this rate.
+NARROWER_FROM: Final = 300_000.0
 # While the queue drains: what may be sent of it, with a queue of more or less than DEEP.
 DRAIN: Final = 0.7
 DRAIN_DEEP: Final = 0.5
@@ -183,7 +185,7 @@ class RateControl:
     @property
     def is_satisfied(self) -> bool:
         """Whether the estimate is as high as anybody could use, or the receiver allows."""
-        return self.bitrate >= self._most
+        return self._wanted > 0.0 and self.bitrate >= self._most
 
     def _judge(self, rtt: float, now: float) -> None:
         """A block of packets ended: rise or fall."""
@@ -245,7 +247,7 @@ class RateControl:
         if capacity:
             # Narrower still since then: at what it takes now.
             newest = self._capacity(0.25)
-            if newest < NARROWER * capacity:
+            if newest < NARROWER * capacity and capacity > NARROWER_FROM:
                 capacity = newest
             self._failed = capacity
             self._set(min(self._before, FALL * capacity))
@@ -260,7 +262,8 @@ class RateControl:
         if trend.over and waited > 0.3 and not trend.flat:
             self._fall(rtt, now)
             return
-        if trend.queue > self._depth + 2.0 * trend.threshold and self.acknowledged < self.bitrate:
+        grown = trend.queue > self._depth + 2.0 * trend.threshold
+        if grown and 0.0 < self.acknowledged < self.bitrate:
             # The link became narrower still while the news of the first fall was under way.
             self._depth = trend.queue
             self._refining = False
@@ -277,7 +280,7 @@ class RateControl:
             if due > max(0.7 * depth, 0.03) and trend.queue > 0.75 * depth:
                 # So much less was sent that it should have drained: it is not our queue.
                 trend.rebase()
-                self._draining = False
+                self._draining = self._refining = False
                 self._failed_until = self._ceiling_until = now
                 self._set(max(self.bitrate, 0.95 * self._before))
                 return

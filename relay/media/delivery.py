@@ -22,6 +22,9 @@ COUNTED_LOSS: Final = 0.2
 # Of a silence longer than this no rate is made.
 _STALE: Final = 2.0
 _KEPT: Final = 1.5
+# A viewer that tells of one moment for ever must not make it longer: 20 reports a second for 1.5 s
+# are 30.
+_MARKS: Final = 256
 
 # Arrival and sending of a feedback's last packet, bits received and reported so far.
 _Mark = tuple[float, float, float, float]
@@ -55,7 +58,7 @@ class Delivery:
         self._arrived = 0.0
         self._received = 0.0
         self._reported = 0.0
-        self._marks: deque[_Mark] = deque()
+        self._marks: deque[_Mark] = deque(maxlen=_MARKS)
 
     def note(self, arrived: float, sent_at: float, received: float, reported: float) -> None:
         """One feedback: bits `received` of those `reported`, up to a packet's two times."""

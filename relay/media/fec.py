@@ -133,6 +133,9 @@ class FecEncoder:
 
     def protect(self, wanted: Protection | None) -> None:
         """How much from the next block on; None for nothing."""
+        if self._protection is None:
+            # A block that was open when it ended is long over.
+            self._rows, self._count = [], 0
         self._protection = wanted
 
     def push(self, packet: bytes | bytearray, twcc_offset: int, now: float) -> list[bytearray]:

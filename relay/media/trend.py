@@ -40,7 +40,6 @@ class DelayTrend:
         "_began",
         "_best",
         "_count",
-        "_last",
         "_learned",
         "_spread",
         "_spreads",
@@ -66,7 +65,7 @@ class DelayTrend:
         self._base = self._base_next = 1e18
         self._base_since = now
         self._began = -1e18
-        self._best = self._last = 1e18
+        self._best = 1e18
         self._count = 0
         self._spread = 0.0
         self._spreads = 0
@@ -105,7 +104,6 @@ class DelayTrend:
         self._count += count
         self._spread += spread
         self._spreads += 1
-        self._last = best
         if best < self._best:
             self._best = best
         # What a narrow link spreads was sent in less time than it arrives in; and where the delay

@@ -364,3 +364,45 @@ def test_a_report_longer_than_the_log_is_read_at_its_end() -> None:
     feeder.now += 3.1
     feeder.report(feeder.number - 3000, [at and at + 3.0 for at in arrivals])
     assert feeder.estimate.liar == 0
+
+
+def test_one_moment_told_for_ever_costs_no_more_than_a_report() -> None:
+    feeder = Feeder(200_000.0)
+    feeder.run(2.0, 160_000.0)
+    moment = feeder.now + 7.0
+    for _ in range(2_000):
+        feeder.now += 0.01
+        feeder.sent_at[feeder.number % RING] = feeder.now - 0.005
+        feeder.sent_size[feeder.number % RING] = SIZE
+        feeder.report(feeder.number, [moment])
+        feeder.number += 1
+    assert len(feeder.estimate._delivery._marks) <= 256
+
+
+def test_a_clock_that_leapt_and_a_queue_on_top_break_nothing() -> None:
+    feeder = Feeder(200_000.0)
+    feeder.run(0.1, 160_000.0)
+    feeder.run(0.1, 160_000.0, delay=29.0)
+    feeder.run(1.0, 160_000.0, rise=0.9)
+    feeder.run(2.0, 160_000.0, delay=1.5)
+    feeder.run(2.0, 160_000.0, delay=0.9)
+    assert feeder.estimate.bitrate >= MIN_BITRATE
+
+
+def test_what_is_measured_after_a_fall_ends_with_a_silence() -> None:
+    feeder = Feeder(500_000.0)
+    feeder.run(5.0, 400_000.0)
+    feeder.run(0.5, 400_000.0, rise=0.5)
+    estimate = feeder.estimate
+    assert (estimate._draining, estimate._refining) == (True, True)
+    feeder.timer(4.0)
+    feeder.run(1.0, 100_000.0)
+    assert (estimate._draining, estimate._refining) == (False, False)
+
+
+def test_who_wants_nothing_is_not_known_to_have_enough() -> None:
+    estimate = BandwidthEstimate(0.0, 300_000.0)
+    estimate.note_limited(100_000.0, 0.0)
+    assert estimate.is_satisfied
+    estimate.note_limited(0.0, 0.0)
+    assert not estimate.is_satisfied

@@ -145,6 +145,15 @@ def test_nothing_is_made_when_nothing_is_wanted() -> None:
     assert (last[3], later[3]) == (0, 1)
 
 
+def test_a_block_that_was_open_when_nothing_was_wanted_any_more_is_forgotten() -> None:
+    made = encoder(2)
+    made.push(media(0, 10), 17, 0.0)
+    made.protect(None)
+    made.protect(fec.Protection(2))
+    [repair] = [one for n in (40_000, 40_001) for one in made.push(media(n, 10), 17, 400.0)]
+    assert read(bytes(repair)).numbers == (40_000, 40_001)
+
+
 def test_the_transport_wide_number_has_its_place() -> None:
     made = encoder(2)
     [repair] = [one for n in (0, 1) for one in made.push(media(n, 10), 17, 0.0)]
