@@ -39,8 +39,8 @@ def frame_of(layer: Layer, packet: Received) -> bytes:
 
 def repeated_bytes(layer: Layer, packet: Received) -> int:
     """Bytes of `packet` that its room would not be sent: the publisher's own repetition."""
-    if packet.payload_type not in layer.track.red:
-        return 0
+    if packet.payload_type not in layer.track.red or packet.payload_offset == packet.payload_end:
+        return 0  # an empty packet is padding
     start = red.primary(packet.data, packet.payload_offset, packet.payload_end)[1]
     return start - packet.payload_offset
 

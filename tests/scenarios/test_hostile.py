@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from relay.media import rtcp_build, rtp
@@ -18,6 +18,8 @@ from tests.fakes.lesson_wire import Lesson
 from tests.fakes.rtcp_build import build_fir, build_remb
 from tests.scenarios.story import CODECS, camera, continuous, single, voice
 
+# A voice packet of RED with nothing in it, as padding is sent.
+EMPTY_RED = bytes.fromhex("903f041400020490000004b1bede00023104864032000000")
 FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -81,6 +83,7 @@ def lesson_with_rooms(codec: str) -> Lesson:
 
 
 @FUZZ
+@example("vp8", [EMPTY_RED])
 @given(st.sampled_from(CODECS), st.lists(mutated(0), min_size=1, max_size=40))
 def test_media_of_a_publisher(codec: str, packets: list[bytes]) -> None:
     lesson = lesson_with_rooms(codec)
