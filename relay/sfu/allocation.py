@@ -21,8 +21,9 @@ LARGE: Final = 800_000.0
 MARGIN_AGAIN: Final = 1.3
 # With so much of what a source has to offer, everything of it is chosen and stays.
 ENOUGH: Final = MARGIN * 1.1
-# With so many times what a step takes, it waits for no hold-off.
-AMPLE: Final = 1.3
+# With so many times what a step takes, it waits for no hold-off: more than MARGIN_AGAIN, or that
+# would never make anybody wait.
+AMPLE: Final = 1.5
 FIRST_HOLD: Final = 2.0
 MAX_HOLD: Final = 60.0
 # A step up that does not show as congestion for so long has succeeded.

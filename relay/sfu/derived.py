@@ -193,7 +193,7 @@ class DerivedLayers:
         one = derived.get(rid)
         if one is None:
             one = derived[rid] = self._new(layer, rid, header.ssrc, now)
-        if not any(group.legs for group in one.groups.values()):
+        if all(group.legs.is_empty for group in one.groups.values()):
             # Followed until somebody sees it, as the origin's own.
             one.slot_offset = layer.slot_offset
         packet = Received(

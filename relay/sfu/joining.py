@@ -120,13 +120,16 @@ class Joining(Generic[W]):
         leg.leave()
         _forget_waiting(leg)
 
-    def detach(self, leg: Leg[W]) -> None:
-        """The leg receives nothing and waits for nothing. Flush before."""
+    def detach(self, leg: Leg[W], *, finish: bool = True) -> None:
+        """The leg receives nothing and waits for nothing. Flush before.
+
+        finish: a frame of which little is missing may still be sent to its end.
+        """
         self._stop_waiting(leg)
         for joiners in self.joined.values():
             joiners[:] = [one for one in joiners if one[0] is not leg]
         leg.leave()
-        _forget_waiting(leg)
+        _forget_waiting(leg, finish=finish)
         leg.target = None
         leg.burst_layer = None
 
@@ -259,12 +262,12 @@ class Joining(Generic[W]):
         return self._burst(leg, layer, now)
 
 
-def _forget_waiting(leg: Leg[Any]) -> None:
+def _forget_waiting(leg: Leg[Any], *, finish: bool = True) -> None:
     """What still waits for the leg's link is of pictures that it has left; its numbers go on from
     what was sent, so that nobody asks for the rest."""
     if leg.pace is None:
         return
-    unsent = leg.pace.forget(leg)
+    unsent = leg.pace.forget(leg, finish=finish)
     numbers = {leg.next_sequence - (leg.next_sequence - one.sequence16 & 0xFFFF) for one in unsent}
     while leg.next_sequence - 1 in numbers:
         leg.next_sequence -= 1

@@ -148,10 +148,10 @@ class Pace(Generic[W]):
         self._pictures |= kind is not Kind.PADDING
         self._pacer.push(kind, len(waiting.packet) + _TAG, waiting)
 
-    def forget(self, leg: Leg[W]) -> list[Waiting[W]]:
+    def forget(self, leg: Leg[W], *, finish: bool = True) -> list[Waiting[W]]:
         """Drop what waits for `leg`; returns those of its packets that never were sent.
 
-        A frame of which little is missing is sent to its end.
+        finish: a frame of which little is missing is sent to its end.
         """
         if not self._pacer.backlog:
             return []
@@ -165,10 +165,16 @@ class Pace(Generic[W]):
 
         self._pacer.drop(look)
         kept = found[0].timestamp if found else b""
-        if sum(len(item.packet) for item in found if item.timestamp == kept) > _FINISHED:
+        lacking = sum(len(item.packet) for item in found if item.timestamp == kept)
+        if lacking > _FINISHED or not finish:
             kept = b""
         self._pacer.drop(lambda item: item.leg is leg and item.timestamp != kept)
         return [item for item in found if item.timestamp != kept]
+
+    def clear(self) -> None:
+        """Drop everything that waits: nothing may be sent any more."""
+        self._pacer.clear()
+        self._pictures = False
 
     def handle_timer(self, now: float) -> None:
         """Send what may leave now; who has caught up is served with everybody again."""

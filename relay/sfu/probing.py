@@ -58,8 +58,9 @@ def _on_top(viewer: Viewer[W], now: float) -> float:
     """bit/s beyond the estimate that are to be sent now."""
     if viewer.allotted > 0.99 * viewer.bandwidth.wanted:
         return 0.0  # it has all there is
-    on_top = viewer.bandwidth.probe(now)
-    return 0.0 if now - viewer.pace.busy_at < _AFTER_PICTURES else on_top
+    if now - viewer.pace.busy_at < _AFTER_PICTURES:
+        return 0.0  # a round that begins now would be over before anything of it is sent
+    return viewer.bandwidth.probe(now)
 
 
 def _leg(viewer: Viewer[W]) -> Leg[W] | None:

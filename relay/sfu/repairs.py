@@ -21,8 +21,6 @@ V = TypeVar("V")
 
 # Resends that one leg remembers; those within a round trip, at most.
 _REMEMBERED: Final = 512
-# Trust no round trip beyond this, seconds: feedback may lie.
-_LONGEST_TRIP: Final = 2.0
 
 
 def repair(
@@ -34,7 +32,7 @@ def repair(
     budget = viewer.repairs
     budget.refill(viewer.bandwidth.bitrate, now)
     recent = leg.recent_repairs
-    since = now - min(max(viewer.rtt, budget.round_trip), _LONGEST_TRIP)
+    since = now - max(viewer.rtt, budget.round_trip)
     while recent and next(iter(recent.values())) <= since:
         del recent[next(iter(recent))]
     allowed = budget.may_ask(len(sequences))

@@ -38,6 +38,8 @@ LATE_MOST: Final = 480
 # On UDP and IP, with an authentication tag: what a link carries for each packet.
 _AROUND: Final = 28 + 16
 _REPORT_SLICES: Final = 10
+# Of these slices, one in so many asks after links that take more than is sent.
+_EASY_EVERY: Final = 5
 # A newcomer needs reports at once to line up voice and picture; later they only follow the drift
 # of clocks, and RFC 3550 §6.2 asks for no more than one in 5 s.
 _FIRST_REPORTS: Final = 5
@@ -176,6 +178,8 @@ class Router(Generic[W]):
     def _take(self, layer: Layer, packet: Received, in_order: bool, now: float) -> None:
         """Keep and forward a packet, the publisher's or a derived one."""
         self.touched = True
+        if layer.highest < 0:
+            self._selection.changed = True  # derived layers begin here, and change others' places
         layer.store(packet)
         size = len(packet.data) + _AROUND - repeated_bytes(layer, packet)
         layer.rate.receive(size, packet.info.temporal_id, now)
@@ -325,7 +329,8 @@ class Router(Generic[W]):
         viewer.running = False
         viewer.rung = None
         for leg in viewer.legs.values():
-            self._joining.detach(leg)
+            self._joining.detach(leg, finish=False)
+        viewer.pace.clear()
 
     def resume_viewer(self, identity: str, now: float) -> None:
         """Consent is back, or the viewer is new: a picture at once from the cache."""
@@ -443,9 +448,17 @@ class Router(Generic[W]):
         publisher = self.publisher
         # Without packets there is no feedback to miss.
         sending = publisher is not None and now - publisher.last_packet < 2.0 / _REPORT_SLICES
+        rest = self._report_slice % _EASY_EVERY
         for viewer in self.viewers.values():
-            if viewer.running and viewer.has_transport_feedback:
+            if viewer.is_easy and rest:
+                continue  # there is nothing to ask for
+            if not viewer.running:
+                continue
+            if viewer.has_transport_feedback or viewer.has_reports:
                 viewer.bandwidth.handle_timer(now, sending=sending and viewer.flows)
+                if viewer.bandwidth.congested_at == now:
+                    self._selection.allocate(viewer, self._layers(), now)  # it fell silent
+            if viewer.has_transport_feedback:
                 probe(viewer, now)
 
     def _ask(self, layers: Sequence[Layer], now: float) -> None:

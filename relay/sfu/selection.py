@@ -36,6 +36,10 @@ from relay.sfu.viewer import Viewer, W
 
 # Often enough to follow a link, seldom enough to cost little with 200 viewers.
 ALLOCATION_INTERVAL: Final = 1.0
+# And seldom for rooms that have all there is, on links that take more: what changes comes sooner,
+# since whatever points to a queue makes it think at once.
+EASY_INTERVAL: Final = 3.0
+EASY_LOSS: Final = 0.002
 # While the link is not known yet.
 STARTING_INTERVAL: Final = 0.25
 # A first picture may take this long of the link; a larger one waits for a keyframe instead.
@@ -94,6 +98,8 @@ class Selection(Generic[W]):
         starting = viewer.is_starting(now)
         soon = starting or self._is_settling(viewer, now)
         viewer.next_allocation = now + (STARTING_INTERVAL if soon else ALLOCATION_INTERVAL)
+        if self.changed:
+            self._offerings.forget()  # what is remembered may have other places by now
         found = self._offerings.current(layers, now)
         estimate, hold = viewer.bandwidth, viewer.hold
         if estimate.resumed_at > hold.forgiven_at:
@@ -161,6 +167,18 @@ class Selection(Generic[W]):
         viewer.rung = rung
         viewer.allotted = estimate.bitrate - budget
         estimate.note_limited(wanted, now)
+        viewer.is_easy = (
+            estimate.is_satisfied
+            and not soon
+            and rung is not None
+            and rung.reason == rungs.SOURCE
+            and estimate.loss < EASY_LOSS
+            # Reports alone tell of a queue too seldom to be waited for.
+            and viewer.has_transport_feedback
+            and not viewer.pace.is_busy
+        )
+        if viewer.is_easy:
+            viewer.next_allocation = now + EASY_INTERVAL
 
     def _give_voice(
         self, viewer: Viewer[W], voice: Offering | None, starting: bool, now: float
@@ -313,6 +331,9 @@ class Selection(Generic[W]):
         elif layer.index > leg.group.layer.index and layer.pictures.is_whole():
             # Up: soon after a beat there is little to catch up with.
             at_once = _catch_up(layer, offering, budget) <= _QUICK_UP
+        elif layer is leg.group.layer:
+            # It may ask for a picture at any moment.
+            may_burst = _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS
         if temporal == offering.top_temporal(layer):
             # No change of temporal layer in what follows: one group for all who take everything.
             temporal = ALL_TEMPORAL

@@ -41,6 +41,8 @@ class SendLog(Protocol):
 
 W = TypeVar("W", bound=SendLog)
 
+# Trust no round trip beyond this, seconds: reports may lie.
+LONGEST_TRIP = 2.0
 # Until the first receiver report answers a sender report.
 DEFAULT_RTT = 0.3
 # A link is not known yet for so long after its viewer began, unless it pushed back before.
@@ -90,8 +92,9 @@ class Viewer(Generic[W]):
         self.has_transport_feedback = False
         self.has_reports = False
         self.next_allocation = now
+        self.is_easy = False
+        """Whether it has all there is, on a link that takes more."""
         self.report_turn = 0
-        self.fraction_lost = 0.0
         self.padded_at = now
         self.padding_due = 0.0
         self.padded = 0
@@ -130,7 +133,8 @@ class Viewer(Generic[W]):
         arrivals, wire = feedback.arrivals, self.wire
         newest = base + len(arrivals) - 1
         # With what waits in the link's queue; reports tell of it only once a second.
-        self.repairs.round_trip = now - wire.sent_at[newest & len(wire.sent_at) - 1]
+        trip = now - wire.sent_at[newest & len(wire.sent_at) - 1]
+        self.repairs.round_trip = min(trip, LONGEST_TRIP)
         self.bandwidth.receive_feedback(
             base, arrivals, offset, wire.sent_at, wire.sent_size, self.rtt, now
         )
@@ -139,8 +143,7 @@ class Viewer(Generic[W]):
         """One report block about one of our streams (RFC 3550 §6.4.1)."""
         trip = ntp.round_trip(ntp.middle(ntp.from_unix(now)), block.lsr, block.dlsr)
         if trip is not None:
-            self.rtt += (trip - self.rtt) * 0.3
+            self.rtt += (min(trip, LONGEST_TRIP) - self.rtt) * 0.3
         self.has_reports = True
-        self.fraction_lost = block.fraction_lost
         if not self.has_transport_feedback:
             self.bandwidth.receive_report(block.fraction_lost, self.rtt, now)

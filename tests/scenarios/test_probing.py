@@ -29,6 +29,16 @@ class Asking(FixedEstimate):
         return self.bitrate / 4
 
 
+class Counting(Asking):
+    """Counts how often it is asked whether a probe is due."""
+
+    asked = 0
+
+    def probe(self, now: float) -> float:
+        self.asked += 1
+        return super().probe(now)
+
+
 @pytest.mark.parametrize(
     ("bitrate", "passed", "is_bold", "failed"),
     [
@@ -69,3 +79,21 @@ def test_a_start_sends_pictures_no_faster_than_what_passed_allows() -> None:
     estimate._delivery.proven = 400_000.0
     assert 400_000.0 < estimate.start_pace <= 600_000.0
     assert BandwidthEstimate(0.0, 800_000.0).start_pace == pytest.approx(800_000.0)
+
+
+def test_no_round_begins_while_a_large_picture_is_under_way() -> None:
+    lesson = Lesson()
+    lesson.publish(camera(), voice())
+    lesson.advance(3.0)
+    room = lesson.open_room("room", bitrate=160_000.0)
+    viewer = room.viewer
+    assert viewer is not None
+    estimate = Counting(lesson.now, 160_000.0, 400_000.0)
+    viewer.bandwidth, viewer.hold = estimate, FixedHold()
+    lesson.advance(1.0)
+    viewer.pace.busy_at = lesson.now
+    asked = estimate.asked
+    lesson.advance(0.7)
+    assert estimate.asked == asked
+    lesson.advance(1.0)
+    assert estimate.asked > asked

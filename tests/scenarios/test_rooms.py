@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from relay.media import rtp
+from relay.media.pacer import Kind
 from relay.sfu.group import Profile
 from tests.fakes.lesson_viewer import Offer
 from tests.fakes.lesson_wire import START, Lesson
@@ -54,6 +55,19 @@ def test_what_a_paused_room_says_is_no_reason_to_send() -> None:
     room.ask_again("camera", [number & 0xFFFF for number in room.streams["camera"].held])
     lesson.advance(3.0)
     assert lesson.fan_out.packets == before
+
+
+def test_nothing_waits_for_a_room_whose_consent_lapsed() -> None:
+    """Its address may be somebody else's by now."""
+    lesson = Lesson(beat=1_000.0)
+    lesson.publish(camera(), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room", bitrate=60_000.0)
+    assert room.viewer is not None
+    while not room.viewer.pace._pacer._queues[Kind.PADDING]:
+        lesson.advance(0.01)
+    lesson.router.pause_viewer("room", lesson.now)
+    assert not room.viewer.pace.is_busy
 
 
 def test_rooms_that_leave_in_the_middle_of_everything() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.sfu.allocation import FIRST_HOLD, HoldOff
+from relay.sfu.allocation import FIRST_HOLD, MARGIN_AGAIN, HoldOff
 from relay.sfu.repair_plan import TIGHT_MS
 from tests.fakes.lesson_viewer import FakeViewer
 from tests.fakes.lesson_wire import Lesson
@@ -78,6 +78,26 @@ def test_a_step_is_not_to_blame_for_padding_that_the_link_pushed_back(
     viewer.bandwidth = pushed
     lesson.advance(1.2)
     assert (viewer.hold.hold > FIRST_HOLD) is blamed
+
+
+def test_a_step_that_failed_makes_the_next_one_wait() -> None:
+    """The margin after a failed step is no way round the hold-off."""
+    lesson = Lesson(beat=BEAT)
+    room = on_the_smallest(lesson)
+    viewer = room.viewer
+    assert viewer is not None
+    fits = lesson.router._selection._offerings.current(lesson.router._layers(), lesson.now)
+    largest = fits["camera"].options[-1].bitrate
+    known = FixedEstimate(lesson.now, MARGIN_AGAIN * 1.02 * largest + VOICE_RATE)
+    known.congested_at = lesson.now
+    viewer.bandwidth = known
+    viewer.hold = HoldOff()
+    viewer.hold.stepped_up(lesson.now)
+    viewer.hold.congested(lesson.now)
+    lesson.advance(viewer.hold.hold - 1.0)
+    assert wanted(room) != "f"
+    lesson.advance(3.0)
+    assert wanted(room) == "f"
 
 
 def test_a_step_that_waits_is_not_given_up_because_its_proof_fades() -> None:
