@@ -91,6 +91,9 @@ class LiveState(Protocol):
     async def rooms(self, lesson: str | None = None) -> list[RoomsReport]:
         """The latest reports of rooms, of one lesson or of all, however old."""
 
+    async def drop_rooms(self, relay: str, lesson: str | None = None) -> list[str]:
+        """Drop what `relay` told of rooms, of one lesson or of all; the lessons it told of."""
+
     async def forget_lesson(self, lesson: str) -> None:
         """Drop all reports of `lesson`."""
 

@@ -103,6 +103,14 @@ class RedisLiveState:
         known = [_entry(RoomsReport, text) for _, text in sorted(entries.items())]
         return [report for report in known if report and lesson in (None, report.lesson)]
 
+    async def drop_rooms(self, relay: str, lesson: str | None = None) -> list[str]:
+        with _reachable():
+            parts = [key.partition("/") for key in await self._client.hkeys(self._rooms)]
+            lessons = [id_ for id_, _, name in parts if name == relay and lesson in (None, id_)]
+            if lessons:
+                await self._client.hdel(self._rooms, *(f"{id_}/{relay}" for id_ in lessons))
+        return sorted(lessons)
+
     async def forget_lesson(self, lesson: str) -> None:
         with _reachable():
             for table in (self._reports, self._rooms):

@@ -56,6 +56,12 @@ class MemoryLiveState:
         known = sorted(self._rooms.items(), key=lambda item: item[0])
         return [report for (id_, _), report in known if lesson in (None, id_)]
 
+    async def drop_rooms(self, relay: str, lesson: str | None = None) -> list[str]:
+        keys = [key for key in self._rooms if key[1] == relay and lesson in (None, key[0])]
+        for key in keys:
+            del self._rooms[key]
+        return sorted(id_ for id_, _ in keys)
+
     async def forget_lesson(self, lesson: str) -> None:
         for key in [key for key in self._reports if key[0] == lesson]:
             del self._reports[key]

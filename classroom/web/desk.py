@@ -164,6 +164,11 @@ class Desk:
         """Note that `relay` is alive now."""
         await self._live.keep_relay(replace(relay, seen_at=self._wall()))
 
+    async def relay_begins(self, relay: RelayAlive) -> None:
+        """Forget what an earlier connection of `relay` told of rooms; this one tells all anew."""
+        for lesson_id in await self._live.drop_rooms(relay.name):
+            await self._announce(ROOMS + lesson_id)
+
     async def relay_changed(self) -> None:
         """Tell everyone that a relay came or went."""
         await self._announce(RELAYS)

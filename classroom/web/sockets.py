@@ -107,6 +107,8 @@ async def relay(request: web.Request) -> web.StreamResponse:
             seat = RelaySeat(peer, _alive(action.hello, context.wall()))
             await context.desk.relay_here(seat.relay)
             context.hub.seat_relay(seat)
+            # An older connection is being closed: it says nothing more of rooms.
+            await context.desk.relay_begins(seat.relay)
             await context.hub.tell_relay(seat)
             await context.desk.relay_changed()
             event("relay-joined", relay=seat.relay.name, url=seat.relay.url)

@@ -113,6 +113,23 @@ class Stories:
         await other.forget_lesson("toan-8")
         assert await one.rooms() == [physics]
 
+    async def test_what_a_relay_told_of_rooms_is_dropped_alone(
+        self, pair: tuple[LiveState, LiveState]
+    ) -> None:
+        one, other = pair
+        odd = RoomsReport("toan-8", "north/root", ())
+        told = RoomsReport("toan-8", "root", ())
+        physics, van = replace(told, lesson="vat-ly-9"), replace(told, lesson="van-8")
+        for report in (odd, told, physics, van):
+            await one.keep_rooms(report)
+        await one.keep_report(REPORT)
+        assert await other.drop_rooms("root", "van-8") == ["van-8"]
+        assert await one.drop_rooms("root", "van-8") == []
+        assert await one.rooms() == [odd, told, physics]
+        assert await other.drop_rooms("root") == ["toan-8", "vat-ly-9"]
+        assert await one.rooms() == [odd]
+        assert len(await one.reports()) == 1
+
     async def test_forgetting_a_lesson_leaves_one_with_a_longer_name(
         self, pair: tuple[LiveState, LiveState]
     ) -> None:

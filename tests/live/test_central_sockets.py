@@ -103,6 +103,27 @@ async def test_a_teacher_sees_what_rooms_receive_and_a_room_does_not(
         assert await rooms_told(socket) == wire.Rooms(lesson, False, (), ("room-1",))
 
 
+async def test_what_a_relay_told_of_rooms_ends_with_its_connection(
+    central: Central, teacher: str
+) -> None:
+    lesson = await central.plan(teacher, "Mine")
+    room = wire.RoomRung("room-1", "Lớp 9A", wire.RungName.FULL, "choice", 1e9)
+    async with asyncio.timeout(10), page(central, teacher) as socket:
+
+        async def rooms_told() -> wire.Rooms:
+            while not isinstance(message := await next_message(socket), wire.Rooms):
+                pass
+            return message
+
+        async with relay(central) as root:
+            await root.send(wire.RelayRooms(lesson, True, (room,), ()))
+            assert await rooms_told() == wire.Rooms(lesson, True, (room,), ())
+            # It lost its rooms and its line; here the old line seems to hold.
+            async with relay(central):
+                assert await rooms_told() == wire.Rooms(lesson, False, (), ("room-1",))
+                assert await central.desk.rooms() == {}
+
+
 async def test_a_page_for_one_lesson_hears_of_no_other(central: Central, teacher: str) -> None:
     mine, other = await central.plan(teacher, "Mine"), await central.plan(teacher, "Other")
     room = central.token(Role.ROOM, mine, name="Lớp 9A")
