@@ -41,6 +41,10 @@ export class FakePeer {
   static connects = true
   /** Whether this browser knows temporal layers; if not, it forgets that it was asked for them. */
   static layered = true
+  /** The answers that it does not take. */
+  static refuses: RegExp | null = null
+  /** What it takes to apply a description. */
+  static takesMs = 0
   /** Whether this one's checks get no answer, however often ICE begins. */
   cut = false
   readonly transceivers: FakeTransceiver[] = []
@@ -86,13 +90,18 @@ export class FakePeer {
   }
 
   async setLocalDescription(given: { type: string; sdp: string }): Promise<void> {
+    await takeTime()
     this.signalingState = 'have-local-offer'
     this.offers.push(given.sdp)
   }
 
   async setRemoteDescription(answer: { type: string; sdp: string }): Promise<void> {
+    await takeTime()
+    if (this.signalingState !== 'have-local-offer')
+      throw new DOMException(`Called in wrong state: ${this.signalingState}`, 'InvalidStateError')
+    if (FakePeer.refuses?.test(answer.sdp) === true) throw new DOMException('no', 'OperationError')
     this.signalingState = 'stable'
-    this.currentRemoteDescription = answer
+    this.currentRemoteDescription = { type: answer.type, sdp: asChromiumWrites(answer.sdp) }
     this.answers.push(answer.sdp)
     if (FakePeer.connects && !this.cut) this.connect()
   }
@@ -124,6 +133,38 @@ export class FakePeer {
     this.signalingState = this.connectionState = 'closed'
   }
 }
+
+async function takeTime(): Promise<void> {
+  if (FakePeer.takesMs > 0) await new Promise((resolve) => setTimeout(resolve, FakePeer.takesMs))
+}
+
+/**
+ * A description as Chromium gives it back, whatever order it was given in: each format's map,
+ * feedback and parameters together, these by name; the packet time last.
+ */
+function asChromiumWrites(sdp: string): string {
+  const section = (text: string): string => {
+    const lines = text.trimEnd().split('\r\n')
+    const numbers = lines[0]?.split(' ').slice(3) ?? []
+    const formats = numbers.flatMap((number) =>
+      ['rtpmap', 'rtcp-fb', 'fmtp'].flatMap((kind) =>
+        lines.filter((line) => line.startsWith(`a=${kind}:${number} `)).map(withSortedParameters),
+      ),
+    )
+    const packetTime = lines.filter((line) => line.startsWith('a=ptime:'))
+    const rest = lines.filter((line) => !/^a=(rtpmap|rtcp-fb|fmtp|ptime):/.test(line))
+    return [...rest, ...formats, ...packetTime, ''].join('\r\n')
+  }
+  return sdp
+    .split(/^(?=m=)/m)
+    .map((text) => (text.startsWith('m=') ? section(text) : text))
+    .join('')
+}
+
+const withSortedParameters = (line: string): string =>
+  line.replace(/^(a=fmtp:\d+ )(.*=.*)$/, (_, head: string, all: string) => {
+    return head + all.split(';').sort().join(';')
+  })
 
 export interface Asked {
   /** Date.now() of the (faked) clock. */
@@ -188,6 +229,8 @@ export function install(server: FakeServer): void {
   FakePeer.all = []
   FakePeer.connects = true
   FakePeer.layered = true
+  FakePeer.refuses = null
+  FakePeer.takesMs = 0
   vi.stubGlobal('RTCPeerConnection', FakePeer)
   // Packing takes real time, which the tests' clock does not give.
   vi.stubGlobal('CompressionStream', undefined)

@@ -1,7 +1,8 @@
 /*
  * What is asked of a browser's peer connection in one step: offers, and what has become of it.
  *
- * No state here and no server; when these are called is for session.ts to decide.
+ * No server here, and no state but whose turn it is; when these are called is for session.ts to
+ * decide.
  */
 import { withVoiceNack } from './sdp'
 
@@ -22,17 +23,51 @@ export async function makeOffer(
   }
 }
 
+/** The last exchange of each connection. */
+const exchanges = new WeakMap<RTCPeerConnection, Promise<unknown>>()
+
+/**
+ * Offer anew and answer that ourselves, from the answer in force then; null leaves all as it is.
+ *
+ * One at a time for each connection: of two at once the second would be answered when nothing is
+ * offered any more, which throws. Should the browser refuse the answer, the one in force is applied
+ * again.
+ */
+export function exchange(
+  peer: RTCPeerConnection,
+  answerFrom: (inForce: string) => string | null,
+  options: RTCOfferOptions = {},
+): Promise<void> {
+  const before = exchanges.get(peer) ?? Promise.resolve()
+  const turn = before.then(async () => {
+    const inForce = peer.currentRemoteDescription?.sdp
+    if (inForce === undefined || peer.signalingState === 'closed') return
+    const sdp = answerFrom(inForce)
+    if (sdp === null) return
+    await makeOffer(peer, options)
+    try {
+      await peer.setRemoteDescription({ type: 'answer', sdp })
+    } catch (error) {
+      if (peer.signalingState === 'have-local-offer')
+        await peer.setRemoteDescription({ type: 'answer', sdp: inForce })
+      throw error
+    }
+  })
+  exchanges.set(
+    peer,
+    turn.catch(() => undefined),
+  )
+  return turn
+}
+
 /**
  * Begin ICE anew under the answer that is in force; without effect on a connection that is closed.
  *
  * Only our credentials are new. The server's hold for the life of the session (relay/transport/
  * ice.py), so it need not be asked.
  */
-export async function restartIce(peer: RTCPeerConnection): Promise<void> {
-  const answer = peer.currentRemoteDescription
-  if (answer === null || peer.signalingState === 'closed') return
-  await makeOffer(peer, { iceRestart: true })
-  await peer.setRemoteDescription(answer)
+export function restartIce(peer: RTCPeerConnection): Promise<void> {
+  return exchange(peer, (inForce) => inForce, { iceRestart: true })
 }
 
 /** How many ICE checks were answered so far, by candidate pair. */

@@ -16,7 +16,15 @@ export interface VoiceWish {
   dtx: boolean
 }
 
-/** `answer` with `wish` in every section of Opus; the same text when it is in there already. */
+export const isSameWish = (one: VoiceWish, other: VoiceWish): boolean =>
+  one.maxaveragebitrate === other.maxaveragebitrate &&
+  one.ptime === other.ptime &&
+  one.dtx === other.dtx
+
+/**
+ * `answer` with `wish` in every section of Opus. Whether a wish is in force cannot be told from it:
+ * browsers write the description in force in an order of their own.
+ */
 export function withVoiceWish(answer: string, wish: VoiceWish): string {
   return answer
     .split(/^(?=m=)/m)

@@ -11,9 +11,9 @@
  *   mid 1  video  sendonly  camera  msid: the teacher's stream; simulcast q, h, f
  *   mid 2  video  sendonly  screen  msid: a stream of its own;  simulcast h, f; no track until shared
  */
-import { makeOffer } from './peer'
+import { exchange } from './peer'
 import { MediaSession, type SessionOptions, type SessionState } from './session'
-import { withVoiceWish, type VoiceWish } from './voice'
+import { isSameWish, withVoiceWish, type VoiceWish } from './voice'
 
 export type WhipState = SessionState
 
@@ -54,7 +54,8 @@ export class WhipPublisher extends MediaSession {
   #camera: MediaStreamTrack | null = null
   #screen: MediaStreamTrack | null = null
   #wish: VoiceWish | null = null
-  #applying = false
+  /** The last wish that was applied, and to what. */
+  #asked: { peer: RTCPeerConnection; wish: VoiceWish } | null = null
 
   /** `codecs`: the first of these that both sides know is sent. */
   constructor(
@@ -90,26 +91,22 @@ export class WhipPublisher extends MediaSession {
     void this.#applyWish()
   }
 
+  /** Apply the wish, once to each connection: also one that the browser refuses. */
   async #applyWish(): Promise<void> {
     const { peer } = this
     const wish = this.#wish
-    const answer = peer?.currentRemoteDescription?.sdp
-    if (wish === null || peer === null || answer === undefined || this.#applying) return
     // While the path is being repaired descriptions belong to the repair.
-    if (this.state !== 'live' || peer.signalingState !== 'stable') return
-    const wanted = withVoiceWish(answer, wish)
-    if (wanted === answer) return
-    this.#applying = true
+    if (wish === null || peer === null || this.state !== 'live') return
+    const asked = this.#asked
+    if (asked !== null && asked.peer === peer && isSameWish(asked.wish, wish)) return
+    this.#asked = { peer, wish }
     try {
-      await makeOffer(peer)
-      await peer.setRemoteDescription({ type: 'answer', sdp: wanted })
+      await exchange(peer, (inForce) => {
+        const wished = withVoiceWish(inForce, wish)
+        return wished === inForce ? null : wished
+      })
     } catch {
-      // The voice goes on as it was; the browser will not be asked for this again.
-      if (this.#wish === wish) this.#wish = null
-      if (isUnanswered(peer))
-        await peer.setRemoteDescription({ type: 'answer', sdp: answer }).catch(() => undefined)
-    } finally {
-      this.#applying = false
+      // The voice goes on as it was.
     }
   }
 
@@ -144,9 +141,6 @@ export class WhipPublisher extends MediaSession {
     return sending ? bytes : null
   }
 }
-
-const isUnanswered = (peer: RTCPeerConnection): boolean =>
-  peer.signalingState === 'have-local-offer'
 
 /** On a link too narrow for all, the voice is served first, then slides, then the camera. */
 function addVoice(
