@@ -212,9 +212,14 @@ class Desk:
         return lesson
 
     async def rooms_told(self, report: RoomsReport) -> None:
-        """Take a relay's word on what rooms receive. Refused 404."""
-        await self._records.lesson(report.lesson)
-        await self._live.keep_rooms(report)
+        """Take a relay's word on what rooms receive; nothing of a lesson that is over.
+
+        Refused 404.
+        """
+        if lessons.is_open(await self._records.lesson(report.lesson)):
+            await self._live.keep_rooms(report)
+        elif not await self._live.drop_rooms(report.relay, report.lesson):
+            return  # rooms leave for some seconds after the end; nobody would forget them again
         await self._announce(ROOMS + report.lesson)
 
     async def rooms(self, lesson_id: str | None = None) -> dict[str, list[RoomsReport]]:

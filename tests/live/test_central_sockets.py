@@ -124,6 +124,35 @@ async def test_what_a_relay_told_of_rooms_ends_with_its_connection(
                 assert await central.desk.rooms() == {}
 
 
+async def test_nothing_is_kept_of_rooms_that_leave_a_lesson_that_is_over(
+    central: Central, teacher: str
+) -> None:
+    lesson = await central.plan(teacher, "Mine")
+    everyone = [
+        wire.RoomRung(f"room-{number}", "Lớp 9A", wire.RungName.FULL, "choice", 1e9)
+        for number in range(3)
+    ]
+    async with asyncio.timeout(10), relay(central) as root:
+
+        async def tell(*gone: str) -> dict[str, int]:
+            """Rooms by lesson, after these left."""
+            await root.send(wire.RelayRooms(lesson, False, (), gone))
+            await root.send(wire.RelayRooms("no-such-lesson", True, (), ()))
+            await root.heard_of(wire.Error)
+            known = await central.desk.rooms()
+            return {name: len(reports[0].rooms) for name, reports in known.items()}
+
+        await central.call("POST", f"/api/lessons/{lesson}/start", teacher)
+        await root.send(wire.RelayRooms(lesson, True, tuple(everyone), ()))
+        assert await tell("room-0") == {lesson: 2}
+        await central.call("POST", f"/api/lessons/{lesson}/end", teacher)
+        assert await tell("room-1") == {}
+        await root.send(wire.RelayArchive(lesson, 1.5, 1, ()))
+        assert await tell("room-2") == {}
+        shown = await central.call("GET", f"/api/lessons/{lesson}", teacher)
+        assert shown.json["state"] == "published"
+
+
 async def test_a_page_for_one_lesson_hears_of_no_other(central: Central, teacher: str) -> None:
     mine, other = await central.plan(teacher, "Mine"), await central.plan(teacher, "Other")
     room = central.token(Role.ROOM, mine, name="Lớp 9A")
