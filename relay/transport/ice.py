@@ -22,6 +22,9 @@ from relay.transport import stun
 CONSENT_SECONDS: Final = 30.0
 # A peer behind several networks rarely checks from more; a bound on what one can make us keep.
 MAX_ADDRESSES: Final = 8
+# Of those, streams: the path in use and one to move to. Streams are few, and all rooms share them
+# (`tcp`), so no session may collect them.
+MAX_STREAMS: Final = 2
 # When the selected address has been silent this long, a check from another one moves the peer
 # even without USE-CANDIDATE: three times a browser's slowest check interval on a working pair
 # would be 7.5 s, but a browser that lost its network checks every 48 ms to 0.5 s.
@@ -128,6 +131,10 @@ class IceTable:
             if credentials is not None:
                 self._by_ufrag.pop(credentials.ufrag, None)
 
+    def selected(self) -> set[bytes]:
+        """The addresses that are some session's path."""
+        return {one.selected for one in self._by_ufrag.values() if one.selected is not None}
+
     def receive(self, data: bytes, source: bytes, now: float) -> Check:
         """Take one datagram of STUN from `source` (a raw sockaddr, marked when it is a stream's).
 
@@ -172,10 +179,11 @@ def _learn(session: IceSession, source: bytes, nominated: bool, now: float, chec
     ):
         session.selected = source
         check.moved = True
-    if len(session.addresses) > MAX_ADDRESSES:
-        oldest = min(
-            (address for address in session.addresses if address != session.selected),
-            key=session.addresses.__getitem__,
-        )
-        del session.addresses[oldest]
-        check.forgotten = oldest
+    # A check brings one address at most, so it is enough to forget one.
+    spare = [address for address in session.addresses if address != session.selected]
+    if is_stream and sum(one.endswith(STREAM_MARK) for one in session.addresses) > MAX_STREAMS:
+        spare = [address for address in spare if address.endswith(STREAM_MARK)]
+    elif len(session.addresses) <= MAX_ADDRESSES:
+        return
+    check.forgotten = min(spare, key=session.addresses.__getitem__)
+    del session.addresses[check.forgotten]

@@ -4,7 +4,8 @@ Lives here: the listening port, what strangers may cost, and the one seam throug
 leave. Must not live here: what arrives in frames (`udp` sorts it as it does datagrams), who is
 authenticated (`ice`). A connection is found by its address, like a datagram's sender; it becomes a
 peer's by the first check that authenticates on it. Until then it is a stranger's: few of those at
-once, each for seconds, and for frames of STUN alone.
+once, each for seconds, and for frames of STUN alone. A peer keeps two (`ice`); when all places are
+taken, the oldest known one that is no peer's path makes room.
 
 TCP repeats what is lost and keeps the order, so what is written too early delays all that follows.
 So a stream holds hardly more than the link carries in the next moments; beyond that pictures are
@@ -57,13 +58,14 @@ CONTROL_BYTES: Final = 24_000
 @dataclass(slots=True)
 class StreamCounters:
     """Since start. refused: connections beyond a bound; strangers: closed before any good check;
-    unframed: for breaking the framing. pictures_dropped, voices_dropped, controls_dropped: frames
-    not written, since the stream held too much."""
+    unframed: for breaking the framing; displaced: known ones closed to make room. pictures_dropped,
+    voices_dropped, controls_dropped: frames not written, since the stream held too much."""
 
     opened: int = 0
     refused: int = 0
     strangers: int = 0
     unframed: int = 0
+    displaced: int = 0
     frames: int = 0
     pictures_dropped: int = 0
     voices_dropped: int = 0
@@ -186,7 +188,8 @@ class TcpPort:
         self._clock = clock
         self._after_batch = after_batch
         self._server: asyncio.Server | None = None
-        self._all: set[Stream] = set()
+        self._all: dict[Stream, None] = {}
+        """Oldest first."""
         self._strangers: Counter[str] = Counter()
 
     @property
@@ -215,15 +218,15 @@ class TcpPort:
         """Whether there is room for one more stranger."""
         strangers = self._strangers
         if (
-            len(self._all) >= STREAMS_MAX
-            or strangers.total() >= STRANGERS_MAX
+            strangers.total() >= STRANGERS_MAX
             or strangers[stream.host] >= STRANGERS_EACH
+            or not self._make_room()
         ):
             self.counters.refused += 1
             return False
         self.counters.opened += 1
         strangers[stream.host] += 1
-        self._all.add(stream)
+        self._all[stream] = None
         self._udp.streams[stream.address] = stream
         return True
 
@@ -247,10 +250,27 @@ class TcpPort:
         """It is over."""
         if stream not in self._all:
             return
-        self._all.remove(stream)
+        del self._all[stream]
         if not stream.is_known:
             self._count_off(stream.host)
         self._udp.stream_lost(stream.address, self._clock())
+
+    def _make_room(self) -> bool:
+        """Whether one more may come, be it in the place of one that its peer does not use.
+
+        A stranger is left alone: it goes soon, and may be a room whose check is on its way.
+        """
+        if len(self._all) < STREAMS_MAX:
+            return True
+        paths = self._udp.ice.selected()
+        spare = next((one for one in self._all if one.is_known and one.address not in paths), None)
+        if spare is None:
+            return False
+        self.counters.displaced += 1
+        spare.close()
+        # At once, and not when the loop comes to it: the place is given away now.
+        self.lost(spare)
+        return True
 
     def _count_off(self, host: str) -> None:
         self._strangers[host] -= 1

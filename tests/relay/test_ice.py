@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from relay.transport.ice import (
     CONSENT_SECONDS,
     MAX_ADDRESSES,
+    MAX_STREAMS,
     MAX_STUN_BYTES,
     SILENT_BEFORE_STREAM_SECONDS,
     SILENT_SECONDS,
@@ -180,6 +181,23 @@ def test_addresses_are_bounded_and_the_one_in_use_is_never_forgotten() -> None:
     assert HOME in rig.session.addresses
     gone = [one for one in forgotten if one is not None]
     assert gone == [address(3000 + number) for number in range(100 - MAX_ADDRESSES + 1)]
+
+
+def test_of_streams_a_session_keeps_two_and_always_the_one_in_use() -> None:
+    rig = Rig()
+    streams = [address(3000 + number) + STREAM_MARK for number in range(6)]
+    rig.check(0.0, streams[0])
+    forgotten = []
+    for number, stream in enumerate(streams[1:], 1):
+        rig.check(0.1 * number, address(2000 + number))
+        forgotten.append(rig.check(0.1 * number, stream).forgotten)
+    assert forgotten == [None, *streams[1:5]]
+    # What is no stream stays, and makes no room for one.
+    assert len(rig.session.addresses) == 5 + MAX_STREAMS
+    assert rig.session.selected == streams[0]
+    assert rig.check(1.0, HOME, nominate=True).forgotten is None
+    assert rig.check(1.1, streams[1]).forgotten == streams[0]
+    assert rig.table.selected() == {HOME}
 
 
 NEW = Credentials("next", "n" * 24)

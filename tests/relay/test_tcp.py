@@ -44,6 +44,9 @@ class Peer:
 
     def address_taken(self, address: bytes, now: float) -> None:
         self.taken.append(address)
+        self.ice.addresses.pop(address, None)
+        if self.ice.selected == address:
+            self.ice.selected = None
 
     def checked(self, now: float) -> None:
         pass
@@ -71,13 +74,21 @@ class Rig:
         self.writers.append(writer)
         return reader, writer
 
-    async def introduced(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection on which the peer was authenticated."""
+    async def introduced(
+        self, peer: Peer | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection on which the peer, or another one, was authenticated and wants to stay."""
         reader, writer = await self.connect()
-        writer.write(framed(self.peer.check()))
+        writer.write(framed((peer or self.peer).check()))
         answer = await frame(reader)
         assert stun.parse_message(answer).message_class == stun.Class.RESPONSE
         return reader, writer
+
+    def another(self) -> Peer:
+        """One more peer who may come."""
+        peer = Peer()
+        self.udp.add_peer(peer)
+        return peer
 
 
 @pytest.fixture
@@ -107,9 +118,10 @@ async def frame(reader: asyncio.StreamReader) -> bytes:
 
 
 async def closed(reader: asyncio.StreamReader) -> None:
-    with contextlib.suppress(ConnectionError):
-        while await reader.read(1_000):
-            pass
+    async with asyncio.timeout(10.0):
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1_000):
+                pass
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -180,7 +192,7 @@ async def test_a_known_peer_may_be_silent(rig: Rig, monkeypatch: pytest.MonkeyPa
 
 
 async def test_strangers_of_one_address_are_few_and_known_peers_do_not_count(rig: Rig) -> None:
-    known = [await rig.introduced() for _ in range(3)]
+    known = [await rig.introduced(rig.another()) for _ in range(3)]
     strangers = [await rig.connect() for _ in range(STRANGERS_EACH)]
     await until(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH)
     reader, _ = await rig.connect()
@@ -190,6 +202,45 @@ async def test_strangers_of_one_address_are_few_and_known_peers_do_not_count(rig
     await until(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH - 1)
     await rig.connect()
     await until(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH)
+
+
+async def test_a_peer_with_many_connections_keeps_two(rig: Rig) -> None:
+    readers = [(await rig.introduced())[0] for _ in range(4)]
+    await closed(readers[0])
+    await closed(readers[1])
+    await until(lambda: rig.tcp.streams == 2)
+    assert rig.peer.ice.selected in rig.udp.streams
+    assert rig.udp.streams.keys() == rig.peer.ice.addresses.keys()
+
+
+async def test_when_all_places_are_taken_the_oldest_that_is_nobodys_path_makes_room(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "STREAMS_MAX", 4)
+    await rig.introduced()
+    first = rig.peer.ice.selected
+    greedy = rig.another()
+    spare = [(await rig.introduced(greedy))[0] for _ in range(2)]
+    _, stranger = await rig.connect()
+    await until(lambda: rig.tcp.streams == 4)
+    # Of all who come at once one finds a place: the others are paths, or strangers.
+    newcomers = await asyncio.gather(*(rig.connect() for _ in range(3)))
+    await closed(spare[0])
+    await until(lambda: rig.tcp.counters.refused == 2)
+    assert (rig.tcp.streams, rig.tcp.counters.displaced) == (4, 1)
+    stranger.write(framed(rig.another().check()))
+    for reader, writer in newcomers:
+        writer.write(framed(rig.another().check()))
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await frame(reader)
+    assert rig.tcp.streams == 4
+    # Now all are paths.
+    reader, _ = await rig.connect()
+    await closed(reader)
+    assert (rig.tcp.counters.refused, rig.tcp.counters.displaced) == (3, 1)
+    assert rig.peer.ice.selected == first
+    assert len(greedy.taken) == 1
+    assert greedy.ice.selected in rig.udp.streams
 
 
 async def test_a_peer_that_is_removed_loses_its_connections(rig: Rig) -> None:
