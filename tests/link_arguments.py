@@ -54,11 +54,13 @@ def _changed(
     rate: float | None,
     falls: list[tuple[float, ...]],
 ) -> Direction:
+    units = {"delay": 1e-3, "jitter": 1e-3, "loss": 1e-2, "burst": 1.0}
+    given = {name: getattr(args, name) for name in units}
+    changes = {name: value * units[name] for name, value in given.items() if value is not None}
     if rate is not None:
-        like = replace(like, rate=rate * 1e3)
-    for name, unit in (("delay", 1e-3), ("jitter", 1e-3), ("loss", 1e-2), ("burst", 1.0)):
-        if getattr(args, name) is not None:
-            like = replace(like, **{name: getattr(args, name) * unit})
+        changes["rate"] = rate * 1e3
+    # All at once: a loss and a burst may be possible together alone.
+    like = replace(like, **changes)
     script = list(like.script)
     for at, seconds, kbit in falls:
         script += [Step(at, min(kbit * 1e3, like.rate)), Step(at + seconds, like.rate)]

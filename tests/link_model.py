@@ -58,6 +58,8 @@ class Direction:
     longer or shorter at most, s. loss: 0 to 1, mean. burst: mean packets lost in a row; 0 where
     losses know nothing of each other. queue: None counts packets. script: steps in order of time.
     reorder: whether jitter lets packets overtake each other.
+
+    Raises ValueError with a sentence for a person where no link loses like that.
     """
 
     rate: float = math.inf
@@ -68,6 +70,25 @@ class Direction:
     queue: Queue | None = None
     script: tuple[Step, ...] = ()
     reorder: bool = False
+
+    def __post_init__(self) -> None:
+        loss, burst = self.loss, self.burst
+        if not 0.0 <= loss <= 1.0:
+            raise ValueError(f"a loss of {loss:.4g} is not between 0 and 1 (100 %)")
+        if burst == 0.0:
+            return
+        if not 1.0 <= burst < math.inf:
+            raise ValueError(
+                f"bursts of {burst:g} packets are not possible: give 1 or more, or 0 for losses "
+                "that know nothing of each other"
+            )
+        # Between two bursts at least one packet arrives.
+        most = burst / (burst + 1.0)
+        if loss > most:
+            raise ValueError(
+                f"bursts of {burst:g} packets make a loss of {most:.1%} at most, not {loss:.1%}: "
+                "give a lower loss, longer bursts, or 0 for losses that know nothing of each other"
+            )
 
 
 @dataclass(slots=True)
@@ -149,8 +170,6 @@ class LinkModel:
         script: tuple[Step, ...] = (),
         reorder: bool = False,
     ) -> None:
-        if burst and (burst < 1.0 or loss >= 1.0):
-            raise ValueError(f"bursts of {burst} packets at a loss of {loss}")
         self.counts = Counts()
         self._like = Direction(rate, delay, jitter, loss, burst, queue or BY_PACKETS, (), reorder)
         self._random = random.Random(seed)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
+import re
+import sys
 from dataclasses import replace
 
 import pytest
 
+from tests import link as link_command
 from tests import link_arguments
 from tests.link_model import Direction, LinkModel, Queue, Step, by_bytes, outage
 from tests.link_presets import PRESETS, QUEUES, SCENARIOS, Link
@@ -174,9 +178,41 @@ def test_every_named_link_carries_what_it_says(name: str, queue: str) -> None:
         assert carried == pytest.approx(rate if like.rate == rate else rate / 0.8, rel=0.1)
 
 
-def test_a_burst_shorter_than_a_packet_and_an_unknown_queue_are_refused() -> None:
-    with pytest.raises(ValueError, match="bursts"):
-        LinkModel(loss=0.1, burst=0.5)
+@pytest.mark.parametrize(
+    ("loss", "burst", "words"),
+    [
+        (0.1, 0.5, "give 1 or more"),
+        (0.1, -3.0, "give 1 or more"),
+        (0.1, math.inf, "give 1 or more"),
+        (0.1, math.nan, "give 1 or more"),
+        (1.0, 4.0, "a loss of 80.0% at most, not 100.0%"),
+        (0.6, 1.0, "a loss of 50.0% at most, not 60.0%"),
+        (1.5, 0.0, "between 0 and 1"),
+        (-0.1, 0.0, "between 0 and 1"),
+        (math.nan, 0.0, "between 0 and 1"),
+    ],
+)
+def test_a_link_that_cannot_be_is_refused_before_it_runs(
+    loss: float, burst: float, words: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Direction(loss=loss, burst=burst)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        replace(PRESETS["storm"].down, loss=loss, burst=burst)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        LinkModel(loss=loss, burst=burst)
+
+
+def test_the_most_that_bursts_can_lose_is_lost() -> None:
+    link = LinkModel(seed=3)
+    link.become(Direction(loss=0.8, burst=4.0), 0.0)
+    fates = [link.send(100, index * 0.01) is None for index in range(20_000)]
+    assert sum(fates) / len(fates) == pytest.approx(0.8, rel=0.02)
+    gone = LinkModel(loss=1.0)
+    assert [gone.send(100, index * 0.01) for index in range(100)] == [None] * 100
+
+
+def test_an_unknown_queue_is_refused() -> None:
     with pytest.raises(ValueError, match="packets or bytes"):
         PRESETS["edge"].queued("coins")
 
@@ -203,3 +239,23 @@ def test_a_command_line_names_a_link_and_changes_it() -> None:
         _chosen("--preset", "moon")
     with pytest.raises(ValueError, match="AT:SECONDS:KBIT"):
         _chosen("--fall", "30:15")
+
+
+@pytest.mark.parametrize(
+    "words", [("--loss", "100", "--burst", "8"), ("--burst", "0.5"), ("--loss", "101")]
+)
+def test_a_command_line_that_asks_for_no_link_that_can_be_hears_so_in_a_sentence(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tests.link", *words, "--", "true"])
+    assert link_command.main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tests.link: ")
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+
+
+def test_a_loss_and_a_burst_that_go_together_alone_are_taken_together() -> None:
+    # This link has bursts of 4, which cannot lose everything.
+    assert _chosen("--preset", "4g-hill", "--loss", "100", "--burst", "0").down.loss == 1.0
+    assert _chosen("--preset", "vsat", "--loss", "90", "--burst", "20").down.burst == 20.0
