@@ -82,7 +82,8 @@ class RateControl:
     """bitrate: what may be sent. pace: at which it may leave now, for the pacer.
 
     queue_delay, jitter: seconds above the least delay. congested_at: last fall. acknowledged: bit/s
-    that arrived lately, 0 before the first feedback.
+    that arrived lately, 0 before the first feedback. beside: bit/s that the same link carries of
+    ours now and then, and no feedback tells of: still pictures. Set it.
     """
 
     __slots__ = (
@@ -114,6 +115,7 @@ class RateControl:
         "_trial_pause",
         "_wanted",
         "acknowledged",
+        "beside",
         "bitrate",
         "congested_at",
         "jitter",
@@ -128,6 +130,7 @@ class RateControl:
         self.queue_delay = 0.0
         self.jitter = 0.0
         self.acknowledged = 0.0
+        self.beside = 0.0
         self._trend = DelayTrend(now)
         self._losses = LossWatch()
         self._delivery = Delivery()
@@ -218,7 +221,8 @@ class RateControl:
         self._trial = None
         self.congested_at = now
         self._onset = self._trend.onset()
-        self._remember(self._capacity(1.2) or self.acknowledged or self.bitrate, now)
+        arrived = self._capacity(1.2) or self.acknowledged
+        self._remember(arrived + self.beside if arrived else self.bitrate, now)
         self._probing.failed(rtt, now, hopeful=now < self._hope_until)
         self._set(min(self.bitrate, FALL * self._failed))
         self._trend.forget()
@@ -249,8 +253,8 @@ class RateControl:
             newest = self._capacity(0.25)
             if newest < NARROWER * capacity and capacity > NARROWER_FROM:
                 capacity = newest
-            self._failed = capacity
-            self._set(min(self._before, FALL * capacity))
+            self._failed = capacity + self.beside
+            self._set(min(self._before, FALL * self._failed))
 
     def _drain(self, rtt: float, now: float) -> None:
         trend = self._trend
@@ -263,12 +267,13 @@ class RateControl:
             self._fall(rtt, now)
             return
         grown = trend.queue > self._depth + 2.0 * trend.threshold
-        if grown and 0.0 < self.acknowledged < self.bitrate:
+        arrived = self.acknowledged + self.beside
+        if grown and self.acknowledged > 0.0 and arrived < self.bitrate:
             # The link became narrower still while the news of the first fall was under way.
             self._depth = trend.queue
             self._refining = False
-            self._failed = self.acknowledged
-            self._set(FALL * self.acknowledged)
+            self._failed = arrived
+            self._set(FALL * arrived)
             return
         sent_at, sent = self._delivery.mark()
         if self._drained_from is None:
@@ -276,7 +281,7 @@ class RateControl:
         since, before, depth = self._drained_from
         span = sent_at - since
         if span > 0.5:
-            due = span * (1.0 - (sent - before) / span / self._failed)
+            due = span * (1.0 - ((sent - before) / span + self.beside) / self._failed)
             if due > max(0.7 * depth, 0.03) and trend.queue > 0.75 * depth:
                 # So much less was sent that it should have drained: it is not our queue.
                 trend.rebase()
@@ -376,12 +381,16 @@ class RateControl:
         self._trial = (self.bitrate, capacity, rate, self._ramping, now)
         self._ramping = False
         self.congested_at = now
+        # A window's rate may have been a lull of the lesson's own.
+        sent = max(rate, self._delivery.sent)
         if verdict is Verdict.GROWS:
-            # A window's rate may have been a lull of the lesson's own.
-            least = TRIAL_LEAST * max(rate, self._delivery.sent)
-            self._set(min(self.bitrate, max(FALL * capacity, least)))
+            tried = max(FALL * capacity, TRIAL_LEAST * sent)
         else:
-            self._set(TRIAL * min(self.bitrate, rate))
+            tried = TRIAL * min(self.bitrate, rate)
+        if self.beside:
+            # The voice alone flows, which cannot be less; only padding can.
+            tried = max(tried, sent + self.beside)
+        self._set(min(self.bitrate, tried))
 
     def _try_on(self, now: float) -> None:
         losses = self._losses

@@ -49,8 +49,6 @@ _FIRST_PICTURE_SECONDS: Final = 1.0
 _CATCH_UP_SECONDS: Final = 3.0
 # And a step down is made at once where it takes no longer than this.
 _QUICK: Final = 1.0
-# And a step up where it takes no longer than this, which the delay of playing hides.
-_QUICK_UP: Final = 0.5
 # What is left beside the voice for pictures that wait is never less, or they would wait for ever.
 _PACE_LEAST: Final = 8_000.0
 # What is tried without knowing flows so long, unless the link pushes back: feedback takes a while.
@@ -165,6 +163,7 @@ class Selection(Generic[W]):
         if rung is None and found.get(VOICE) is not None:
             rung = self._rung(viewer, rungs.VOICE_ONLY, True, 0.0, starting)
         viewer.rung = rung
+        estimate.beside = rung.stills_bitrate if rung is not None else 0.0
         viewer.allotted = estimate.bitrate - budget
         estimate.note_limited(wanted, now)
         viewer.is_easy = (
@@ -328,9 +327,6 @@ class Selection(Generic[W]):
                 layer, temporal = offering.smallest()
                 catch_up = _catch_up(layer, offering, budget)
             may_burst = catch_up <= _CATCH_UP_SECONDS
-        elif layer.index > leg.group.layer.index and layer.pictures.is_whole():
-            # Up: soon after a beat there is little to catch up with.
-            at_once = _catch_up(layer, offering, budget) <= _QUICK_UP
         elif layer is leg.group.layer:
             # It may ask for a picture at any moment.
             may_burst = _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS

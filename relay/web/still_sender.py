@@ -27,6 +27,8 @@ _SIOCOUTQNSD: Final = 0x894B
 # on a round trip of 800 ms.
 _UNDER_WAY_SECONDS: Final = 1.5
 _LOOK_SECONDS: Final = 0.05
+# s of the room's pace that go at once: such rooms play their voice at least twice as late.
+_AHEAD_SECONDS: Final = 0.3
 # s. A link that took nothing for so long is away; the picture would be an old one.
 _GIVE_UP_SECONDS: Final = 30.0
 
@@ -118,4 +120,5 @@ class StillSender:
     def _spend(self, size: int) -> None:
         state = self._state()
         if state is not None and state.stills_bitrate > 0.0:
-            self._due = max(self._due, self._now()) + size * 8.0 / state.stills_bitrate
+            begun = max(self._due, self._now() - _AHEAD_SECONDS)
+            self._due = begun + size * 8.0 / state.stills_bitrate

@@ -23,9 +23,10 @@ from relay.web.rungs import RoomState, Rungs
 # Bytes of a still by size class: a room gets the largest that its share of a beat carries.
 CLASSES: Final = (1_500, 2_500, 3_500, 5_000, 7_000, 10_000, 14_000, 20_000, 32_000, 48_000)
 # How much of a beat a still is on its way. A face moves: when a still is captured the one before it
-# is a beat old, and none should be shown that is older than ten seconds. A slide stays what it is,
-# and has to be read: it may take until shortly before the next.
-_SHARE_OF_BEAT: Final = {Source.CAMERA: 0.16, Source.SCREEN: 0.6}
+# is a beat old, and none should be shown that is older than ten seconds, though TCP sends a part of
+# every fifth again, which takes a round trip and more. A slide stays what it is, and has to be
+# read: it may take until shortly before the next.
+_SHARE_OF_BEAT: Final = {Source.CAMERA: 0.11, Source.SCREEN: 0.6}
 # What a part costs beside its bytes: message, WebSocket, TCP and IP.
 PART_OVERHEAD: Final = 90
 _LOOK_SECONDS: Final = 0.25
@@ -88,7 +89,8 @@ class Stills:
         self._now = now
         self._newest: dict[str, NewStill] = {}
         self._looked: dict[str, int] = {}
-        self._made_at: dict[str, float] = {}
+        self._made_of: dict[str, float] = {}
+        """Captured: Unix seconds of the keyframe that was last made a still of."""
         self._number = 0
         self._observers: set[Callable[[str], None]] = set()
         self.made = 0
@@ -149,12 +151,14 @@ class Stills:
         if frame is None:
             return
         newest = self._newest.get(lesson)
-        # A publisher that sends keyframes all the time must not keep the worker busy.
-        early = self._now() - self._made_at.get(lesson, -1e9) < self._beat * 0.75
+        # A publisher that sends keyframes all the time must not keep the worker busy. Counted from
+        # capture to capture: a room that came in the middle of a beat has the next still in time.
+        is_other = newest is None or newest.frame.source != frame.source
+        since = abs(frame.captured - self._made_of.get(lesson, -1e9))
+        early = since < self._beat * 0.75 and not is_other
         if frame.number != self._looked.get(lesson) and not early:
             self._looked[lesson] = frame.number
-            self._made_at[lesson] = self._now()
-            is_other = newest is None or newest.frame.source != frame.source
+            self._made_of[lesson] = frame.captured
             made = await self._make(frame, sizes, again=is_other)
             if made:
                 self._number += 1
@@ -188,7 +192,7 @@ class Stills:
         return () if info is None else tuple(source.value for source in info.sources)
 
     def _forget(self, lesson: str) -> None:
-        for table in (self._newest, self._looked, self._made_at):
+        for table in (self._newest, self._looked, self._made_of):
             table.pop(lesson, None)
 
 

@@ -23,9 +23,8 @@ STARTS: Final = (0, 1, 32767, 32768, 65534, 65535)
 """16-bit numbers from which every family of scenarios is run."""
 
 # bit/s, without the voice, at which a room is on each layer of CAMERA_PLAN at 15 frames/s: more
-# than the layer, less than the next one. BARELY: little more than the largest.
+# than the layer, less than the next one.
 RATES: Final = {"q": 45_000.0, "h": 125_000.0, "f": 5_000_000.0}
-BARELY: Final = 250_000.0
 VOICE_RATE: Final = 41_000.0
 
 
@@ -112,17 +111,13 @@ class FixedHold(HoldOff):
         return True
 
 
-def hold(lesson: Lesson, room: FakeViewer, rid: str, *, barely: bool = False) -> None:
-    """From now on the room's link takes just the layer `rid` of the camera.
-
-    barely: not enough of "f" to begin with it before the next keyframe.
-    """
+def hold(lesson: Lesson, room: FakeViewer, rid: str) -> None:
+    """From now on the room's link takes just the layer `rid` of the camera."""
     assert room.viewer is not None
     assert lesson.publisher is not None
     rate = lesson.publisher.of("camera")[0].plan.rate
     spoken = VOICE_RATE if lesson.publisher.of("voice") else 0.0
-    bitrate = BARELY if barely else RATES[rid]
-    estimate = FixedEstimate(lesson.now, bitrate * rate / 15.0 + spoken)
+    estimate = FixedEstimate(lesson.now, RATES[rid] * rate / 15.0 + spoken)
     room.viewer.bandwidth = estimate
     room.viewer.hold = FixedHold()
 

@@ -43,7 +43,7 @@ def test_a_room_on_its_way_up_is_told_what_it_sees() -> None:
     hold(lesson, room, "q")
     lesson.advance(9.0)
     assert rung_of(room)[0] == rungs.SMALL
-    hold(lesson, room, "f", barely=True)
+    hold(lesson, room, "f")
     lesson.advance(1.2)
     assert room.viewer is not None
     leg = room.viewer.legs["camera"]
