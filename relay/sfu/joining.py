@@ -183,6 +183,8 @@ class Joining(Generic[W]):
                 continue
             if leg.group is not None and leg.group.layer is not layer:
                 self._stop_shedding(leg)
+            if leg.last_timestamp is None:
+                leg.burst_at = now  # its first picture
             leg.leave()
             leg.burst_layer = None
             self.joined.setdefault(layer.group(temporal, profile), []).append((leg, continues))
@@ -245,12 +247,19 @@ class Joining(Generic[W]):
     def recover(self, leg: Leg[W], rtt: float, now: float) -> bool:
         """The room lost its picture: begin again from the cache. False: the cache cannot help."""
         layer = leg.target
-        if layer is None or now - leg.burst_at < rtt:
+        # Until a late player shows its first picture, browsers ask five times a second for one.
+        shown_after = rtt + (leg.playout or 0) / 1e3
+        if layer is None or now - leg.burst_at < shown_after:
             return True  # what it asks for is under way
         if now - leg.recovered_at < max(_RECOVER_INTERVAL, 2 * rtt):
             return True
         if not leg.may_burst:
             return True  # too heavy for its link just now; it waits for the next keyframe
+        if leg.group is not None and leg.group.layer is not layer:
+            # It waits for a step: what it lost is of what flows, and of that it shall be.
+            self._stop_waiting(leg)
+            layer = leg.target = leg.group.layer
+            leg.target_temporal = leg.group.max_temporal
         if not layer.pictures.is_whole():
             # What is missing has been asked for; if it does not come, a keyframe will be.
             return layer.nack.missing > 0

@@ -15,7 +15,9 @@ from tests.scenarios.story import (
     camera,
     continuous,
     flawless,
+    guard,
     hold,
+    rid_of,
     single,
     voice,
 )
@@ -158,3 +160,42 @@ def test_a_burst_that_would_clog_the_link_is_left_out() -> None:
     lesson.advance(0.9)
     assert room.viewer is not None
     assert room.viewer.legs["camera"].spans[-1].burst is None
+
+
+def test_a_browser_that_plays_late_and_asks_meanwhile_is_not_sent_it_all_again() -> None:
+    """Five times a second it asks for a keyframe, until it has shown the one that it has."""
+    lesson = Lesson(beat=1_000.0)
+    lesson.publish(camera(), voice())
+    lesson.advance(3.0)
+    room = lesson.open_room("room")
+    guard(lesson, room, playout=650)
+    lesson.advance(0.2)
+    for _ in range(2):
+        room.ask_picture("camera")
+        lesson.advance(0.2)
+    assert [one.key for one in room.shown("camera")].count(True) == 1
+    # Later it has lost its picture for once.
+    lesson.advance(2.0)
+    room.ask_picture("camera")
+    lesson.advance(0.2)
+    assert [one.key for one in room.shown("camera")].count(True) == 2
+
+
+def test_a_picture_that_is_lost_while_a_larger_one_is_waited_for_is_mended_as_it_was() -> None:
+    lesson = Lesson(beat=8.0)
+    lesson.publish(camera(), voice())
+    lesson.advance(3.0)
+    room = lesson.open_room("room")
+    hold(lesson, room, "q")
+    lesson.advance(7.0)
+    hold(lesson, room, "f")
+    lesson.advance(1.2)
+    asked = lesson.now
+    room.ask_picture("camera")
+    lesson.advance(0.8)
+    mended = [one for one in room.shown("camera") if one.arrived > asked]
+    assert any(one.key for one in mended)
+    assert {rid_of(lesson, one.tag.stream) for one in mended} == {"q"}
+    lesson.advance(8.0)
+    assert rid_of(lesson, room.shown("camera")[-1].tag.stream) == "f"
+    flawless(room, "camera", "voice")
