@@ -203,7 +203,7 @@ class Selection(Generic[W]):
                 viewer.rtt,
                 estimate.jitter,
                 estimate.burst,
-                tight=not estimate.is_satisfied,
+                tight=not starting and not estimate.is_satisfied,
             )
             if viewer.plan.update(link, frames, now):
                 self._follow_plan(viewer)

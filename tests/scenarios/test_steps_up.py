@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 
 from relay.sfu.allocation import FIRST_HOLD, MARGIN_AGAIN, HoldOff
-from relay.sfu.repair_plan import TIGHT_MS
 from tests.fakes.lesson_viewer import FakeViewer
 from tests.fakes.lesson_wire import Lesson
 from tests.scenarios.story import VOICE_RATE, FixedEstimate, camera, flawless, hold, voice
@@ -105,12 +104,3 @@ def test_a_step_that_waits_is_not_given_up_because_its_proof_fades() -> None:
     viewer.bandwidth._delivery.proven *= 0.7
     lesson.advance(1.2)
     assert wanted(room) == "f"
-
-
-def test_a_link_of_which_nothing_is_known_plays_late_from_the_first_packet() -> None:
-    lesson = Lesson()
-    lesson.publish(camera(), voice())
-    lesson.advance(3.0)
-    room = lesson.open_room("room", bitrate=60_000.0)
-    assert room.viewer is not None
-    assert room.viewer.plan.playout == TIGHT_MS
