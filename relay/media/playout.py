@@ -2,9 +2,9 @@
 
 Here: the rule (from round trip, jitter and loss to milliseconds), how many resends fit into a
 delay, and the header extension that tells it
-(http://www.webrtc.org/experiments/rtp-hdrext/playout-delay). Raised at once, lowered slowly and in
-steps, since every change is heard. Not here: who is told, and how. Pure; seconds, but for the
-delay itself, which is whole milliseconds.
+(http://www.webrtc.org/experiments/rtp-hdrext/playout-delay). Raised at once for repairs, gently
+where it is only prudent, lowered slowly and in steps, since every change is heard. Not here: who is
+told, and how. Pure; seconds, but for the delay itself, which is whole milliseconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import math
 from typing import Final
 
 # The delays that are told: few, so that viewers with the same one share their packets.
-STEPS: Final = (0, 40, 80, 120, 160, 200, 250, 300, 400, 500, 650, 800, 1_000, 1_200, 1_500)
+STEPS: Final = (
+    *(0, 40, 80, 120, 160, 200, 250, 300, 400, 500, 575, 650),
+    *(800, 1_000, 1_200, 1_500),
+)
 # The longest: two resends at 600 ms. A lesson is watched, but whoever is called on must answer.
 MOST_MS: Final = 1_500
 # Nobody waits for a resend below the first loss; with resends, so much may stay lost.
@@ -25,6 +28,9 @@ REACTION: Final = 0.040
 # Mean deviations of RFC 3550's jitter that nearly all packets stay within.
 _DEVIATIONS: Final = 3.0
 _LOWER_AFTER: Final = 15.0
+# What is only prudent comes in such steps, milliseconds: a picture that stands by so much longer
+# than the one before is not seen to stand (W3C webrtc-stats, freezeCount: 150 ms more).
+_GENTLY_MS: Final = 100
 # The field counts tens of milliseconds in 12 bits; the longest says "as long as you need".
 _UNIT_MS: Final = 10
 _FIELD: Final = 0xFFF
@@ -73,9 +79,10 @@ class PlayoutDelay:
         """Look at the link again, about once a second; the delay in milliseconds.
 
         most: the longest that is wanted now, as for a room that is called on. least: the shortest
-        that is wanted for other reasons. Both in milliseconds.
+        that is prudent for other reasons, reached gently. Both in milliseconds.
         """
-        wanted = _step(min(max(1e3 * needed(rtt, jitter, loss), float(least)), float(most)))
+        gently = min(float(least), float(_at_most(self.milliseconds + _GENTLY_MS)))
+        wanted = _step(min(max(1e3 * needed(rtt, jitter, loss), gently), float(most)))
         if wanted > self.milliseconds or self.milliseconds > most:
             self._begin(wanted, now)
             self.milliseconds = wanted
@@ -95,6 +102,11 @@ class PlayoutDelay:
 def _step(milliseconds: float) -> int:
     """The least step that is as long; the longest one else."""
     return next((step for step in STEPS if step >= milliseconds), STEPS[-1])
+
+
+def _at_most(milliseconds: int) -> int:
+    """The longest step that is no longer."""
+    return max(step for step in STEPS if step <= milliseconds)
 
 
 def pack(milliseconds: int) -> bytes:

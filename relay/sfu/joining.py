@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from relay.media import rtp
 from relay.media.codec import Codec, can_forward
 from relay.media.seqno import delta32
+from relay.sfu.first_pictures import FirstPictures
 from relay.sfu.group import Group, Profile, passed_extensions
 from relay.sfu.layer import Layer
 from relay.sfu.leg import Leg
@@ -185,6 +186,8 @@ class Joining(Generic[W]):
                 self._stop_shedding(leg)
             if leg.last_timestamp is None:
                 leg.burst_at = now  # its first picture
+            if leg.group is None and layer.is_video and not continues:
+                _begin(leg, now)
             leg.leave()
             leg.burst_layer = None
             self.joined.setdefault(layer.group(temporal, profile), []).append((leg, continues))
@@ -209,6 +212,7 @@ class Joining(Generic[W]):
         leg.burst_layer = layer
         leg.burst_until = -1
         leg.burst_at = now
+        _begin(leg, now)
         if not frames:
             return True  # the keyframe is still coming in
         newest = frames[-1][0].timestamp + layer.slot_offset
@@ -218,6 +222,7 @@ class Joining(Generic[W]):
             start, step = (leg.last_timestamp + 1) & 0xFFFFFFFF, 1
         for index, frame in enumerate(frames):
             self._send_frame(leg, group, frame, (start + index * step) & 0xFFFFFFFF, now)
+        _let_go(leg, now)
         leg.burst_until = frames[-1][-1].sequence
         return True
 
@@ -243,6 +248,7 @@ class Joining(Generic[W]):
             if leg.last_timestamp is not None and delta32(timestamp, leg.last_timestamp) <= 0:
                 timestamp = (leg.last_timestamp + 1) & 0xFFFFFFFF
             self._send_frame(leg, group, frame, timestamp, now)
+        _let_go(leg, now)
 
     def recover(self, leg: Leg[W], rtt: float, now: float) -> bool:
         """The room lost its picture: begin again from the cache. False: the cache cannot help."""
@@ -292,6 +298,22 @@ def _forget_waiting(leg: Leg[Any], *, finish: bool = True) -> None:
     tl0s = [one.tl0 for one in unsent if one.tl0 is not None]
     if tl0s and leg.last_tl0 is not None:
         leg.last_tl0 = min(tl0s) - 1
+
+
+def _let_go(leg: Leg[Any], now: float) -> None:
+    """Whole frames wait; what may leave now does."""
+    if leg.pace is not None:
+        leg.pace.handle_timer(now)
+
+
+def _begin(leg: Leg[Any], now: float) -> None:
+    """The leg's pictures begin, or begin anew."""
+    if leg.pace is None or leg.pace.burst == float("inf"):
+        return  # nothing waits for its link
+    if leg.first_pictures is None:
+        leg.first_pictures = FirstPictures(now)
+    else:
+        leg.first_pictures.begin_again(now)
 
 
 def _is_fresh(leg: Leg[Any], layer: Layer) -> bool:

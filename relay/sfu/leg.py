@@ -9,11 +9,12 @@ sequence came from, so that a NACK finds them in the layer's cache. Pure; owned 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from relay.media.fec import FecEncoder, Protection
 from relay.media.seqno import delta32
+from relay.sfu.first_pictures import FirstPictures
 from relay.sfu.packet import Outgoing, Received
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Leg(Generic[W]):
     burst_layer: Layer | None = None
     burst_until: int = 0
     burst_at: float = -1e9
+    # How its first pictures are told apart from those that are in time.
+    first_pictures: FirstPictures | None = None
     recovered_at: float = -1e9
     last_picture: int | None = None
     last_tl0: int | None = None
@@ -124,7 +127,11 @@ class Leg(Generic[W]):
         return (
             self.pace is not None
             and self.spec.kind == "video"
-            and (self.pace.is_busy or self.protection is not None)
+            and (
+                self.pace.is_busy
+                or self.protection is not None
+                or (self.first_pictures is not None and not self.first_pictures.is_over)
+            )
         )
 
     def leave(self) -> None:
@@ -234,6 +241,12 @@ class Leg(Generic[W]):
 
     def find(self, sequence16: int) -> Sent | None:
         """What was sent to this leg under a 16-bit number, if it is still cached."""
+        sent = self._find(sequence16)
+        if sent is None or self.first_pictures is None:
+            return sent
+        return replace(sent, timestamp=self.first_pictures.find(sent.timestamp))
+
+    def _find(self, sequence16: int) -> Sent | None:
         newest = (
             self.group.next_sequence + self.sequence_offset
             if self.group is not None

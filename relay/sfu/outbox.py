@@ -94,10 +94,10 @@ class Outbox(Generic[W]):
             if legs is members:
                 if members.tightest < size:
                     hold_back(members, size)
-                push_run(run, members.held)
+                push_run(run, members.held, now)
             elif members.held:
                 held = set(map(id, members.held))
-                push_run(run, [leg for leg in legs if id(leg) in held])
+                push_run(run, [leg for leg in legs if id(leg) in held], now)
                 legs = [leg for leg in legs if id(leg) not in held]
         if legs:
             self._fan_out.fan_out(run, legs, now)

@@ -9,10 +9,10 @@ waits, the viewer's later pictures queue up behind it. The order and the clockwo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from relay.media.pacer import Kind, Pacer
+from relay.media.pacer import IP_UDP, Kind, Pacer
 from relay.sfu.packet import Outgoing, patch_picture
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class Waiting(Generic[W]):
     """One complete packet but for its transport-wide number at `twcc_offset`.
 
     leg: None for padding. picture, tl0: as the leg numbers them, None without; tl0 only of the
-    lowest temporal layer, whose frames count it.
+    lowest temporal layer, whose frames count it. moved: its timestamp is the leg's first pictures'
+    to tell.
     """
 
     leg: Leg[W] | None
@@ -36,6 +37,7 @@ class Waiting(Generic[W]):
     twcc_offset: int
     picture: int | None = None
     tl0: int | None = None
+    moved: bool = False
 
     @property
     def sequence16(self) -> int:
@@ -111,7 +113,7 @@ class Pace(Generic[W]):
             self._on_top = on_top
             self._pacer.set_rate(self._bitrate + on_top, now)
 
-    def push_run(self, run: Sequence[Outgoing], leg: Leg[W]) -> None:
+    def push_run(self, run: Sequence[Outgoing], leg: Leg[W], now: float) -> None:
         """Packets of the leg's group, as the leg numbers them now."""
         for out in run:
             packet = bytearray(out.data)
@@ -127,6 +129,7 @@ class Pace(Generic[W]):
                     out.twcc_offset,
                     out.picture + leg.picture_offset if out.picture_offset else None,
                     out.tl0 + leg.tl0_offset if out.tl0_offset and not out.temporal else None,
+                    self._is_first(leg, packet, now),
                 ),
             )
 
@@ -135,8 +138,29 @@ class Pace(Generic[W]):
         if self.burst == float("inf") and (waiting.leg is None or waiting.leg.protection is None):
             self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
             return
+        if not again and waiting.leg is not None:
+            first = self._is_first(waiting.leg, waiting.packet, now)
+            if first:
+                # The whole frame is to be there when its first packet leaves.
+                self._push(Kind.PICTURE, replace(waiting, moved=True))
+                return
         self._push(Kind.PICTURE_REPAIR if again else Kind.PICTURE, waiting)
         self.handle_timer(now)
+
+    def _is_first(self, leg: Leg[W], packet: bytearray, now: float) -> bool:
+        first = leg.first_pictures
+        if first is None:
+            return False
+        timestamp = int.from_bytes(packet[4:8], "big")
+        return first.wait(timestamp, len(packet) + _TAG + IP_UDP, now)
+
+    def _move(self, waiting: Waiting[W], now: float) -> None:
+        """Its first pictures tell when they leave."""
+        if waiting.leg is None or waiting.leg.first_pictures is None:
+            return
+        packet, rate = waiting.packet, self._bitrate + self._on_top
+        moved = waiting.leg.first_pictures.leave(int.from_bytes(packet[4:8], "big"), rate, now)
+        packet[4:8] = moved.to_bytes(4, "big")
 
     def pad(self, packet: bytearray, twcc_offset: int) -> None:
         """One packet that only shows whether the link takes more; waits for everything else."""
@@ -182,12 +206,16 @@ class Pace(Generic[W]):
             self.busy_at = now
         while leaving := self._pacer.pop(now):
             for waiting in leaving:
+                if waiting.moved:
+                    self._move(waiting, now)
                 self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
                 if waiting.leg is not None and waiting.leg.protection is not None:
                     self._protect(waiting.leg, waiting, now)
         if not self._pacer.backlog:
             self._pictures = False
             for leg in self.legs:
+                if leg.first_pictures is not None:
+                    leg.first_pictures.note_empty(now)
                 if leg.group is not None:
                     leg.group.legs.reconsider(leg)
 
@@ -209,8 +237,8 @@ def hold_back(legs: Members, size: int) -> None:
     legs.hold([leg for leg in legs if leg.pace is not None and leg.pace.burst < size])
 
 
-def push_run(run: Sequence[Outgoing], legs: Sequence[Leg[Any]]) -> None:
+def push_run(run: Sequence[Outgoing], legs: Sequence[Leg[Any]], now: float) -> None:
     """Every packet of `run` to each leg in its turn."""
     for leg in legs:
         if leg.pace is not None:
-            leg.pace.push_run(run, leg)
+            leg.pace.push_run(run, leg, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from relay.media import playout
@@ -58,6 +60,15 @@ def test_a_link_that_is_bad_now_and_then_keeps_its_delay() -> None:
     for second in range(300):
         seen.add(delay.update(0.3, 0.01, 0.03 if second % 10 == 0 else 0.0, float(second)))
     assert seen == {400}
+
+
+def test_what_is_only_prudent_comes_gently_and_what_is_needed_at_once() -> None:
+    delay = PlayoutDelay(0.0)
+    seen = [delay.update(0.1, 0.0, 0.0, float(second), least=650) for second in range(12)]
+    steps = [after - before for before, after in itertools.pairwise([0, *seen])]
+    assert max(steps) <= 100
+    assert seen[7:] == [650] * 5
+    assert PlayoutDelay(0.0).update(0.3, 0.01, 0.03, 1.0, least=650) == 400
 
 
 def test_who_must_answer_waits_less() -> None:

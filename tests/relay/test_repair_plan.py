@@ -69,10 +69,11 @@ def test_what_the_link_no_longer_takes_is_given_up_at_once() -> None:
 
 def test_where_pictures_fill_the_link_everything_waits_a_little() -> None:
     plan = RepairPlan(0.0)
-    plan.update(LinkState(900e3, 0.0, 0.1, tight=True), VOICE, 1.0)
+    for second in range(10):
+        plan.update(LinkState(900e3, 0.0, 0.1, tight=True), VOICE, float(second))
     assert plan.playout == TIGHT_MS
     # Who must answer waits less, and a link that loses much waits longer.
-    plan.update(LinkState(900e3, 0.0, 0.1, tight=True), VOICE, 2.0, most_delay=160)
+    plan.update(LinkState(900e3, 0.0, 0.1, tight=True), VOICE, 11.0, most_delay=160)
     assert plan.playout == 160
-    plan.update(LinkState(300e3, 0.08, 0.3, tight=True), VOICE, 3.0)
+    plan.update(LinkState(300e3, 0.08, 0.3, tight=True), VOICE, 12.0)
     assert plan.playout == 800

@@ -1,0 +1,107 @@
+"""Timestamps of a room's first pictures: moved to when they leave, as long as they leave late.
+
+A link that is not known yet takes the first keyframe in a second or so, and all that follows waits
+behind it. A browser draws a line through timestamps and arrivals, and trusts the first ones most
+(libwebrtc: TimestampExtrapolator); late at first and in time later bends it, so that for a minute
+pictures are played up to 0.3 s early, until it notices and stops them for so long, several times
+over. Pictures that say when they left keep the line straight. Later ones keep the publisher's
+timestamps, since lateness is then what the delay of playing is for. Pure; seconds, bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from relay.media.seqno import delta32
+
+CLOCK_RATE: Final = 90_000
+# What pictures may leave late without being moved: less than their distance, so that the first
+# one that is in time again comes after the last that was not.
+_SLACK: Final = 0.050
+# Ticks between frames, at least, as those of the cache have: late ones fit in between.
+_APART: Final = 90
+# They leave in pieces at first, with pauses between; in time is who is so after so long. Packets
+# that the teacher's link brings late belong to frames that were moved so lately, at most.
+_AT_LEAST: Final = 2.0
+_LATE_PACKETS: Final = 1.0
+# What begins anew so long after the first picture is measured against what came in time.
+_EARLY: Final = 20.0
+# Frames remembered, for the rest of their packets and for resends: 10 s of them.
+_MOST: Final = 300
+
+
+class FirstPictures:
+    """One leg's, from its first picture on until all that waits has left.
+
+    is_over: pictures go out with everybody's timestamps; before that, each of them goes through
+    `wait` and `leave`, or a frame might have two.
+    """
+
+    __slots__ = ("_began", "_first", "_last", "_late_at", "_moved", "_waiting", "is_over")
+
+    def __init__(self, now: float) -> None:
+        self.is_over = False
+        self._first = self._began = self._late_at = now
+        self._waiting: dict[int, tuple[float, int]] = {}
+        """Frames by timestamp: when the first packet began to wait, bytes that wait."""
+        self._moved: dict[int, int] = {}
+        self._last: int | None = None
+
+    def begin_again(self, now: float) -> None:
+        """Pictures had stopped, and begin anew with a keyframe."""
+        if now - self._first <= _EARLY:
+            self._began, self.is_over = now, False
+
+    def wait(self, timestamp: int, size: int, now: float) -> bool:
+        """One packet of `size` bytes begins to wait; whether it is to be moved when it leaves."""
+        if self.is_over:
+            return False
+        since, before = self._waiting.get(timestamp, (now, 0))
+        self._waiting[timestamp] = since, before + size
+        return True
+
+    def leave(self, timestamp: int, rate: float, now: float) -> int:
+        """The timestamp under which a packet that waited leaves. rate: bit/s of what waits."""
+        since, size = self._waiting.pop(timestamp, (now, 0))
+        if timestamp not in self._moved:
+            late = now + size * 8 / rate - since - _SLACK
+            moved = timestamp
+            if late > 0.0:
+                moved = timestamp + round(late * CLOCK_RATE) & 0xFFFFFFFF
+            moved = self._in_order(timestamp, moved)
+            if moved != timestamp:
+                self._late_at = now
+            self._moved[timestamp] = moved
+            if len(self._moved) > _MOST:
+                del self._moved[next(iter(self._moved))]
+        return self._moved[timestamp]
+
+    def _in_order(self, timestamp: int, moved: int) -> int:
+        """`moved`, or what is nearest to it and keeps the frames in their order."""
+        if self._last is None or delta32(timestamp, self._last) > 0:
+            # The rate may have risen since the frame before was said to be so late.
+            before = self._moved.get(self._last, self._last) if self._last is not None else None
+            if before is not None and delta32(moved, before) < _APART:
+                moved = before + _APART & 0xFFFFFFFF
+            self._last = timestamp
+            return moved
+        # One that came late to the relay: there is room between those around it.
+        for each, other in self._moved.items():
+            if delta32(each, timestamp) < 0 <= delta32(other, moved):
+                moved = other + 1 & 0xFFFFFFFF
+        for each, other in self._moved.items():
+            if delta32(each, timestamp) > 0 >= delta32(other, moved):
+                moved = other - 1 & 0xFFFFFFFF
+        return moved
+
+    def find(self, timestamp: int) -> int:
+        """The timestamp under which a frame left."""
+        return self._moved.get(timestamp, timestamp)
+
+    def note_empty(self, now: float) -> None:
+        """Nothing waits: what comes is in time, unless it has only just begun."""
+        self._waiting.clear()
+        if now - self._began > _AT_LEAST and now - self._late_at > _LATE_PACKETS:
+            self.is_over = True
+            if now - self._began > _EARLY:
+                self._moved.clear()  # nobody asks for them any more
