@@ -1,0 +1,95 @@
+"""First pictures say when they leave: whole frames, in order, and no longer than needed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from relay.media.seqno import delta32
+from relay.sfu.first_pictures import FirstPictures
+
+TICK = 90_000
+FRAME = 6_000
+
+
+def _leave(first: FirstPictures, timestamp: int, size: int, waits: float, now: float) -> int:
+    assert first.wait(timestamp, size, now - waits)
+    return first.leave(timestamp, 80_000.0, now)
+
+
+def _is_over(first: FirstPictures) -> bool:
+    return first.is_over
+
+
+def test_a_frame_tells_when_its_last_byte_leaves() -> None:
+    first = FirstPictures(0.0)
+    assert first.wait(1_000, 4_000, 0.0)
+    assert first.wait(1_000, 1_000, 0.0)
+    # 5,000 bytes at 80 kbit/s take half a second, of which 50 ms are nothing.
+    assert first.leave(1_000, 80_000.0, 0.2) == 1_000 + round(0.65 * TICK)
+    # The other packets are of the same frame whenever they leave, as are resends.
+    assert first.leave(1_000, 80_000.0, 0.6) == first.find(1_000) == 1_000 + round(0.65 * TICK)
+    assert first.find(7_000) == 7_000
+
+
+def test_what_is_in_time_stays_as_it_is() -> None:
+    first = FirstPictures(0.0)
+    assert _leave(first, 1_000, 100, 0.01, 0.01) == 1_000
+
+
+@pytest.mark.parametrize("start", [0, 2**32 - 40_000])
+def test_a_rate_that_rises_keeps_the_order(start: int) -> None:
+    first = FirstPictures(0.0)
+    stamps = [start + index * FRAME & 0xFFFFFFFF for index in range(12)]
+    for index, stamp in enumerate(stamps):
+        assert first.wait(stamp, 2_000, index / 15)
+    moved = [first.leave(stamp, 20e3 * 2**index, 1.0) for index, stamp in enumerate(stamps)]
+    assert all(delta32(after, before) >= 90 for before, after in pairwise(moved))
+    assert len(set(moved)) == len(stamps)
+
+
+@pytest.mark.parametrize("waits", [0.0, 0.9])
+def test_a_frame_that_comes_late_to_the_relay_fits_in_between(waits: float) -> None:
+    first = FirstPictures(0.0)
+    before = _leave(first, 0, 500, 0.5, 1.0)
+    after = _leave(first, 2 * FRAME, 500, 0.5, 1.1)
+    between = _leave(first, FRAME, 500, waits, 1.2)
+    assert before < between < after
+
+
+def test_it_is_over_once_all_was_in_time_for_a_while() -> None:
+    first = FirstPictures(0.0)
+    _leave(first, 1_000, 5_000, 0.0, 0.5)
+    first.note_empty(1.0)
+    assert not _is_over(first)  # it leaves in pieces at first
+    late = _leave(first, 1_000 + FRAME, 5_000, 1.0, 2.5)
+    first.note_empty(3.0)
+    # The rest of that frame may still come from the teacher, and must not tell another time.
+    assert not _is_over(first)
+    assert _leave(first, 1_000 + FRAME, 100, 0.0, 3.2) == late
+    first.note_empty(3.6)
+    assert _is_over(first)
+    assert not first.wait(50_000, 100, 3.7)
+    assert first.find(1_000 + FRAME) == late
+
+
+def test_it_begins_again_while_the_browser_knows_little_else() -> None:
+    first = FirstPictures(0.0)
+    first.note_empty(5.0)
+    assert _is_over(first)
+    first.begin_again(19.0)
+    assert not _is_over(first)
+    first.note_empty(22.0)
+    first.begin_again(23.0)
+    assert _is_over(first)
+
+
+def test_what_is_remembered_is_bounded_and_goes_in_the_end() -> None:
+    first = FirstPictures(0.0)
+    for index in range(1_000):
+        _leave(first, index * FRAME, 5_000, 1.0, 1.0 + index / 30)
+    moved = sum(first.find(index * FRAME) != index * FRAME for index in range(1_000))
+    assert moved == 300
+    first.note_empty(60.0)
+    assert first.find(999 * FRAME) == 999 * FRAME
