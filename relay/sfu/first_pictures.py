@@ -26,6 +26,8 @@ _AT_LEAST: Final = 2.0
 _LATE_PACKETS: Final = 1.0
 # What begins anew so long after the first picture is measured against what came in time.
 _EARLY: Final = 20.0
+# Nobody asks for a frame that left so long ago.
+_RESENT: Final = 10.0
 # Frames remembered, for the rest of their packets and for resends: 10 s of them.
 _MOST: Final = 300
 
@@ -66,11 +68,14 @@ class FirstPictures:
         if timestamp not in self._moved:
             late = now + size * 8 / rate - since - _SLACK
             moved = timestamp
-            if late > 0.0:
+            # On a link that pictures fill, some are late at any time.
+            if late > 0.0 and now - self._first <= _EARLY:
                 moved = timestamp + round(late * CLOCK_RATE) & 0xFFFFFFFF
             moved = self._in_order(timestamp, moved)
             if moved != timestamp:
-                self._late_at = now
+                # Until the time that it tells nothing may tell an earlier one.
+                told = since + delta32(moved, timestamp) / CLOCK_RATE
+                self._late_at = max(self._late_at, now, told)
             self._moved[timestamp] = moved
             if len(self._moved) > _MOST:
                 del self._moved[next(iter(self._moved))]
@@ -103,5 +108,8 @@ class FirstPictures:
         self._waiting.clear()
         if now - self._began > _AT_LEAST and now - self._late_at > _LATE_PACKETS:
             self.is_over = True
-            if now - self._began > _EARLY:
-                self._moved.clear()  # nobody asks for them any more
+
+    def expire(self, now: float) -> None:
+        """Call now and then: forget what nobody asks for any more."""
+        if self._moved and self.is_over and now - self._late_at > _RESENT:
+            self._moved = {}

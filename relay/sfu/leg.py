@@ -242,8 +242,8 @@ class Leg(Generic[W]):
     def find(self, sequence16: int) -> Sent | None:
         """What was sent to this leg under a 16-bit number, if it is still cached."""
         sent = self._find(sequence16)
-        if sent is None or self.first_pictures is None:
-            return sent
+        if sent is None or sent.left_out or self.first_pictures is None:
+            return sent  # an empty packet is sent as if it were the first time, and moved then
         return replace(sent, timestamp=self.first_pictures.find(sent.timestamp))
 
     def _find(self, sequence16: int) -> Sent | None:

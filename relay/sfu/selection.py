@@ -98,6 +98,9 @@ class Selection(Generic[W]):
         viewer.next_allocation = now + (STARTING_INTERVAL if soon else ALLOCATION_INTERVAL)
         if self.changed:
             self._offerings.forget()  # what is remembered may have other places by now
+        for each in viewer.legs.values():
+            if each.first_pictures is not None:
+                each.first_pictures.expire(now)
         found = self._offerings.current(layers, now)
         estimate, hold = viewer.bandwidth, viewer.hold
         if estimate.resumed_at > hold.forgiven_at:

@@ -68,10 +68,36 @@ def test_it_is_over_once_all_was_in_time_for_a_while() -> None:
     # The rest of that frame may still come from the teacher, and must not tell another time.
     assert not _is_over(first)
     assert _leave(first, 1_000 + FRAME, 100, 0.0, 3.2) == late
-    first.note_empty(3.6)
+    first.note_empty(4.0)
     assert _is_over(first)
-    assert not first.wait(50_000, 100, 3.7)
+    assert not first.wait(50_000, 100, 4.1)
     assert first.find(1_000 + FRAME) == late
+
+
+def test_it_ends_on_a_link_that_pictures_fill_at_all_times() -> None:
+    first = FirstPictures(0.0)
+    before = None
+    for index in range(30 * 15):
+        now = index / 15
+        # Each of them leaves 80 ms late.
+        if not first.wait(index * FRAME, 200, now - 0.08):
+            break
+        told = first.leave(index * FRAME, 80_000.0, now)
+        assert before is None or told > before
+        before = told
+        first.note_empty(now)
+    assert 20.0 < now < 22.5
+    assert told == index * FRAME - FRAME
+
+
+def test_it_is_not_over_before_the_time_that_was_told() -> None:
+    first = FirstPictures(0.0)
+    assert first.wait(1_000, 40_000, 0.0)
+    # Four seconds at the rate of the moment, which rises at once.
+    assert first.leave(1_000, 80_000.0, 0.1) > 1_000 + 3.9 * TICK
+    first.note_empty(3.0)
+    assert not _is_over(first)
+    assert _leave(first, 1_000 + round(3.0 * TICK), 100, 0.0, 3.0) > 1_000 + 3.9 * TICK
 
 
 def test_it_begins_again_while_the_browser_knows_little_else() -> None:
@@ -88,8 +114,11 @@ def test_it_begins_again_while_the_browser_knows_little_else() -> None:
 def test_what_is_remembered_is_bounded_and_goes_in_the_end() -> None:
     first = FirstPictures(0.0)
     for index in range(1_000):
-        _leave(first, index * FRAME, 5_000, 1.0, 1.0 + index / 30)
+        _leave(first, index * FRAME, 5_000, 1.0, 1.0 + index / 60)
     moved = sum(first.find(index * FRAME) != index * FRAME for index in range(1_000))
     assert moved == 300
+    first.expire(60.0)
+    assert first.find(999 * FRAME) != 999 * FRAME  # it is not over
     first.note_empty(60.0)
+    first.expire(60.0)
     assert first.find(999 * FRAME) == 999 * FRAME
