@@ -237,6 +237,11 @@ class MediaProcess:
                 result = {}
             case "status":
                 result = sessions.status(**parameters)
+            case "rates":
+                result = sessions.rates()
+            case "recall":
+                sessions.recall(**parameters)
+                result = {}
             case "statistics":
                 result = self.statistics()
             case _:

@@ -38,6 +38,7 @@ from relay.web.archives import add_archive_routes
 from relay.web.central import CentralLink
 from relay.web.events import Events
 from relay.web.health import Health
+from relay.web.kept_rates import KeptRates
 from relay.web.lessons import KnownLessons
 from relay.web.library import Library
 from relay.web.pages import add_page_routes
@@ -74,6 +75,7 @@ class Service:
         self.media = ipc.RpcClient(
             str(run_directory / RPC_SOCKET), notice=self._notice, connected=self._media_connected
         )
+        self.rates = KeptRates(data / "rates.json", self.media)
         self.recorder = Recorder(
             archives,
             settings=RecorderSettings(beat_ms=round(settings.media.beat_seconds * 1000)),
@@ -157,6 +159,7 @@ class Service:
             tasks.create_task(self._end_again())
             tasks.create_task(self.stills.run())
             tasks.create_task(self._watch_rooms())
+            tasks.create_task(self.rates.run())
 
     async def _record(self) -> None:
         path = str(self._run_directory / FEED_SOCKET)
@@ -214,6 +217,7 @@ class Service:
 
     def _media_connected(self) -> None:
         self.media_up.set()
+        self.rates.media_connected()
         self.lessons.media_lost()
         self.rungs.lost()
         self._ends_due.set()

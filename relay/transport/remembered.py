@@ -1,11 +1,13 @@
 """What a room's link took when it was last here, so that it need not find out anew.
 
-By the subject of the room's token, in memory only: a relay that begins again asks the links.
-Must not live here: the estimate itself (relay.media.bandwidth). Bit/s and seconds.
+By the subject of the room's token, in memory; the service process keeps a copy on disk
+(relay.web.kept_rates), since a relay may lose its power at any time. Must not live here: the
+estimate itself (relay.media.bandwidth). Bit/s and seconds of Unix time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 # A link may have become worse since; what is missing is found within seconds.
@@ -28,6 +30,24 @@ class RememberedRates:
         self._rates.pop(subject, None)
         self._rates[subject] = (bitrate * SHARE if limited else bitrate, now)
         if len(self._rates) > ROOMS_MOST:
+            del self._rates[next(iter(self._rates))]
+
+    def known(self) -> dict[str, tuple[float, float]]:
+        """By subject: bit/s and when that was noted, oldest first."""
+        return dict(self._rates)
+
+    def recall(self, known: Mapping[str, Sequence[float]], now: float) -> None:
+        """Take over what was `known` before this process began; what was noted since stands.
+
+        A clock that was wrong then may have noted it in the future: it is from now at the latest.
+        """
+        later, self._rates = self._rates, {}
+        for subject, (bitrate, at) in known.items():
+            self._rates[subject] = bitrate, min(at, now)
+        for subject, noted in later.items():
+            self._rates.pop(subject, None)
+            self._rates[subject] = noted
+        while len(self._rates) > ROOMS_MOST:
             del self._rates[next(iter(self._rates))]
 
     def start(self, subject: str, now: float) -> float:

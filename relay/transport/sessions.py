@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from relay.sfu.derived import Worker
 from relay.sfu.negotiated import VOICE
 from relay.sfu.router import Router
 from relay.sfu.rungs import first_rung
+from relay.sfu.viewer import Viewer
 from relay.transport import offer, places, sdp
 from relay.transport.answer import Local, tagged, write_answer
 from relay.transport.dtls import HandshakeFailed, SharedCertificate
@@ -333,11 +334,7 @@ class Sessions:
             viewer = peer.viewer
             if viewer is not None:
                 self._repairs.update(viewer.counts())
-                if viewer.has_transport_feedback:
-                    estimate = viewer.bandwidth
-                    self._remembered.note(
-                        peer.subject, estimate.bitrate, now, limited=not estimate.is_satisfied
-                    )
+                self._remember(peer.subject, viewer, now)
             peer.router.remove_viewer(peer.identity, now)
         else:
             current = peer.router.publisher
@@ -451,6 +448,25 @@ class Sessions:
             if peer.lesson == lesson:
                 peer.end("the lesson ended")
         self._feed.end_lesson(lesson)
+
+    def _remember(self, subject: str, viewer: Viewer[Wire], now: float) -> None:
+        if viewer.has_transport_feedback:
+            estimate = viewer.bandwidth
+            limited = not estimate.is_satisfied
+            self._remembered.note(subject, estimate.bitrate, now, limited=limited)
+
+    def rates(self) -> dict[str, tuple[float, float]]:
+        """What rooms' links took, those of rooms that are here included: see RememberedRates."""
+        now = self._clock()
+        for peer in self.peers.values():
+            viewer = peer.viewer
+            if viewer is not None and viewer.running and not viewer.is_starting(now):
+                self._remember(peer.subject, viewer, now)
+        return self._remembered.known()
+
+    def recall(self, rates: Mapping[str, Sequence[float]]) -> None:
+        """Rates that a process before this one knew."""
+        self._remembered.recall(rates, self._clock())
 
     def repairs(self) -> dict[str, int]:
         """What all viewers asked for again, by what became of it, and what was odd, since start."""
