@@ -21,6 +21,8 @@ PAUSE: Final = 1.0
 PAUSE_MOST: Final = 15.0
 # While the link has lately taken more than it does now: it may do so again at any moment.
 PAUSE_HOPEFUL: Final = 4.0
+# A round that showed nothing new where it is known what the link takes: the next is as idle.
+IDLE: Final = 1.5
 # Media that uses so much of the estimate is a probe of its own.
 FILLS: Final = 0.95
 
@@ -28,12 +30,13 @@ FILLS: Final = 0.95
 class Probing:
     """One viewer's probes."""
 
-    __slots__ = ("_from", "_pause", "_until")
+    __slots__ = ("_before", "_from", "_most", "_pause", "_until")
 
     def __init__(self) -> None:
         self._from = -1e18
         self._until = -1e18
-        self._pause = PAUSE_FIRST
+        self._pause = self._before = PAUSE_FIRST
+        self._most = PAUSE_MOST
 
     def rate(
         self, bitrate: float, acknowledged: float, rtt: float, now: float, *, failed: bool
@@ -47,6 +50,9 @@ class Probing:
                 return 0.0
             self._from = now
             self._until = now + ROUND + rtt
+            self._before = self._pause
+            if failed:
+                self._pause = min(max(self._pause * IDLE, PAUSE), self._most)
         if now >= self._until:
             return 0.0
         return (SHARE_FAST if bitrate >= FAST and not failed else SHARE) * bitrate
@@ -56,10 +62,10 @@ class Probing:
 
         hopeful: the link has lately taken more than it does now.
         """
-        most = PAUSE_HOPEFUL if hopeful else PAUSE_MOST
+        self._most = PAUSE_HOPEFUL if hopeful else PAUSE_MOST
         if now - self._until < 2 * rtt + ROUND and self._from > 0.0:
-            self._pause = max(self._pause * 2, PAUSE)
-        self._pause = min(self._pause, most)
+            self._pause = max(self._before * 2, self._pause, PAUSE)
+        self._pause = min(self._pause, self._most)
         self._until = min(self._until, now)
 
     def succeeded(self) -> None:

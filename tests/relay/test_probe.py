@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from relay.media.probe import (
     FAST,
+    PAUSE,
+    PAUSE_FIRST,
     PAUSE_HOPEFUL,
     PAUSE_MOST,
     ROUND,
@@ -34,6 +38,27 @@ def test_rounds_that_fail_become_rare() -> None:
     found = pauses(hopeful=False)
     assert all(later >= earlier - 0.06 for earlier, later in pairwise(found))
     assert abs(found[-1] - PAUSE_MOST) < 0.11
+
+
+@pytest.mark.parametrize(("failed", "last"), [(True, PAUSE_MOST), (False, PAUSE_FIRST)])
+def test_rounds_that_show_nothing_new_become_rare_where_it_is_known_what_the_link_takes(
+    failed: bool, last: float
+) -> None:
+    probing, now = Probing(), 100.0
+    began: list[float] = []
+    flowed = False
+    while len(began) < 12:
+        now += 0.05
+        flows = probing.rate(300e3, 0.0, RTT, now, failed=failed) > 0.0
+        if flows and not flowed:
+            began.append(now)
+        flowed = flows
+    found = [later - earlier - ROUND - RTT for earlier, later in pairwise(began)]
+    assert all(later >= earlier - 0.11 for earlier, later in pairwise(found))
+    assert abs(found[-1] - last) < 0.11
+    # More passes than was known: it may take more still.
+    probing.succeeded()
+    assert probing._pause <= PAUSE
 
 
 def test_where_more_passed_lately_they_stay_frequent() -> None:
