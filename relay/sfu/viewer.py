@@ -94,6 +94,7 @@ class Viewer(Generic[W]):
         self.next_allocation = now
         self.is_easy = False
         """Whether it has all there is, on a link that takes more."""
+        self._skips = False
         self.report_turn = 0
         self.padded_at = now
         self.padding_due = 0.0
@@ -114,6 +115,14 @@ class Viewer(Generic[W]):
             "false_feedback": self.bandwidth.liar,
             "padding": self.padded,
         }
+
+    def may_skip(self) -> bool:
+        """Whether its next transport-wide feedback may be left unread.
+
+        Of a room that has all there is, on a link that takes more, every other one says enough.
+        """
+        self._skips = self.is_easy and not self._skips
+        return self._skips
 
     def is_starting(self, now: float) -> bool:
         """Whether its link is not known yet."""

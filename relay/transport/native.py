@@ -33,6 +33,7 @@ ffi.cdef(
     int sendmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags);
     long sendto(int fd, const char *data, size_t size, int flags,
                 const char *address, unsigned int address_size);
+    int connect(int fd, const char *address, unsigned int address_size);
     int recvmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags, void *timeout);
     """
 )

@@ -62,6 +62,8 @@ class Peer:
         self.tag = ("audio", "")
         self.faults = 0
         self.moves = 0
+        self._favoured: bytes | None = None
+        """The address that the port reads at once: a teacher's."""
         self._reachable = asyncio.Event()
         self._port = port
         self._dtls = Dtls(
@@ -93,6 +95,7 @@ class Peer:
 
     async def close(self) -> None:
         """Free what the association holds."""
+        self._favour(None)
         await self._dtls.close()
 
     def _send_dtls(self, data: bytes) -> None:
@@ -100,6 +103,10 @@ class Peer:
             self._port.send_plain(data, self.ice.selected)
 
     # Called by the UDP port
+
+    def may_skip(self) -> bool:
+        """Whether the next transport-wide feedback may be left unread."""
+        return self.viewer is not None and self.viewer.may_skip()
 
     def receive_dtls(self, data: bytes) -> None:
         """One datagram of DTLS."""
@@ -146,12 +153,18 @@ class Peer:
         if stream is None:
             wire.set_address(address)
         wire.stream = stream
+        if self.role == "publisher":
+            self._favour(address if stream is None else None)
         if stream is before or self.viewer is None:
             return
         for leg in self.viewer.legs.values():
             if leg.group is not None:
                 # The fan-out lays streams out apart from addresses.
                 leg.group.legs.table = None
+
+    def _favour(self, address: bytes | None) -> None:
+        self._port.favour(address, instead_of=self._favoured)
+        self._favoured = address
 
     def address_taken(self, address: bytes, now: float) -> None:
         """Somebody else is at this address now; a viewer is paused until its next check."""

@@ -51,6 +51,9 @@ class Peer:
     def checked(self, now: float) -> None:
         pass
 
+    def may_skip(self) -> bool:
+        return False
+
     def check(self, password: str | None = None) -> bytes:
         """A check of this peer's."""
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)

@@ -45,6 +45,27 @@ def test_they_are_thought_about_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(times) - before <= 30.0 / EASY_INTERVAL + 1
 
 
+def test_every_other_report_of_theirs_is_left_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson, room, _ = at_ease(Link(), monkeypatch)
+    assert room.viewer is not None
+    heard = 0
+    receive = room.viewer.receive_transport_feedback
+
+    def counted(*arguments: Any) -> None:
+        nonlocal heard
+        heard += 1
+        receive(*arguments)
+
+    monkeypatch.setattr(room.viewer, "receive_transport_feedback", counted)
+    skipped = lesson.skipped
+    lesson.advance(20.0)
+    assert abs(lesson.skipped - skipped - heard) <= 1
+    assert heard > 50
+    # Of what no report tells it is thought that it arrived: the room lacks nothing for it.
+    assert room.viewer.is_easy
+    assert room.viewer.bandwidth.is_satisfied
+
+
 def test_a_link_that_becomes_narrow_makes_it_think_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     down = Link()
     lesson, room, times = at_ease(down, monkeypatch)
