@@ -26,6 +26,7 @@ from relay.sfu.viewer import Viewer
 from relay.transport import offer, places, sdp
 from relay.transport.answer import Local, tagged, write_answer
 from relay.transport.dtls import HandshakeFailed, SharedCertificate
+from relay.transport.etags import etag_of, matches, stale
 from relay.transport.fanout import NativeFanOut
 from relay.transport.ice import Credentials, IceSession
 from relay.transport.peer import Peer
@@ -170,7 +171,11 @@ class Sessions:
         peer.tracks = tuple(one.track for one in accepted if one.track is not None)
         router.publish(peer.identity, subject, peer.tracks, now)
         self._start(peer)
-        return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
+        return {
+            "session": peer.identity,
+            "answer": answer,
+            "etag": etag_of(peer.identity, peer.etag),
+        }
 
     def watch(self, lesson: str, subject: str, text: str) -> dict[str, Any]:
         """A WHEP offer. Returns {"session", "answer", "etag"}. Raises Refused."""
@@ -200,7 +205,11 @@ class Sessions:
         if any(source != VOICE for source in router.sources(now)):
             peer.expects = first_rung(start)
         self._start(peer)
-        return {"session": peer.identity, "answer": answer, "etag": _etag(peer)}
+        return {
+            "session": peer.identity,
+            "answer": answer,
+            "etag": etag_of(peer.identity, peer.etag),
+        }
 
     def _is_held(self, lesson: str, now: float) -> bool:
         """Whether the lesson's teacher is there: media comes, or the session is alive or new."""
@@ -415,19 +424,19 @@ class Sessions:
         credentials = read_fragment(text)
         # RFC 9725 §4.3.1 wants If-Match on every PATCH; clients that leave it out are common, and
         # for them the credentials in the fragment say which ICE session they mean.
-        if etag is not None and not _matches(etag, _etag(peer)):
-            raise _stale()
+        if etag is not None and not matches(etag, etag_of(peer.identity, peer.etag)):
+            raise stale()
         if credentials is None or credentials == peer.ice.remote:
-            return {"fragment": None, "etag": _etag(peer)}
+            return {"fragment": None, "etag": etag_of(peer.identity, peer.etag)}
         if credentials == peer.ice.former_remote:
             # A candidate that was trickled before the restart and came after it.
-            raise _stale()
+            raise stale()
         local = self._port.ice.restart(peer.ice, credentials)
         peer.etag += 1
         fragment = write_fragment(
             Local(local, "", self._addresses, self._port.port, False, self.tcp_port), *peer.tag
         )
-        return {"fragment": fragment, "etag": _etag(peer)}
+        return {"fragment": fragment, "etag": etag_of(peer.identity, peer.etag)}
 
     def delete(self, lesson: str, session: str, role: str, subject: str) -> None:
         """End the session at once."""
@@ -490,22 +499,3 @@ class Sessions:
             "sources": router.sources(now) if router is not None else [],
             "rooms": rooms,
         }
-
-
-def _etag(peer: Peer) -> str:
-    return f'"{peer.identity[:8]}-{peer.etag}"'
-
-
-def _matches(wanted: str, etag: str) -> bool:
-    """If-Match (RFC 9110 §13.1.1): "*", or a list of entity tags of which ours is one."""
-    return wanted.strip() == "*" or etag in (one.strip() for one in wanted.split(","))
-
-
-def _stale() -> Refused:
-    return Refused(
-        412,
-        "stale-etag",
-        "The session has changed since that ETag.",
-        fix="Use the ETag of the last answer, or begin a new session.",
-        field="If-Match",
-    )
