@@ -273,7 +273,10 @@ class BandwidthEstimate(RateControl):
         # Where it failed before, no queue is made while waiting for the answer.
         trip = 0.0 if self._failed and now < self._ceiling_until else self._rtt
         failed = self._failed > 0.0
-        return self._probing.rate(self.bitrate, self.acknowledged, trip, now, failed=failed)
+        sure = failed and self._is_sure
+        return self._probing.rate(
+            self.bitrate, self.acknowledged, trip, now, failed=failed, sure=sure
+        )
 
     def is_clean(self, seconds: float, now: float) -> bool:
         """Whether nothing pointed to congestion for so long."""

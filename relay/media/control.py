@@ -98,6 +98,7 @@ class RateControl:
         "_failed_until",
         "_hold",
         "_hope_until",
+        "_is_sure",
         "_judged",
         "_losses",
         "_most",
@@ -151,6 +152,8 @@ class RateControl:
         self._stuck = 0
         self._failed = 0.0
         self._failed_until = self._ceiling_until = self._hope_until = -1e9
+        self._is_sure = False
+        """Whether it was a queue that told where the link failed, not losses."""
         self._hold = HOLD
         self._trial: tuple[float, float, float, bool, float] | None = None
         """While less is sent to learn whose a loss is: estimate before, capacity if it is ours,
@@ -241,6 +244,7 @@ class RateControl:
         if max(self._failed, self._delivery.proven) > LATELY * capacity:
             self._hope_until = now + HOPE
         self._failed = capacity
+        self._is_sure = True
         self._failed_until = now + self._hold
         self._ceiling_until = now + CEILING
         self._delivery.forget(capacity)
@@ -411,6 +415,7 @@ class RateControl:
             self._remember(capacity / (1.0 - losses.own), now)
             # Losses tell less surely than a queue does.
             self._ceiling_until = self._failed_until
+            self._is_sure = False
         elif verdict is Trial.AIR:
             self._trial = None
             self._trial_pause = min(2.0 * self._trial_pause, TRIAL_PAUSE_MOST)

@@ -39,11 +39,18 @@ class Probing:
         self._most = PAUSE_MOST
 
     def rate(
-        self, bitrate: float, acknowledged: float, rtt: float, now: float, *, failed: bool
+        self,
+        bitrate: float,
+        acknowledged: float,
+        rtt: float,
+        now: float,
+        *,
+        failed: bool,
+        sure: bool = False,
     ) -> float:
         """bit/s to add now; call only while the link is clean and more is wanted.
 
-        failed: it is remembered where the link pushed back.
+        failed: it is remembered where the link pushed back. sure: and a queue told it.
         """
         if now >= self._until + self._pause:
             if acknowledged >= FILLS * bitrate:
@@ -51,7 +58,7 @@ class Probing:
             self._from = now
             self._until = now + ROUND + rtt
             self._before = self._pause
-            if failed:
+            if sure:
                 self._pause = min(max(self._pause * IDLE, PAUSE), self._most)
         if now >= self._until:
             return 0.0

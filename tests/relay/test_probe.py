@@ -40,16 +40,16 @@ def test_rounds_that_fail_become_rare() -> None:
     assert abs(found[-1] - PAUSE_MOST) < 0.11
 
 
-@pytest.mark.parametrize(("failed", "last"), [(True, PAUSE_MOST), (False, PAUSE_FIRST)])
+@pytest.mark.parametrize(("sure", "last"), [(True, PAUSE_MOST), (False, PAUSE_FIRST)])
 def test_rounds_that_show_nothing_new_become_rare_where_it_is_known_what_the_link_takes(
-    failed: bool, last: float
+    sure: bool, last: float
 ) -> None:
     probing, now = Probing(), 100.0
     began: list[float] = []
     flowed = False
     while len(began) < 12:
         now += 0.05
-        flows = probing.rate(300e3, 0.0, RTT, now, failed=failed) > 0.0
+        flows = probing.rate(300e3, 0.0, RTT, now, failed=True, sure=sure) > 0.0
         if flows and not flowed:
             began.append(now)
         flowed = flows
