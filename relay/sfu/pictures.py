@@ -21,12 +21,16 @@ MAX_BYTES: Final = 2_500_000
 class GroupOfPictures:
     """Add every packet of the layer; ask for the frames that a newcomer must decode."""
 
-    __slots__ = ("_bytes", "_frames", "_packets")
+    __slots__ = ("_bytes", "_frame", "_frames", "_packets", "_read", "_weight")
 
     def __init__(self) -> None:
         self._packets: list[Received] = []
         self._bytes = 0
-        self._frames: list[list[Received]] | None = None
+        self._frames: list[list[Received]] = []
+        self._frame: list[Received] = []
+        self._read = 0
+        """Packets that `_frames` and `_frame` tell of; no number is missing among them."""
+        self._weight = 0
 
     @property
     def first(self) -> Received | None:
@@ -43,7 +47,7 @@ class GroupOfPictures:
         kept = [one for one in self._packets if one.sequence > packet.sequence]
         self._packets = [packet, *kept]
         self._bytes = sum(len(one.data) for one in self._packets)
-        self._frames = None
+        self._forget_frames()
 
     def add(self, packet: Received) -> None:
         """One later packet of the layer; out of order is fine."""
@@ -57,7 +61,6 @@ class GroupOfPictures:
             if packets[index].sequence == packet.sequence:
                 return
             packets.insert(index, packet)
-        self._frames = None
         self._bytes += len(packet.data)
         if self._bytes > MAX_BYTES:
             self.clear()
@@ -66,27 +69,26 @@ class GroupOfPictures:
         """There is no decodable group now."""
         self._packets = []
         self._bytes = 0
-        self._frames = None
+        self._forget_frames()
+
+    def _forget_frames(self) -> None:
+        self._frames, self._frame = [], []
+        self._read = self._weight = 0
 
     def base_frames(self) -> list[list[Received]]:
         """Complete frames of the lowest temporal layer, from the keyframe on, oldest first.
 
         Ends before the first lost or unfinished base frame. An empty list means that there is
-        nothing to decode. Worked out once for all who join before the next packet: do not change.
+        nothing to decode. It grows with the next packets: do not change or keep it.
         """
-        if self._frames is None:
-            self._frames = self._find_frames()
-        return self._frames
-
-    def _find_frames(self) -> list[list[Received]]:
-        frames: list[list[Received]] = []
-        frame: list[Received] = []
-        expected = -1
-        for packet in self._packets:
-            if expected >= 0 and packet.sequence != expected:
+        # Rooms ask for it all the time, so what was read once is not read again.
+        packets, frame = self._packets, self._frame
+        while self._read < len(packets):
+            packet = packets[self._read]
+            if packet.sequence - packets[0].sequence != self._read:
                 # What was lost may belong to the base layer: nothing after it is safe.
                 break
-            expected = packet.sequence + 1
+            self._read += 1
             if packet.payload_end == packet.payload_offset:
                 continue  # the publisher's padding
             if frame and packet.timestamp != frame[0].timestamp:
@@ -94,9 +96,17 @@ class GroupOfPictures:
             frame.append(packet)
             if packet.marker:
                 if frame[0].info.temporal_id == 0:
-                    frames.append(frame)
+                    self._frames.append(frame)
+                    self._weight += sum(len(one.data) for one in frame)
                 frame = []
-        return frames
+        self._frame = frame
+        return self._frames
+
+    @property
+    def weight(self) -> int:
+        """Bytes of `base_frames`."""
+        self.base_frames()
+        return self._weight
 
     def is_whole(self) -> bool:
         """Whether a keyframe is here and nothing after it is missing."""

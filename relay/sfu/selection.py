@@ -343,7 +343,7 @@ class Selection(Generic[W]):
     ) -> tuple[Layer, int]:
         """`layer`, or the smallest one when the cached pictures of `layer` are too heavy."""
         allowed = viewer.bandwidth.bitrate * _FIRST_PICTURE_SECONDS / 8
-        if 0 < _weight(layer) <= allowed:
+        if 0 < layer.pictures.weight <= allowed:
             return layer, temporal
         smallest = offering.smallest()
         return smallest if smallest[0].pictures.base_frames() else (layer, temporal)
@@ -396,14 +396,8 @@ def _catch_up(layer: Layer, offering: Offering, budget: float) -> float:
 
     Meanwhile the lowest temporal layer goes on.
     """
-    spare, weight = budget - offering.floors.get(layer.index, 0.0), _weight(layer)
+    spare, weight = budget - offering.floors.get(layer.index, 0.0), layer.pictures.weight
     return weight * 8 / spare if spare > 0 and weight else float("inf")
-
-
-def _weight(layer: Layer) -> int:
-    """Bytes of a burst from the layer's cache."""
-    frames = layer.pictures.base_frames()
-    return sum(len(packet.data) for frame in frames for packet in frame)
 
 
 def _shown(leg: Leg[W], offering: Offering) -> Layer | None:

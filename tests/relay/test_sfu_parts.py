@@ -67,6 +67,7 @@ def test_any_order_of_arrival_makes_the_same_group(order: list[int], again: int)
         seen.add(number)
         until = next(n for n in range(13) if n not in seen)
         assert sequences(pictures.base_frames()) == [[n] for n in range(until)]
+        assert pictures.weight == 100 * until
         assert pictures.is_whole() == (len(seen) == max(seen) + 1)
     assert len(pictures) == 12
 
@@ -78,6 +79,7 @@ def test_a_keyframe_that_came_late_keeps_what_follows_it() -> None:
         pictures.add(packet(number, number))
     pictures.begin(packet(3, 3))
     assert sequences(pictures.base_frames()) == [[3], [4], [5]]
+    assert pictures.weight == 300
 
 
 def test_a_group_that_outgrows_its_bound_is_dropped() -> None:
@@ -87,6 +89,7 @@ def test_a_group_that_outgrows_its_bound_is_dropped() -> None:
         pictures.add(packet(number, number, size=1000))
     assert pictures.first is None
     assert pictures.base_frames() == []
+    assert pictures.weight == 0
     assert not pictures.is_whole()
 
 
