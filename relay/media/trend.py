@@ -133,6 +133,16 @@ class DelayTrend:
         self._best = 1e18
         return True
 
+    def is_calm_at(self, delay: float, arrived: float) -> bool:
+        """Whether a packet that was under way for `delay` and came at `arrived` met no queue.
+
+        Nothing else is noted of it: enough for a link of which nothing is to be found out.
+        """
+        if not 0.0 <= delay - self._base < 0.5 * self.threshold:
+            return False
+        self.calm_until = arrived
+        return True
+
     @property
     def over(self) -> bool:
         """A queue grows, or stands and does not drain."""
@@ -177,7 +187,7 @@ class DelayTrend:
             newest = self._was[-1][0]
             for queue, _, arrived in reversed(self._was):
                 if queue < newest - self.threshold:
-                    return arrived
+                    return max(arrived, self.calm_until)
         return self.calm_until
 
     @property

@@ -39,6 +39,7 @@ MAX_SPAN: Final = 8000
 BACK_WINDOW_S: Final = 0.5
 
 _FIXED = struct.Struct("!IIHHI")
+_COUNTED = struct.Struct("!HHIH")
 _HEAD = struct.Struct("!BBH")
 _U16 = struct.Struct("!H")
 _I16 = struct.Struct("!h")
@@ -135,6 +136,29 @@ def parse(data: Buffer, offset: int, end: int) -> TransportFeedback:
     return TransportFeedback(sender_ssrc, media_ssrc, base_seq, times & 0xFF, reference, arrivals)
 
 
+def glance(data: Buffer) -> tuple[int, int, int, float, float] | None:
+    """What a datagram says that is one report of no loss and no long gap, None of any other.
+
+    Returns base_seq, the number of packets, reference, and when the first and the last of them
+    arrived, seconds on the peer's clock; all as in `TransportFeedback`.
+    """
+    size = len(data)
+    if size < 24 or data[0] & 0xDF != 0x8F or data[1] != 205:
+        return None
+    base_seq, count, times, chunk = _COUNTED.unpack_from(data, 12)
+    # One run of small deltas, a byte each.
+    end = 22 + count
+    padding = data[-1] if data[0] & 0x20 else 0
+    if not count or chunk != 0x2000 | count or end + padding != size:
+        return None
+    if size != 4 + 4 * (data[2] << 8 | data[3]) or (data[0] & 0x20 and not padding):
+        return None
+    reference = times >> 8
+    ticks = reference * TICKS_PER_REFERENCE
+    last = ticks + sum(data[22:end])
+    return base_seq, count, reference, (ticks + data[22]) * TICK_S, last * TICK_S
+
+
 class ArrivalClock:
     """Keeps a peer's arrival times growing across the wrap of its reference time, which comes
     every 12.4 days of the peer's clock and so may come during any lesson."""
@@ -144,9 +168,8 @@ class ArrivalClock:
     def __init__(self) -> None:
         self._reference = Unwrapper(24)
 
-    def offset(self, feedback: TransportFeedback) -> float:
-        """Seconds to add to every arrival of `feedback`."""
-        reference = feedback.reference
+    def offset(self, reference: int) -> float:
+        """Seconds to add to every arrival of a report with this reference time."""
         return (self._reference.unwrap(reference) - reference) * REFERENCE_S
 
 

@@ -343,10 +343,13 @@ class Router(Generic[W]):
 
     def receive_viewer_rtcp(self, viewer: Viewer[W], data: bytes, now: float) -> None:
         """Feedback of a viewer; what cannot be read is ignored."""
-        try:
-            packets = rtcp_parse.parse(data)
-        except RtcpError:
-            return
+        if viewer.is_easy and viewer.receive_calm_feedback(data, now):
+            packets: list[rtcp.Packet] = []
+        else:
+            try:
+                packets = rtcp_parse.parse(data)
+            except RtcpError:
+                return
         for packet in packets:
             if isinstance(packet, TransportFeedback):
                 viewer.receive_transport_feedback(packet, now)

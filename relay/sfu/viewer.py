@@ -13,7 +13,7 @@ from relay.media import ntp
 from relay.media.bandwidth import BandwidthEstimate
 from relay.media.rtcp import ReportBlock
 from relay.media.seqno import Unwrapper
-from relay.media.twcc import ArrivalClock, TransportFeedback
+from relay.media.twcc import ArrivalClock, TransportFeedback, glance
 from relay.sfu.allocation import HoldOff
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotSpec
@@ -94,7 +94,6 @@ class Viewer(Generic[W]):
         self.next_allocation = now
         self.is_easy = False
         """Whether it has all there is, on a link that takes more."""
-        self._skips = False
         self.report_turn = 0
         self.padded_at = now
         self.padding_due = 0.0
@@ -116,14 +115,6 @@ class Viewer(Generic[W]):
             "padding": self.padded,
         }
 
-    def may_skip(self) -> bool:
-        """Whether its next transport-wide feedback may be left unread.
-
-        Of a room that has all there is, on a link that takes more, every other one says enough.
-        """
-        self._skips = self.is_easy and not self._skips
-        return self._skips
-
     def is_starting(self, now: float) -> bool:
         """Whether its link is not known yet."""
         return self.bandwidth.congested_at < self.since and now - self.since < STARTING_SECONDS
@@ -138,15 +129,32 @@ class Viewer(Generic[W]):
         """Arrival times of what was sent; moves the estimate."""
         self.has_transport_feedback = True
         base = self._feedback_numbers.unwrap(feedback.base_seq)
-        offset = self._arrival_clock.offset(feedback)
+        offset = self._arrival_clock.offset(feedback.reference)
         arrivals, wire = feedback.arrivals, self.wire
-        newest = base + len(arrivals) - 1
-        # With what waits in the link's queue; reports tell of it only once a second.
-        trip = now - wire.sent_at[newest & len(wire.sent_at) - 1]
-        self.repairs.round_trip = min(trip, LONGEST_TRIP)
+        self._note_trip(base + len(arrivals) - 1, now)
         self.bandwidth.receive_feedback(
             base, arrivals, offset, wire.sent_at, wire.sent_size, self.rtt, now
         )
+
+    def receive_calm_feedback(self, data: bytes, now: float) -> bool:
+        """A datagram of RTCP; whether it was feedback that needs no closer look (`is_easy`)."""
+        seen = glance(data)
+        if seen is None:
+            return False
+        base_seq, count, reference, first, last = seen
+        base = self._feedback_numbers.unwrap(base_seq)
+        offset, wire = self._arrival_clock.offset(reference), self.wire
+        if not self.bandwidth.receive_calm(
+            base, count, first + offset, last + offset, wire.sent_at, wire.sent_size, now
+        ):
+            return False
+        self._note_trip(base + count - 1, now)
+        return True
+
+    def _note_trip(self, newest: int, now: float) -> None:
+        # With what waits in the link's queue; reports tell of it only once a second.
+        trip = now - self.wire.sent_at[newest & len(self.wire.sent_at) - 1]
+        self.repairs.round_trip = min(trip, LONGEST_TRIP)
 
     def receive_report(self, block: ReportBlock, now: float) -> None:
         """One report block about one of our streams (RFC 3550 §6.4.1)."""

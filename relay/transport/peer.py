@@ -104,10 +104,6 @@ class Peer:
 
     # Called by the UDP port
 
-    def may_skip(self) -> bool:
-        """Whether the next transport-wide feedback may be left unread."""
-        return self.viewer is not None and self.viewer.may_skip()
-
     def receive_dtls(self, data: bytes) -> None:
         """One datagram of DTLS."""
         self._dtls.receive(data)

@@ -41,9 +41,6 @@ _NAME_LENGTH, _FLAGS, _MESSAGE_LENGTH = 2, 12, 14
 # SSRCs that one peer may send with: libsrtp keeps a stream for each, and searches them one by one.
 # A teacher with two sources of three layers, their repairs and a voice has 13.
 SSRCS_MAX: Final = 128
-# RTPFB, and its format for transport-wide feedback.
-_FEEDBACK, _TRANSPORT_WIDE = 205, 15
-_SRTCP_MOST: Final = 20  # the index and the longest tag; the shortest packet and tag have 22
 _ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
 # With so many peers, datagrams that nobody waits for are read together: seconds apart.
 _CROWD: Final = 16
@@ -57,7 +54,7 @@ class ReceiveCounters:
     """Datagrams since start, by what became of them.
 
     early: media before our handshake ended, dropped; its sender repeats what matters. crowded:
-    from one more SSRC than a peer may use. skipped: feedback of rooms that lack nothing, unread.
+    from one more SSRC than a peer may use.
     """
 
     datagrams: int = 0
@@ -74,7 +71,6 @@ class ReceiveCounters:
     replayed: int = 0
     early: int = 0
     crowded: int = 0
-    skipped: int = 0
 
 
 class PeerPort(Protocol):
@@ -100,9 +96,6 @@ class PeerPort(Protocol):
 
     def checked(self, now: float) -> None:
         """An authenticated check arrived: consent is fresh."""
-
-    def may_skip(self) -> bool:
-        """Whether its next transport-wide feedback says nothing that is needed."""
 
 
 @dataclass(slots=True)
@@ -346,16 +339,6 @@ class UdpPort:
             # RFC 5761 §4: payload types 64 to 95 are RTCP's.
             kind = view[start + 1]
             control = 192 <= kind < 224
-            # The first packet's head is in the clear (RFC 3711 §3.4).
-            if (
-                kind == _FEEDBACK
-                and view[start] & 0x1F == _TRANSPORT_WIDE
-                # Nothing follows it but SRTCP's index and tag.
-                and size - 4 * (view[start + 2] << 8 | view[start + 3]) <= 4 + _SRTCP_MOST
-                and peer.may_skip()
-            ):
-                counters.skipped += 1
-                return
             source = start + (4 if control else 8)
             ssrc = bytes(view[source : source + 4])
             known = ssrc in wire.heard

@@ -182,8 +182,6 @@ class Lesson:
         self.downlinks: dict[str, Link] = {}
         self.uplinks: dict[str, Link] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self.skipped = 0
-        """Feedback that the port would have left unread."""
         self._count = 0
         self._serial = 0
 
@@ -290,10 +288,6 @@ class Lesson:
     def _from_room(self, name: str, data: bytes) -> None:
         room = self.rooms.get(name)
         if room is None or room.viewer is None:
-            return
-        # What the port leaves unread: see relay.transport.udp.
-        if data[1] == 205 and data[0] & 0x1F == 15 and room.viewer.may_skip():
-            self.skipped += 1
             return
         self.router.receive_viewer_rtcp(room.viewer, data, self.now)
 

@@ -53,6 +53,25 @@ class Feeder:
             base, arrivals, self.wrapped, self.sent_at, self.sent_size, 0.1, self.now
         )
 
+    def glance(self, count: int = 10, *, first: float = 0.05, last: float = 0.05) -> bool:
+        """A tenth of a second of packets, of which only the delays of two are looked at."""
+        base = self.number
+        for step in range(count):
+            self.sent_at[self.number % RING] = self.now + 0.09 * step / count
+            self.sent_size[self.number % RING] = SIZE
+            self.number += 1
+        self.now += 0.1
+        ends = [self.sent_at[at % RING] + 7.0 for at in (base, self.number - 1)]
+        taken = self.estimate.receive_calm(
+            base, count, ends[0] + first, ends[1] + last, self.sent_at, self.sent_size, self.now
+        )
+        if not taken:
+            arrivals: list[float | None] = [
+                self.sent_at[at % RING] + 7.0 + last for at in range(base, self.number)
+            ]
+            self.report(base, arrivals)
+        return taken
+
     def timer(self, seconds: float) -> None:
         """Packets flow, nothing is heard."""
         for _ in range(round(seconds * 4)):
@@ -406,3 +425,82 @@ def test_who_wants_nothing_is_not_known_to_have_enough() -> None:
     assert estimate.is_satisfied
     estimate.note_limited(0.0, 0.0)
     assert not estimate.is_satisfied
+
+
+def at_ease() -> Feeder:
+    """All there is passes, and the link takes more."""
+    fed = Feeder()
+    fed.estimate.note_limited(300_000.0, fed.now)
+    fed.run(10.0, 800_000.0)
+    assert fed.estimate.is_satisfied
+    return fed
+
+
+def test_where_nothing_is_to_be_found_out_most_reports_get_but_a_glance() -> None:
+    fed = at_ease()
+    taken = [fed.glance() for _ in range(160)]
+    # Every eighth is read; and one that lies across the end of the ring.
+    assert 0.8 < sum(taken) / len(taken) < 0.9
+    assert max(len(run) for run in "".join("01"[one] for one in taken).split("0")) <= 7
+    assert fed.estimate.is_satisfied
+    assert fed.estimate.is_clean(5.0, fed.now)
+    assert fed.estimate.loss == 0.0
+    assert fed.estimate.acknowledged == pytest.approx(800_000, rel=0.1)
+    while fed.glance():
+        pass
+    assert all(fed.glance() for _ in range(7))
+    fed.timer(0.75)
+    assert fed.estimate.is_satisfied, "glances are not silence"
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.05, 0.08), (0.08, 0.05), (0.05, 0.02)])
+def test_a_glance_that_finds_another_delay_is_not_enough(first: float, last: float) -> None:
+    fed = at_ease()
+    assert fed.glance()
+    assert not fed.glance(first=first, last=last)
+
+
+def test_a_glance_is_not_enough_for_a_link_that_must_be_found_out() -> None:
+    fed = at_ease()
+    fed.estimate.note_limited(2_000_000.0, fed.now)
+    assert not fed.glance()
+    fed = at_ease()
+    fed.number += 1  # what came before was not told of
+    assert not fed.glance()
+    fed = at_ease()
+    fed.now += 1.2  # after a silence
+    assert not fed.glance()
+    for state in ({"_draining": True}, {"_trial": (1.0,) * 5}, {"_resumed_from": 1.0}):
+        fed = at_ease()
+        for name, value in state.items():
+            setattr(fed.estimate, name, value)
+        assert not fed.glance()
+    fed = at_ease()
+    fed.estimate._trend.calm = False
+    assert not fed.glance()
+    fed = at_ease()
+    for _ in range(3):
+        fed.number = (fed.number // RING + 1) * RING - 5
+        fed.glance(5)
+    assert fed.estimate.liar == 0
+
+
+def test_a_glance_at_what_was_never_sent_is_a_lie() -> None:
+    fed = at_ease()
+    future = fed.number
+    for step in range(10):
+        fed.sent_at[(future + step) % RING] = 0.0
+    assert not fed.estimate.receive_calm(
+        future, 10, fed.now + 7.05, fed.now + 7.1, fed.sent_at, fed.sent_size, fed.now + 0.1
+    )
+
+
+def test_a_queue_after_glances_is_measured_as_if_all_had_been_read() -> None:
+    glanced, read = at_ease(), at_ease()
+    for _ in range(26):
+        glanced.glance()
+        read.run(0.1, 800_000.0)
+    for fed in (glanced, read):
+        fed.run(1.0, 800_000.0, rise=1.0)
+        assert fed.estimate.congested_at > fed.now - 1.0
+    assert glanced.estimate.bitrate == pytest.approx(read.estimate.bitrate, rel=0.1)

@@ -13,54 +13,11 @@ from aioice import stun
 
 from relay.transport import tcp
 from relay.transport.framing import framed
-from relay.transport.ice import STREAM_MARK, Credentials, IceSession
+from relay.transport.ice import STREAM_MARK
 from relay.transport.tcp import STRANGER_BYTES, STRANGERS_EACH, TcpPort, open_tcp
 from relay.transport.udp import UdpPort
-from relay.transport.wire import CONTROL, PICTURE, VOICE, Wire
-
-
-@dataclass(eq=False)
-class Peer:
-    """What the port needs of a peer, written down."""
-
-    ice: IceSession = field(
-        default_factory=lambda: IceSession(Credentials.generate(), Credentials("peer", "p" * 24))
-    )
-    wire: Wire | None = None
-    dtls: list[bytes] = field(default_factory=list)
-    taken: list[bytes] = field(default_factory=list)
-
-    def receive_dtls(self, data: bytes) -> None:
-        self.dtls.append(data)
-
-    def receive_rtp(self, data: bytes, now: float) -> None:
-        raise AssertionError("no keys were agreed")
-
-    def receive_rtcp(self, data: bytes, now: float) -> None:
-        raise AssertionError("no keys were agreed")
-
-    def address_moved(self, address: bytes, now: float) -> None:
-        pass
-
-    def address_taken(self, address: bytes, now: float) -> None:
-        self.taken.append(address)
-        self.ice.addresses.pop(address, None)
-        if self.ice.selected == address:
-            self.ice.selected = None
-
-    def checked(self, now: float) -> None:
-        pass
-
-    def may_skip(self) -> bool:
-        return False
-
-    def check(self, password: str | None = None) -> bytes:
-        """A check of this peer's."""
-        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-        request.attributes["USERNAME"] = f"{self.ice.local.ufrag}:peer"
-        request.attributes["USE-CANDIDATE"] = None
-        request.add_message_integrity((password or self.ice.local.password).encode())
-        return bytes(request)
+from relay.transport.wire import CONTROL, PICTURE, VOICE
+from tests.fakes.port_peer import PortPeer
 
 
 @dataclass
@@ -69,7 +26,7 @@ class Rig:
 
     udp: UdpPort
     tcp: TcpPort
-    peer: Peer
+    peer: PortPeer
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -78,7 +35,7 @@ class Rig:
         return reader, writer
 
     async def introduced(
-        self, peer: Peer | None = None
+        self, peer: PortPeer | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection on which the peer, or another one, was authenticated and wants to stay."""
         reader, writer = await self.connect()
@@ -87,9 +44,9 @@ class Rig:
         assert stun.parse_message(answer).message_class == stun.Class.RESPONSE
         return reader, writer
 
-    def another(self) -> Peer:
+    def another(self) -> PortPeer:
         """One more peer who may come."""
-        peer = Peer()
+        peer = PortPeer()
         self.udp.add_peer(peer)
         return peer
 
@@ -103,7 +60,7 @@ async def rig() -> AsyncIterator[Rig]:
     assert bound is not None
     streams = TcpPort(bound, udp, lambda: 1.0, lambda now: None)
     await streams.start()
-    peer = Peer()
+    peer = PortPeer()
     udp.add_peer(peer)
     rig = Rig(udp, streams, peer)
     yield rig
@@ -159,7 +116,7 @@ async def test_a_check_makes_a_connection_its_peers_and_dtls_goes_both_ways(rig:
         framed(bytes([128, 111]) + bytes(60)),
         b"GET / HTTP/1.1\r\n\r\n",
         (549).to_bytes(2, "big"),
-        framed(Peer().check()) * (STRANGER_BYTES // 60),
+        framed(PortPeer().check()) * (STRANGER_BYTES // 60),
         bytes(STRANGER_BYTES + 2),
     ],
 )

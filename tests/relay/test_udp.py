@@ -4,68 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
-from aioice import stun
 
 from classroom.errors import Misuse
 from relay.node import open_udp
-from relay.transport.ice import Credentials, IceSession
 from relay.transport.udp import UdpPort
-from relay.transport.wire import Wire
+from tests.fakes.port_peer import PortPeer
 
 HELLO = bytes([22, 254, 253, 0])
 CROWD = 20
 
 
 @dataclass(eq=False)
-class Peer:
-    """A browser: its socket, and what the port handed to its other side."""
+class Browser(PortPeer):
+    """A peer with its socket."""
 
     host: str = "127.0.0.1"
-    ice: IceSession = field(
-        default_factory=lambda: IceSession(Credentials.generate(), Credentials("peer", "p" * 24))
-    )
-    wire: Wire | None = None
-    dtls: list[bytes] = field(default_factory=list)
-    skips: bool = False
 
     def __post_init__(self) -> None:
-        self.socket = socket.socket(
-            socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_DGRAM
-        )
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((self.host, 0))
-        self.address = b""
-
-    def receive_dtls(self, data: bytes) -> None:
-        self.dtls.append(data)
-
-    def receive_rtp(self, data: bytes, now: float) -> None:
-        raise AssertionError("no keys were agreed")
-
-    def receive_rtcp(self, data: bytes, now: float) -> None:
-        raise AssertionError("no keys were agreed")
-
-    def address_moved(self, address: bytes, now: float) -> None:
-        self.address = address
-
-    def address_taken(self, address: bytes, now: float) -> None:
-        raise AssertionError("everybody has an address")
-
-    def checked(self, now: float) -> None:
-        pass
-
-    def may_skip(self) -> bool:
-        return self.skips
-
-    def check(self) -> bytes:
-        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-        request.attributes["USERNAME"] = f"{self.ice.local.ufrag}:peer"
-        request.attributes["USE-CANDIDATE"] = None
-        request.add_message_integrity(self.ice.local.password.encode())
-        return bytes(request)
 
 
 @dataclass
@@ -73,12 +35,12 @@ class Rig:
     """The port, a teacher who is favoured, and a crowd of rooms."""
 
     port: UdpPort
-    teacher: Peer
-    rooms: list[Peer]
+    teacher: Browser
+    rooms: list[Browser]
     wakes: list[int] = field(default_factory=list)
     """Datagrams so far, after each time that some were read."""
 
-    def send(self, peer: Peer, data: bytes) -> None:
+    def send(self, peer: Browser, data: bytes) -> None:
         peer.socket.sendto(data, self.port.socket.getsockname()[:2])
 
 
@@ -90,7 +52,9 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         lambda: 1.0,
         lambda now: rig.wakes.append(rig.port.counters.datagrams),
     )
-    rig = Rig(port, Peer(request.param), [Peer(request.param) for _ in range(CROWD)])
+    rig = Rig(
+        port, Browser(host=request.param), [Browser(host=request.param) for _ in range(CROWD)]
+    )
     loop = asyncio.get_running_loop()
     port.start(loop)
     for peer in (rig.teacher, *rig.rooms):
@@ -102,6 +66,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     port.close(loop)
     for peer in (rig.teacher, *rig.rooms):
         peer.socket.close()
+        assert not peer.taken
 
 
 async def _until(reached: Callable[[], object]) -> None:
@@ -156,7 +121,7 @@ async def test_a_teacher_does_not_wait_for_the_crowd(rig: Rig) -> None:
 
 async def test_a_teacher_who_moves_is_heard_from_both_places(rig: Rig) -> None:
     old = rig.teacher.address
-    moved = Peer(rig.teacher.host)
+    moved = Browser(host=rig.teacher.host)
     moved.ice = rig.teacher.ice
     rig.send(moved, rig.teacher.check())
     await _until(lambda: rig.teacher.address != old)
@@ -205,36 +170,3 @@ async def test_a_favour_asked_too_often_costs_no_more_descriptors(rig: Rig) -> N
         address = rig.teacher.address[:4] + bytes([127, 0, 1, number]) + rig.teacher.address[8:]
         rig.port.favour(address)
     assert len(rig.port._lanes) <= 64
-
-
-@pytest.fixture
-def quiet() -> Iterator[tuple[UdpPort, Peer]]:
-    port, peer = UdpPort(open_udp("127.0.0.1", 0), lambda: 1.0, lambda now: None), Peer()
-    yield port, peer
-    port.socket.close()
-    peer.socket.close()
-
-
-async def test_feedback_that_is_not_needed_is_not_even_decrypted(
-    quiet: tuple[UdpPort, Peer],
-) -> None:
-    port, peer = quiet
-    loop = asyncio.get_running_loop()
-    port.start(loop)
-    port.add_peer(peer)
-    peer.socket.sendto(peer.check(), port.socket.getsockname())
-    await _until(lambda: peer.address)
-    peer.wire = Wire.__new__(Wire)  # nothing of it is looked at
-    peer.skips = True
-    feedback = bytes([0x8F, 205, 0, 5]) + bytes(20 + 4 + 16)
-    peer.socket.sendto(feedback, port.socket.getsockname())
-    await _until(lambda: port.counters.skipped)
-    assert port.counters.rtcp == port.counters.forged == 0
-    # A request for resends has the same type and another format; or it follows the feedback.
-    peer.wire = Wire.__new__(Wire)
-    peer.wire.heard = {b"full"} | {bytes([0, 0, 1, number]) for number in range(200)}
-    for other in (bytes([0x81]) + feedback[1:], feedback[:24] + bytes(8 + 4 + 10)):
-        peer.socket.sendto(other, port.socket.getsockname())
-    await _until(lambda: port.counters.crowded == 2)
-    assert port.counters.skipped == 1
-    loop.remove_reader(port.fd)
