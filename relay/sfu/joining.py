@@ -229,8 +229,11 @@ class Joining(Generic[W]):
     def _send_frame(
         self, leg: Leg[W], group: Group, frame: Sequence[Received], timestamp: int, now: float
     ) -> None:
+        shared = group.layer.pictures.shared(group.profile)
         for packet in frame:
-            out = group.build(packet, 0)
+            out = shared.get(packet.sequence)
+            if out is None:
+                out = shared[packet.sequence] = group.build(packet, 0)
             sent = leg.add_burst(packet, out, timestamp, starts_frame=packet is frame[0])
             send_alone(self._fan_out, leg, sent, out, now)
 

@@ -28,6 +28,8 @@ W = TypeVar("W")
 # Stretches remembered for NACK: a leg changes its source about once per beat, and a repair is
 # never asked for later than a few round trips.
 _SPANS: Final = 8
+# Nobody asks for a packet of a burst that was begun so long ago, seconds.
+_BURST_KEPT: Final = 10.0
 # First unwrapped number of a leg: one cycle up, so that no arithmetic reaches below zero.
 FIRST_SEQUENCE: Final = 1 << 16
 
@@ -229,6 +231,15 @@ class Leg(Generic[W]):
         self.packets += 1
         self.octets += out.payload_size
         return sent
+
+    def expire(self, now: float) -> None:
+        """Call now and then: forget what nobody asks for again."""
+        if self.first_pictures is not None:
+            self.first_pictures.expire(now)
+        if now - self.burst_at > _BURST_KEPT:
+            for span in self.spans:
+                if span.burst:
+                    span.burst = []
 
     def counts(self) -> tuple[int, int]:
         """Packets and payload bytes sent so far, for sender reports."""

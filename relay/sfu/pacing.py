@@ -8,6 +8,7 @@ waits, the viewer's later pictures queue up behind it. The order and the clockwo
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -22,32 +23,58 @@ if TYPE_CHECKING:
 
 W = TypeVar("W")
 
+_NUMBERS: Final = struct.Struct("!HI")  # sequence number and timestamp, from the third byte on
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Generic[W]):
-    """One complete packet but for its transport-wide number at `twcc_offset`.
+    """One packet, written only when it leaves: of the pictures that newcomers begin with, many
+    wait for many, and what they share is held once.
 
-    leg: None for padding. picture, tl0: as the leg numbers them, None without; tl0 only of the
-    lowest temporal layer, whose frames count it. moved: its timestamp is the leg's first pictures'
-    to tell.
+    leg: None for padding. data: the packet but for what follows, and for its transport-wide number
+    at `twcc_offset`. sequence16, timestamp: as the leg numbers it. out: where picture ids stand in
+    it, None without; picture_offset, tl0_offset: what the leg adds to them. moved: its timestamp is
+    the leg's first pictures' to tell.
     """
 
     leg: Leg[W] | None
-    packet: bytearray
+    data: bytes | bytearray
     twcc_offset: int
-    picture: int | None = None
-    tl0: int | None = None
+    sequence16: int
+    timestamp: int
+    out: Outgoing | None = None
+    picture_offset: int = 0
+    tl0_offset: int = 0
     moved: bool = False
 
-    @property
-    def sequence16(self) -> int:
-        """Its sequence number."""
-        return self.packet[2] << 8 | self.packet[3]
+    @classmethod
+    def whole(cls, leg: Leg[W] | None, packet: bytearray, twcc_offset: int) -> Waiting[W]:
+        """A packet made for one viewer alone, its numbers written."""
+        sequence, timestamp = _NUMBERS.unpack_from(packet, 2)
+        return cls(leg, packet, twcc_offset, sequence, timestamp)
 
     @property
-    def timestamp(self) -> bytes:
-        """Its RTP timestamp, as it stands in it."""
-        return bytes(self.packet[4:8])
+    def picture(self) -> int | None:
+        """Its picture id as the leg numbers it."""
+        if self.out is None or not self.out.picture_offset:
+            return None
+        return self.out.picture + self.picture_offset
+
+    @property
+    def tl0(self) -> int | None:
+        """TL0PICIDX likewise, of the lowest temporal layer, whose frames count it."""
+        if self.out is None or not self.out.tl0_offset or self.out.temporal:
+            return None
+        return self.out.tl0 + self.tl0_offset
+
+    def written(self) -> bytearray:
+        """The packet, but for its transport-wide number."""
+        packet = bytearray(self.data)
+        _NUMBERS.pack_into(packet, 2, self.sequence16, self.timestamp)
+        out = self.out
+        if out is not None and out.picture_offset and (self.picture_offset or self.tl0_offset):
+            patch_picture(packet, 0, out, self.picture_offset, self.tl0_offset)
+        return packet
 
 
 # What a link drains in so long may go at once: a voice packet waits no longer for it.
@@ -116,61 +143,59 @@ class Pace(Generic[W]):
     def push_run(self, run: Sequence[Outgoing], leg: Leg[W], now: float) -> None:
         """Packets of the leg's group, as the leg numbers them now."""
         for out in run:
-            packet = bytearray(out.data)
-            packet[2:4] = (out.sequence + leg.sequence_offset & 0xFFFF).to_bytes(2, "big")
-            packet[4:8] = (out.timestamp + leg.timestamp_offset & 0xFFFFFFFF).to_bytes(4, "big")
-            if out.picture_offset and (leg.picture_offset or leg.tl0_offset):
-                patch_picture(packet, 0, out, leg.picture_offset, leg.tl0_offset)
+            timestamp = out.timestamp + leg.timestamp_offset & 0xFFFFFFFF
             self._push(
                 Kind.PICTURE,
                 Waiting(
                     leg,
-                    packet,
+                    out.data,
                     out.twcc_offset,
-                    out.picture + leg.picture_offset if out.picture_offset else None,
-                    out.tl0 + leg.tl0_offset if out.tl0_offset and not out.temporal else None,
-                    self._is_first(leg, packet, now),
+                    out.sequence + leg.sequence_offset & 0xFFFF,
+                    timestamp,
+                    out,
+                    leg.picture_offset,
+                    leg.tl0_offset,
+                    self._is_first(leg, timestamp, len(out.data), now),
                 ),
             )
 
     def send(self, waiting: Waiting[W], now: float, *, again: bool) -> None:
         """One packet of a video leg, in its turn. again: it is a repair."""
         if self.burst == float("inf") and (waiting.leg is None or waiting.leg.protection is None):
-            self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
+            self._fan_out.send_rtp(self.wire, waiting.written(), waiting.twcc_offset, now)
             return
-        if not again and waiting.leg is not None:
-            first = self._is_first(waiting.leg, waiting.packet, now)
-            if first:
-                # The whole frame is to be there when its first packet leaves.
-                self._push(Kind.PICTURE, replace(waiting, moved=True))
-                return
+        if (
+            not again
+            and waiting.leg is not None
+            and self._is_first(waiting.leg, waiting.timestamp, len(waiting.data), now)
+        ):
+            # The whole frame is to be there when its first packet leaves.
+            self._push(Kind.PICTURE, replace(waiting, moved=True))
+            return
         self._push(Kind.PICTURE_REPAIR if again else Kind.PICTURE, waiting)
         self.handle_timer(now)
 
-    def _is_first(self, leg: Leg[W], packet: bytearray, now: float) -> bool:
+    def _is_first(self, leg: Leg[W], timestamp: int, size: int, now: float) -> bool:
         first = leg.first_pictures
-        if first is None:
-            return False
-        timestamp = int.from_bytes(packet[4:8], "big")
-        return first.wait(timestamp, len(packet) + _TAG + IP_UDP, now)
+        return first is not None and first.wait(timestamp, size + _TAG + IP_UDP, now)
 
-    def _move(self, waiting: Waiting[W], now: float) -> None:
+    def _moved(self, waiting: Waiting[W], now: float) -> Waiting[W]:
         """Its first pictures tell when they leave."""
         if waiting.leg is None or waiting.leg.first_pictures is None:
-            return
-        packet, rate = waiting.packet, self._bitrate + self._on_top
-        moved = waiting.leg.first_pictures.leave(int.from_bytes(packet[4:8], "big"), rate, now)
-        packet[4:8] = moved.to_bytes(4, "big")
+            return waiting
+        rate = self._bitrate + self._on_top
+        moved = waiting.leg.first_pictures.leave(waiting.timestamp, rate, now)
+        return replace(waiting, timestamp=moved)
 
     def pad(self, packet: bytearray, twcc_offset: int) -> None:
         """One packet that only shows whether the link takes more; waits for everything else."""
-        self._push(Kind.PADDING, Waiting(None, packet, twcc_offset))
+        self._push(Kind.PADDING, Waiting.whole(None, packet, twcc_offset))
 
     def _push(self, kind: Kind, waiting: Waiting[W]) -> None:
         if not self._pacer.backlog:
             self._wake(self)
         self._pictures |= kind is not Kind.PADDING
-        self._pacer.push(kind, len(waiting.packet) + _TAG, waiting)
+        self._pacer.push(kind, len(waiting.data) + _TAG, waiting)
 
     def forget(self, leg: Leg[W], *, finish: bool = True) -> list[Waiting[W]]:
         """Drop what waits for `leg`; returns those of its packets that never were sent.
@@ -183,15 +208,15 @@ class Pace(Generic[W]):
         found: list[Waiting[W]] = []
 
         def look(item: Waiting[W]) -> bool:
-            if item.leg is leg and item.packet[8:12] == ssrc:
+            if item.leg is leg and item.data[8:12] == ssrc:
                 found.append(item)
             return False
 
         self._pacer.drop(look)
-        kept = found[0].timestamp if found else b""
-        lacking = sum(len(item.packet) for item in found if item.timestamp == kept)
+        kept = found[0].timestamp if found else None
+        lacking = sum(len(item.data) for item in found if item.timestamp == kept)
         if lacking > _FINISHED or not finish:
-            kept = b""
+            kept = None
         self._pacer.drop(lambda item: item.leg is leg and item.timestamp != kept)
         return [item for item in found if item.timestamp != kept]
 
@@ -206,11 +231,11 @@ class Pace(Generic[W]):
             self.busy_at = now
         while leaving := self._pacer.pop(now):
             for waiting in leaving:
-                if waiting.moved:
-                    self._move(waiting, now)
-                self._fan_out.send_rtp(self.wire, waiting.packet, waiting.twcc_offset, now)
-                if waiting.leg is not None and waiting.leg.protection is not None:
-                    self._protect(waiting.leg, waiting, now)
+                leaves = self._moved(waiting, now) if waiting.moved else waiting
+                packet = leaves.written()
+                self._fan_out.send_rtp(self.wire, packet, leaves.twcc_offset, now)
+                if leaves.leg is not None and leaves.leg.protection is not None:
+                    self._protect(leaves.leg, packet, leaves.twcc_offset, now)
         if not self._pacer.backlog:
             self._pictures = False
             for leg in self.legs:
@@ -219,13 +244,13 @@ class Pace(Generic[W]):
                 if leg.group is not None:
                     leg.group.legs.reconsider(leg)
 
-    def _protect(self, leg: Leg[W], sent: Waiting[W], now: float) -> None:
+    def _protect(self, leg: Leg[W], sent: bytearray, twcc_offset: int, now: float) -> None:
         """Follow a picture's packet with the repair packets that are due."""
         encoder = leg.encoder
-        if encoder is None or sent.packet[8:12] != leg.spec.ssrc.to_bytes(4, "big"):
+        if encoder is None or sent[8:12] != leg.spec.ssrc.to_bytes(4, "big"):
             return
-        for packet in encoder.push(sent.packet, sent.twcc_offset, now):
-            self._push(Kind.PICTURE_REPAIR, Waiting(leg, packet, encoder.twcc_offset))
+        for packet in encoder.push(sent, twcc_offset, now):
+            self._push(Kind.PICTURE_REPAIR, Waiting.whole(leg, packet, encoder.twcc_offset))
 
     def get_timer(self, now: float) -> float | None:
         """When `handle_timer` has something to do next, None while nothing waits."""

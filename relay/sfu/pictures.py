@@ -10,18 +10,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from relay.sfu.packet import Received
+from relay.sfu.packet import Outgoing, Received
+
+if TYPE_CHECKING:
+    from relay.sfu.group import Profile
 
 # Twice a beat of 8 s at 1.2 Mbit/s, so that a late keyframe does not empty it.
 MAX_BYTES: Final = 2_500_000
+# Of so many profiles packets are kept as they are sent: nearly all who join together have one.
+_PROFILES: Final = 2
 
 
 class GroupOfPictures:
     """Add every packet of the layer; ask for the frames that a newcomer must decode."""
 
-    __slots__ = ("_bytes", "_frame", "_frames", "_packets", "_read", "_weight")
+    __slots__ = ("_bytes", "_frame", "_frames", "_packets", "_read", "_shared", "_weight")
 
     def __init__(self) -> None:
         self._packets: list[Received] = []
@@ -31,6 +36,7 @@ class GroupOfPictures:
         self._read = 0
         """Packets that `_frames` and `_frame` tell of; no number is missing among them."""
         self._weight = 0
+        self._shared: dict[Profile, dict[int, Outgoing]] = {}
 
     @property
     def first(self) -> Received | None:
@@ -74,6 +80,7 @@ class GroupOfPictures:
     def _forget_frames(self) -> None:
         self._frames, self._frame = [], []
         self._read = self._weight = 0
+        self._shared = {}
 
     def base_frames(self) -> list[list[Received]]:
         """Complete frames of the lowest temporal layer, from the keyframe on, oldest first.
@@ -107,6 +114,15 @@ class GroupOfPictures:
         """Bytes of `base_frames`."""
         self.base_frames()
         return self._weight
+
+    def shared(self, profile: Profile) -> dict[int, Outgoing]:
+        """What all newcomers of a profile are sent, by sequence; filled by whoever sends it."""
+        found = self._shared.get(profile)
+        if found is None:
+            if len(self._shared) >= _PROFILES:
+                self._shared.clear()
+            found = self._shared[profile] = {}
+        return found
 
     def is_whole(self) -> bool:
         """Whether a keyframe is here and nothing after it is missing."""

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from relay.sfu.leg import Leg, Sent
 from relay.sfu.pacing import Waiting
-from relay.sfu.packet import Outgoing, patch_picture
+from relay.sfu.packet import Outgoing
 from relay.sfu.sink import FanOut
 from relay.sfu.viewer import Viewer, W
 
@@ -67,28 +67,27 @@ def send_alone(
     fan_out: FanOut[V], leg: Leg[V], sent: Sent, out: Outgoing, now: float, *, again: bool = False
 ) -> None:
     """One packet to one leg; `again`: as RTX if the leg has it. Empty packets are never RTX."""
-    packet = patched(out, sent)
+    waiting = Waiting(
+        leg,
+        out.data,
+        out.twcc_offset,
+        sent.sequence & 0xFFFF,
+        sent.timestamp,
+        out,
+        sent.picture_offset,
+        sent.tl0_offset,
+    )
     rtx = sent.group.profile.rtx
     if again and rtx is not None:
+        packet = waiting.written()
         start = len(packet) - out.payload_size
         packet[start:start] = packet[2:4]
         packet[1] = (packet[1] & 0x80) | rtx
         packet[2:4] = (leg.rtx_sequence & 0xFFFF).to_bytes(2, "big")
         packet[8:12] = leg.spec.rtx_ssrc.to_bytes(4, "big")
         leg.rtx_sequence += 1
+        waiting = Waiting.whole(leg, packet, out.twcc_offset)
     if leg.pace is not None and leg.spec.kind == "video":
-        picture = out.picture + sent.picture_offset if out.picture_offset else None
-        tl0 = out.tl0 + sent.tl0_offset if out.tl0_offset and not out.temporal else None
-        leg.pace.send(Waiting(leg, packet, out.twcc_offset, picture, tl0), now, again=again)
+        leg.pace.send(waiting, now, again=again)
     else:
-        fan_out.send_rtp(leg.wire, packet, out.twcc_offset, now)
-
-
-def patched(out: Outgoing, sent: Sent) -> bytearray:
-    """`out` with the numbers that one leg gives it."""
-    packet = bytearray(out.data)
-    packet[2:4] = (sent.sequence & 0xFFFF).to_bytes(2, "big")
-    packet[4:8] = sent.timestamp.to_bytes(4, "big")
-    if out.picture_offset:
-        patch_picture(packet, 0, out, sent.picture_offset, sent.tl0_offset)
-    return packet
+        fan_out.send_rtp(leg.wire, waiting.written(), out.twcc_offset, now)

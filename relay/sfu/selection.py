@@ -99,8 +99,7 @@ class Selection(Generic[W]):
         if self.changed:
             self._offerings.forget()  # what is remembered may have other places by now
         for each in viewer.legs.values():
-            if each.first_pictures is not None:
-                each.first_pictures.expire(now)
+            each.expire(now)
         found = self._offerings.current(layers, now)
         estimate, hold = viewer.bandwidth, viewer.hold
         if estimate.resumed_at > hold.forgiven_at:

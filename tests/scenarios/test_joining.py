@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes.lesson_wire import START, Lesson
+from tests.fakes.lesson_wire import START, Lesson, Link
 from tests.scenarios.story import (
     CODECS,
     STARTS,
@@ -160,6 +160,42 @@ def test_a_burst_that_would_clog_the_link_is_left_out() -> None:
     lesson.advance(0.9)
     assert room.viewer is not None
     assert room.viewer.legs["camera"].spans[-1].burst is None
+
+
+def test_what_waits_for_newcomers_is_held_once() -> None:
+    lesson = Lesson()
+    lesson.publish(camera(), voice())
+    lesson.advance(6.0)
+    waiting = []
+    for name in ("one", "two"):
+        room = lesson.open_room(name, down=Link(rate=200_000.0), bitrate=60_000)
+        assert room.viewer is not None
+        waiting.append(
+            [item.data for queue in room.viewer.pace._pacer._queues for _, item in queue]
+        )
+    assert len(waiting[0]) > 20
+    assert all(mine is theirs for mine, theirs in zip(*waiting, strict=True))
+    lesson.advance(10.0)
+    flawless(lesson.rooms["one"], "camera", "voice")
+    flawless(lesson.rooms["two"], "camera", "voice")
+
+
+def test_the_pictures_that_a_room_began_with_are_not_kept_for_it_for_ever() -> None:
+    lesson = Lesson()
+    lesson.publish(camera(), voice())
+    lesson.advance(6.0)
+    room = lesson.open_room("room")
+    lesson.advance(2.0)
+    assert room.viewer is not None
+    leg = room.viewer.legs["camera"]
+    span = next(one for one in leg.spans if one.burst is not None)
+    assert span.burst
+    assert leg.find(span.first & 0xFFFF) is span.burst[0]
+    lesson.advance(12.0)
+    assert span in leg.spans
+    assert not span.burst
+    assert leg.find(span.first & 0xFFFF) is None
+    flawless(room, "camera", "voice")
 
 
 def test_a_browser_that_plays_late_and_asks_meanwhile_is_not_sent_it_all_again() -> None:
