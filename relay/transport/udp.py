@@ -44,7 +44,7 @@ SSRCS_MAX: Final = 128
 _ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
 # With so many peers, datagrams that nobody waits for are read together: seconds apart.
 _CROWD: Final = 16
-_TOGETHER: Final = 0.002
+_TOGETHER: Final = 0.005
 # Teachers that are read at once; a descriptor each.
 _FAVOURED: Final = 64
 
