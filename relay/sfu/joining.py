@@ -26,6 +26,8 @@ W = TypeVar("W")
 
 # Timestamp ticks (90 kHz) between the frames of a burst: 1 ms, enough to keep them apart.
 _BURST_STEP: Final = 90
+# With a keyframe, what waits for a viewer's link for longer is not worth its time any more.
+_LATE: Final = 1.0
 # A viewer that cries for pictures more often gets none the faster.
 _RECOVER_INTERVAL: Final = 1.0
 
@@ -114,6 +116,16 @@ class Joining(Generic[W]):
         leg.may_burst = False
         if leg not in layer.joiners:
             layer.joiners.append(leg)
+
+    def begin_afresh(self, layer: Layer, now: float) -> None:
+        """A keyframe begins: whoever is late goes on with it, instead of what waits before it."""
+        for group in list(layer.groups.values()):
+            for leg in list(group.legs.held):
+                if leg.pace is None or leg.pace.delay <= _LATE or leg.target is not layer:
+                    continue
+                self._leave(leg, now)
+                if leg not in layer.joiners:
+                    layer.joiners.append(leg)
 
     def _leave(self, leg: Leg[W], now: float) -> None:
         self._flush(now)

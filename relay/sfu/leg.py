@@ -104,6 +104,8 @@ class Leg(Generic[W]):
     shedding: Layer | None = None
     # Whether the cached pictures are light enough for the leg's link.
     may_burst: bool = True
+    # Until when pictures that come late are better than none: the beat makes an end of it.
+    catches_up_until: float = -1e9
     # A burst from the cache went out up to this sequence of `burst_layer`; live comes next.
     burst_layer: Layer | None = None
     burst_until: int = 0

@@ -69,7 +69,7 @@ class Router(Generic[W]):
         """Whether media came since the last look: packets may wait, timers may have moved."""
         self._ended: list[Layer] = []
         self._joining = Joining(self.flush, fan_out)
-        self._selection = Selection(self._joining)
+        self._selection = Selection(self._joining, self.keyframes.get_timer)
         self._next_reports = now
         self._report_slice = 0
         self._now = now
@@ -192,8 +192,11 @@ class Router(Generic[W]):
             if not layer.is_video:
                 if layer.joiners:
                     self._joining.at_frame_start(layer, packet, follows, now)
-            elif layer.add_picture(packet) and layer.joiners:
-                self._joining.at_frame_start(layer, packet, follows, now)
+            elif layer.add_picture(packet):
+                if packet.info.keyframe:
+                    self._joining.begin_afresh(layer, now)
+                if layer.joiners:
+                    self._joining.at_frame_start(layer, packet, follows, now)
         elif layer.is_video:
             layer.add_late_picture(packet)
         self._forward(layer, packet, in_order)

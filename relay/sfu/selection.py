@@ -7,7 +7,7 @@ shared, else the camera. The arithmetic is `allocation`'s, what the sources have
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic
 
 from relay.media import rtp
@@ -44,8 +44,9 @@ EASY_LOSS: Final = 0.002
 STARTING_INTERVAL: Final = 0.25
 # A first picture may take this long of the link; a larger one waits for a keyframe instead.
 _FIRST_PICTURE_SECONDS: Final = 1.0
-# A room that has to leave its layer at once, or that lost its pictures, waits for the beat instead,
-# four seconds on average, if catching up with the cached pictures would take longer than this.
+# A room that lost its pictures waits for the beat instead, as does one that has to leave its layer
+# at once and would not be through before it,
+# if catching up with the cached pictures would take longer than this.
 _CATCH_UP_SECONDS: Final = 3.0
 # And a step down is made at once where it takes no longer than this.
 _QUICK: Final = 1.0
@@ -68,8 +69,10 @@ _SHOWING: Final = (SCREEN, PROGRAMME, CAMERA)
 class Selection(Generic[W]):
     """One per router. Set `changed` when layers came, went or changed their codec."""
 
-    def __init__(self, joining: Joining[W]) -> None:
+    def __init__(self, joining: Joining[W], next_beat: Callable[[], float | None]) -> None:
+        """next_beat: when keyframes come by themselves, seconds; None while nothing is sent."""
         self._joining = joining
+        self._next_beat = next_beat
         self.changed = False
         self._active: frozenset[int] = frozenset()
         self._offerings = Offerings()
@@ -115,7 +118,7 @@ class Selection(Generic[W]):
             hold.still_waiting(now)
         if viewer.pace.delay > STALE_SECONDS * (2.0 if starting else 1.0):
             for late in _seen(viewer):
-                if late.spec.kind == "video":
+                if late.spec.kind == "video" and now >= late.catches_up_until:
                     self._joining.give_up(late, now)
         budget = estimate.bitrate - self._give_voice(viewer, found.get(VOICE), starting, now)
         self._set_pace(viewer, budget, now)
@@ -319,7 +322,7 @@ class Selection(Generic[W]):
                 return
             layer, temporal = self._first_picture(layer, temporal, offering, viewer)
             fresh = leg.last_timestamp is None and viewer.is_starting(now)
-            may_burst = fresh or _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS
+            may_burst = fresh or self._may_catch_up(leg, layer, offering, budget, now)
         elif layer.index < leg.group.layer.index:
             # Down: with the cached pictures, if that is quick; else until the beat the lowest
             # temporal layer of what flows now, if that fits.
@@ -328,7 +331,10 @@ class Selection(Generic[W]):
             if at_once and catch_up > _CATCH_UP_SECONDS:
                 layer, temporal = offering.smallest()
                 catch_up = _catch_up(layer, offering, budget)
-            may_burst = catch_up <= _CATCH_UP_SECONDS
+            if at_once:
+                may_burst = self._may_catch_up(leg, layer, offering, budget, now)
+            else:
+                may_burst = catch_up <= _CATCH_UP_SECONDS
         elif layer is leg.group.layer:
             # It may ask for a picture at any moment.
             may_burst = _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS
@@ -336,6 +342,21 @@ class Selection(Generic[W]):
             # No change of temporal layer in what follows: one group for all who take everything.
             temporal = ALL_TEMPORAL
         self._joining.want(leg, layer, temporal, now, at_once=at_once, may_burst=may_burst)
+
+    def _may_catch_up(
+        self, leg: Leg[W], layer: Layer, offering: Offering, budget: float, now: float
+    ) -> bool:
+        """Whether a room that has no picture should begin with the cached ones of `layer`.
+
+        Where it catches up soon; and where it does not, but has seen them before the beat.
+        """
+        if _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS:
+            return True
+        beat, weight = self._next_beat(), layer.pictures.weight
+        if beat is None or not layer.rid or not 0 < weight * 8 < budget * (beat - now):
+            return False
+        leg.catches_up_until = beat
+        return True
 
     def _first_picture(
         self, layer: Layer, temporal: int, offering: Offering, viewer: Viewer[W]
