@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from relay.media import ntp
 from relay.media.bandwidth import BandwidthEstimate
-from relay.media.rtcp import ReportBlock
+from relay.media.rtcp import RR, ReportBlock
 from relay.media.seqno import Unwrapper
 from relay.media.twcc import ArrivalClock, TransportFeedback, glance
 from relay.sfu.allocation import HoldOff
@@ -45,6 +45,8 @@ W = TypeVar("W", bound=SendLog)
 LONGEST_TRIP = 2.0
 # Until the first receiver report answers a sender report.
 DEFAULT_RTT = 0.3
+# Of a room that lacks nothing, one receiver report in so many is read.
+_REPORT_READ_EVERY = 4
 # A link is not known yet for so long after its viewer began, unless it pushed back before.
 STARTING_SECONDS = 15.0
 
@@ -95,6 +97,7 @@ class Viewer(Generic[W]):
         self.is_easy = False
         """Whether it has all there is, on a link that takes more."""
         self.report_turn = 0
+        self._reports_unread = 0
         self.padded_at = now
         self.padding_due = 0.0
         self.padded = 0
@@ -138,6 +141,10 @@ class Viewer(Generic[W]):
 
     def receive_calm_feedback(self, data: bytes, now: float) -> bool:
         """A datagram of RTCP; whether it was feedback that needs no closer look (`is_easy`)."""
+        if len(data) >= 8 and data[1] == RR and len(data) == 4 + 4 * (data[2] << 8 | data[3]):
+            # Of a report alone only the round trip is news, which feedback tells as well.
+            self._reports_unread = (self._reports_unread + 1) % _REPORT_READ_EVERY
+            return self._reports_unread > 0
         seen = glance(data)
         if seen is None:
             return False

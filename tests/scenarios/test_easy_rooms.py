@@ -11,6 +11,7 @@ import pytest
 
 from relay.media import ntp
 from relay.media.rtcp import ReportBlock
+from relay.media.rtcp_build import build_nack, build_rr
 from relay.sfu import rungs
 from relay.sfu.selection import ALLOCATION_INTERVAL, EASY_INTERVAL
 from relay.sfu.viewer import LONGEST_TRIP
@@ -69,6 +70,21 @@ def test_most_reports_of_theirs_get_but_a_glance(monkeypatch: pytest.MonkeyPatch
     assert 4 * read < glanced
     assert room.viewer.is_easy
     assert room.viewer.bandwidth.is_satisfied
+
+
+def test_of_their_receiver_reports_one_in_four_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson, room, _ = at_ease(Link(), monkeypatch)
+    assert room.viewer is not None
+    look = room.viewer.receive_calm_feedback
+    alone = build_rr(1, [ReportBlock(room.slots[0].ssrc, 0.0, 0, 0, 0, 0, 0)])
+    assert [look(alone, lesson.now) for _ in range(8)].count(True) == 6
+    # What asks for something comes behind one.
+    assert not any(look(alone + build_nack(1, 2, [3]), lesson.now) for _ in range(8))
+    assert not look(alone[:4], lesson.now)
+    trip = room.viewer.rtt
+    lesson.downlinks["room"].delay = lesson.uplinks["room"].delay = 0.1
+    lesson.advance(30.0)
+    assert room.viewer.rtt > trip + 0.1
 
 
 @pytest.mark.parametrize("delay", [0.005, 0.05, 0.15])
