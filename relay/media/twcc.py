@@ -149,7 +149,7 @@ def glance(data: Buffer) -> tuple[int, int, int, float, float] | None:
     # One run of small deltas, a byte each.
     end = 22 + count
     padding = data[-1] if data[0] & 0x20 else 0
-    if not count or chunk != 0x2000 | count or end + padding != size:
+    if not 0 < count <= _MAX_RUN or chunk != 0x2000 | count or end + padding != size:
         return None
     if size != 4 + 4 * (data[2] << 8 | data[3]) or (data[0] & 0x20 and not padding):
         return None

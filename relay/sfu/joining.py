@@ -117,15 +117,27 @@ class Joining(Generic[W]):
         if leg not in layer.joiners:
             layer.joiners.append(leg)
 
-    def begin_afresh(self, layer: Layer, now: float) -> None:
-        """A keyframe begins: whoever is late goes on with it, instead of what waits before it."""
-        for group in list(layer.groups.values()):
-            for leg in list(group.legs.held):
-                if leg.pace is None or leg.pace.delay <= _LATE or leg.target is not layer:
-                    continue
-                self._leave(leg, now)
-                if leg not in layer.joiners:
-                    layer.joiners.append(leg)
+    def begin_afresh(self, layer: Layer, packet: Received, now: float) -> None:
+        """A keyframe begins: who was allowed to be late goes on with it, once, and is late no more.
+
+        packet: its first one.
+        """
+        held = [leg for group in layer.groups.values() for leg in group.legs.held]
+        bursting = [leg for leg in layer.joiners if leg.group is None and leg.burst_layer is layer]
+        for leg in held + bursting:
+            if (
+                leg.catches_up_until is None
+                or leg.target is not layer
+                or packet.info.temporal_id > leg.target_temporal
+            ):
+                continue
+            leg.catches_up_until = None
+            if leg.pace is None or leg.pace.delay <= _LATE:
+                continue
+            self._leave(leg, now)
+            leg.burst_layer = None
+            if leg not in layer.joiners:
+                layer.joiners.append(leg)
 
     def _leave(self, leg: Leg[W], now: float) -> None:
         self._flush(now)

@@ -104,8 +104,9 @@ class Leg(Generic[W]):
     shedding: Layer | None = None
     # Whether the cached pictures are light enough for the leg's link.
     may_burst: bool = True
-    # Until when pictures that come late are better than none: the beat makes an end of it.
-    catches_up_until: float = -1e9
+    # Until when pictures that come late are better than none; the beat's keyframe makes an end of
+    # it, and of this.
+    catches_up_until: float | None = None
     # A burst from the cache went out up to this sequence of `burst_layer`; live comes next.
     burst_layer: Layer | None = None
     burst_until: int = 0
@@ -238,9 +239,10 @@ class Leg(Generic[W]):
         """Call now and then: forget what nobody asks for again."""
         if self.first_pictures is not None:
             self.first_pictures.expire(now)
-        if now - self.burst_at > _BURST_KEPT:
+        if now - max(self.burst_at, self.catches_up_until or 0.0) > _BURST_KEPT:
             for span in self.spans:
-                if span.burst:
+                # One that goes on counts its packets from its beginning.
+                if span.burst and (self.burst_layer is None or span is not self.spans[-1]):
                     span.burst = []
 
     def counts(self) -> tuple[int, int]:

@@ -194,7 +194,7 @@ class Router(Generic[W]):
                     self._joining.at_frame_start(layer, packet, follows, now)
             elif layer.add_picture(packet):
                 if packet.info.keyframe:
-                    self._joining.begin_afresh(layer, now)
+                    self._joining.begin_afresh(layer, packet, now)
                 if layer.joiners:
                     self._joining.at_frame_start(layer, packet, follows, now)
         elif layer.is_video:
@@ -346,9 +346,9 @@ class Router(Generic[W]):
 
     def receive_viewer_rtcp(self, viewer: Viewer[W], data: bytes, now: float) -> None:
         """Feedback of a viewer; what cannot be read is ignored."""
-        if viewer.is_easy and viewer.receive_calm_feedback(data, now):
-            packets: list[rtcp.Packet] = []
-        else:
+        packets: list[rtcp.Packet] = []
+        heard = viewer.is_easy and viewer.receive_calm_feedback(data, now)
+        if not heard:
             try:
                 packets = rtcp_parse.parse(data)
             except RtcpError:
@@ -356,8 +356,7 @@ class Router(Generic[W]):
         for packet in packets:
             if isinstance(packet, TransportFeedback):
                 viewer.receive_transport_feedback(packet, now)
-                if now in (viewer.bandwidth.congested_at, viewer.bandwidth.resumed_at):
-                    viewer.next_allocation = now
+                heard = True
             elif isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
                 for block in packet.reports:
                     if block.ssrc in viewer.by_ssrc:
@@ -371,6 +370,8 @@ class Router(Generic[W]):
                 self._lost_picture(viewer, packet, now)
             elif isinstance(packet, rtcp.Remb) and not viewer.has_transport_feedback:
                 viewer.bandwidth.receive_remb(packet.bitrate, now)
+        if heard and now in (viewer.bandwidth.congested_at, viewer.bandwidth.resumed_at):
+            viewer.next_allocation = now
         if now >= viewer.next_allocation and viewer.running:
             self._selection.allocate(viewer, self._layers(), now)
 

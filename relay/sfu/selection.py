@@ -48,6 +48,8 @@ _FIRST_PICTURE_SECONDS: Final = 1.0
 # at once and would not be through before it,
 # if catching up with the cached pictures would take longer than this.
 _CATCH_UP_SECONDS: Final = 3.0
+# A keyframe that was asked for so lately is waited for.
+_UNDER_WAY: Final = 1.0
 # And a step down is made at once where it takes no longer than this.
 _QUICK: Final = 1.0
 # What is left beside the voice for pictures that wait is never less, or they would wait for ever.
@@ -118,7 +120,8 @@ class Selection(Generic[W]):
             hold.still_waiting(now)
         if viewer.pace.delay > STALE_SECONDS * (2.0 if starting else 1.0):
             for late in _seen(viewer):
-                if late.spec.kind == "video" and now >= late.catches_up_until:
+                until = late.catches_up_until
+                if late.spec.kind == "video" and (until is None or now >= until):
                     self._joining.give_up(late, now)
         budget = estimate.bitrate - self._give_voice(viewer, found.get(VOICE), starting, now)
         self._set_pace(viewer, budget, now)
@@ -350,10 +353,16 @@ class Selection(Generic[W]):
 
         Where it catches up soon; and where it does not, but has seen them before the beat.
         """
+        beat, pictures = self._next_beat(), layer.pictures
+        if beat is None or not layer.rid:
+            return _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS
+        asked = now - layer.keyframe_asked_at
+        if pictures.first is None or (asked < _UNDER_WAY and now - pictures.first.arrived > asked):
+            return False  # the beat's keyframe is on its way
         if _catch_up(layer, offering, budget) <= _CATCH_UP_SECONDS:
+            leg.catches_up_until = min(beat, now + _CATCH_UP_SECONDS)
             return True
-        beat, weight = self._next_beat(), layer.pictures.weight
-        if beat is None or not layer.rid or not 0 < weight * 8 < budget * (beat - now):
+        if pictures.weight * 8 >= budget * (beat - now):
             return False
         leg.catches_up_until = beat
         return True

@@ -72,6 +72,20 @@ def test_most_reports_of_theirs_get_but_a_glance(monkeypatch: pytest.MonkeyPatch
     assert room.viewer.bandwidth.is_satisfied
 
 
+def test_what_a_glance_finds_out_makes_it_think_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson, room, times = at_ease(Link(), monkeypatch)
+    viewer = room.viewer
+    assert viewer is not None
+
+    def found(*arguments: Any) -> bool:
+        viewer.bandwidth.congested_at = lesson.now  # losses of before that are ours after all
+        return True
+
+    monkeypatch.setattr(viewer, "receive_calm_feedback", found)
+    lesson.router.receive_viewer_rtcp(viewer, b"", lesson.now)
+    assert times[-1] == lesson.now
+
+
 def test_of_their_receiver_reports_one_in_four_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     lesson, room, _ = at_ease(Link(), monkeypatch)
     assert room.viewer is not None

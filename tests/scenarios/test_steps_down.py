@@ -31,10 +31,14 @@ def weighty() -> SourcePlan:
     return plan
 
 
-def fallen(phase: int, low: float) -> tuple[FakeViewer, float]:
-    """A room whose link fell so long after a beat, about, and came back; and when it fell."""
+def fallen(phase: int, low: float, teacher: float = 0.01) -> tuple[FakeViewer, float]:
+    """A room whose link fell so long after a beat, about, and came back; and when it fell.
+
+    teacher: seconds of delay each way between the teacher and the relay.
+    """
     down = Link(delay=0.05, jitter=0.003, rate=1e6, queue=0.6)
     lesson = Lesson(phase)
+    lesson.teacher_up.delay = lesson.teacher_down.delay = teacher
     lesson.publish(weighty(), voice())
     lesson.advance(1.0)
     room = lesson.open_room("room", down=down, bitrate=60e3)
@@ -60,7 +64,16 @@ def test_no_picture_stands_for_two_seconds(phase: int) -> None:
 @pytest.mark.parametrize("phase", range(8))
 def test_the_next_beat_makes_an_end_of_pictures_that_are_late(phase: int) -> None:
     """They were better than none, and are no better than those of now."""
-    room, at = fallen(phase, 175e3)
+    late_no_more(*fallen(phase, 175e3), 0.8)
+
+
+@pytest.mark.parametrize("phase", range(3, 7))
+def test_while_the_keyframe_is_on_its_way_nothing_old_is_begun(phase: int) -> None:
+    late_no_more(*fallen(phase, 150e3, teacher=0.2), 1.2)
+
+
+def late_no_more(room: FakeViewer, at: float, most: float) -> None:
+    """Pictures from the second beat on are those of now. most: seconds, the way included."""
     shown = [one for one in room.shown("camera") if at + BEAT + 3.0 < one.arrived < at + AWAY]
     assert len(shown) > 50
-    assert max(one.arrived - one.tag.captured for one in shown) < 0.8
+    assert max(one.arrived - one.tag.captured for one in shown) < most
