@@ -1,4 +1,4 @@
-"""Places for rooms on a full relay: who gives one up, and for whom.
+"""Places: a teacher's in a lesson, rooms' on a full relay; who gives one up, and for whom.
 
 Rules only: what holds a place, which session ends. Not here: offers, refusals (sessions).
 """
@@ -9,13 +9,31 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from relay.sfu.router import Router
 from relay.transport.peer import Peer
+from relay.transport.wire import Wire
 
 # On a full relay a subject with more sessions than this gives one up for somebody else: a page that
 # reloads in a loop must not take the places of others.
 SUBJECT_FAIR: Final = 8
 # A browser checks the path that it uses every 2.5 s.
 QUIET_SECONDS: Final = 3.0
+# Another teacher may take a lesson over whose teacher's session has been silent so long: three
+# consent checks of a browser (2.5 s apart), or as long for a new session to come up.
+HELD_SECONDS: Final = 8.0
+
+
+def is_held(router: Router[Wire], teacher: Peer | None, now: float) -> bool:
+    """Whether the lesson's teacher is there: media comes, or the session is alive or new.
+
+    teacher: the session that publishes, None when it is gone.
+    """
+    if router.is_publishing(now):
+        return True
+    if teacher is None:
+        return False
+    seen = teacher.created_at if teacher.ice.last_check is None else teacher.ice.last_check
+    return now - seen < HELD_SECONDS
 
 
 def taken(peers: Iterable[Peer]) -> list[Peer]:

@@ -40,11 +40,6 @@ _log: Final = logging.getLogger("relay.media")
 
 # How often consents and lifetimes are looked at.
 SWEEP_SECONDS: Final = 1.0
-
-
-# Another teacher may take a lesson over whose teacher's session has been silent so long: three
-# consent checks of a browser (2.5 s apart), or as long for a new session to come up.
-HELD_SECONDS: Final = 8.0
 # Teachers' former sessions that are remembered, so that their pages learn what became of them.
 REPLACED_KEPT: Final = 1_000
 # Teachers' sessions at once: lessons a relay could never forward all, so it is a bound on memory.
@@ -142,7 +137,12 @@ class Sessions:
         remote = offer.remote_side(description)
         known = self.routers.get(lesson)
         current = known.publisher if known is not None else None
-        if current is not None and current.subject != subject and self._is_held(lesson, now):
+        if (
+            known is not None
+            and current is not None
+            and current.subject != subject
+            and places.is_held(known, self.peers.get(current.identity), now)
+        ):
             raise Refused(
                 409,
                 "lesson-taken",
@@ -210,18 +210,6 @@ class Sessions:
             "answer": answer,
             "etag": etag_of(peer.identity, peer.etag),
         }
-
-    def _is_held(self, lesson: str, now: float) -> bool:
-        """Whether the lesson's teacher is there: media comes, or the session is alive or new."""
-        router = self.routers[lesson]
-        assert router.publisher is not None
-        if router.is_publishing(now):
-            return True
-        peer = self.peers.get(router.publisher.identity)
-        if peer is None:
-            return False
-        seen = peer.created_at if peer.ice.last_check is None else peer.ice.last_check
-        return now - seen < HELD_SECONDS
 
     def _router(self, lesson: str, now: float) -> Router[Wire]:
         router = self.routers.get(lesson)

@@ -22,6 +22,7 @@ from relay.transport.answer import Local
 from relay.transport.fanout import NativeFanOut
 from relay.transport.ice import Credentials
 from relay.transport.peer import Peer
+from relay.transport.places import HELD_SECONDS
 from relay.transport.recorder_feed import RecorderFeed
 from relay.transport.send_log import SendLogs
 from relay.transport.sessions import Limits, Sessions
@@ -198,7 +199,7 @@ async def test_a_new_teachers_place_is_held_until_it_proves_dead(patient: Rig) -
     with pytest.raises(Refused) as caught:
         patient.publish(subject="mr-binh")
     assert code(caught) == (409, "lesson-taken")
-    patient.clock.now += module.HELD_SECONDS + 0.1
+    patient.clock.now += HELD_SECONDS + 0.1
     patient.publish(subject="mr-binh")
     with pytest.raises(Refused):
         patient.publish(subject="ms-lan")
