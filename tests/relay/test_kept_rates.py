@@ -16,9 +16,10 @@ from relay.media_process import RPC_SOCKET, MediaProcess, relay_clock
 from relay.settings import MediaSettings
 from relay.web import kept_rates
 from relay.web.kept_rates import KeptRates, checked
+from tests.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ async def _media(directory: Path) -> AsyncIterator[MediaProcess]:
     sock.bind(("127.0.0.1", 0))
     process = MediaProcess(MediaSettings(udp_host="127.0.0.1", udp_port=0), directory, sock)
     running = asyncio.create_task(process.run())
-    await _until(lambda: process._sessions._tasks is not None)
+    await eventually(lambda: process._sessions._tasks is not None)
     yield process
     running.cancel()
     await asyncio.wait((running,))
@@ -54,17 +55,9 @@ async def _keeper(directory: Path, file: Path) -> AsyncIterator[KeptRates]:
     await asyncio.wait(tasks)
 
 
-async def _until(reached: Callable[[], bool]) -> None:
-    for _ in range(1_000):
-        if reached():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("never came")
-
-
 async def _until_starts_with(process: MediaProcess, subject: str, bitrate: float) -> None:
     rates = process._sessions._remembered
-    await _until(lambda: rates.start(subject, relay_clock()) == bitrate)
+    await eventually(lambda: rates.start(subject, relay_clock()) == bitrate)
 
 
 async def test_a_room_is_remembered_by_a_media_process_after_the_one_that_knew_it(
@@ -75,7 +68,7 @@ async def test_a_room_is_remembered_by_a_media_process_after_the_one_that_knew_i
     async with _keeper(tmp_path, file):
         async with _media(tmp_path) as first:
             first._sessions._remembered.note("room-7", 300_000.0, relay_clock())
-            await _until(file.exists)
+            await eventually(file.exists)
         async with _media(tmp_path) as second:
             await _until_starts_with(second, "room-7", 240_000.0)
     # And after a power cut that took both.
@@ -107,7 +100,7 @@ async def test_a_broken_file_is_as_good_as_none(
     file = tmp_path / "rates.json"
     file.write_bytes(content)
     async with _keeper(tmp_path, file), _media(tmp_path) as media:
-        await _until(lambda: "rates-unreadable" in caplog.messages)
+        await eventually(lambda: "rates-unreadable" in caplog.messages)
         assert media._sessions._remembered.known() == {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -17,6 +17,7 @@ from relay.transport.ice import STREAM_MARK
 from relay.transport.tcp import STRANGER_BYTES, STRANGERS_EACH, TcpPort, open_tcp
 from relay.transport.udp import UdpPort
 from relay.transport.wire import CONTROL, PICTURE, VOICE
+from tests.eventually import eventually
 from tests.fakes.port_peer import PortPeer
 
 
@@ -70,7 +71,7 @@ async def rig() -> AsyncIterator[Rig]:
             await writer.wait_closed()
     streams.close()
     udp.close(asyncio.get_running_loop())
-    await until(lambda: streams.streams == 0)
+    await eventually(lambda: streams.streams == 0)
 
 
 async def frame(reader: asyncio.StreamReader) -> bytes:
@@ -84,14 +85,6 @@ async def closed(reader: asyncio.StreamReader) -> None:
                 pass
 
 
-async def until(reached: Callable[[], bool]) -> None:
-    for _ in range(1_000):
-        if reached():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("never came")
-
-
 async def test_a_check_makes_a_connection_its_peers_and_dtls_goes_both_ways(rig: Rig) -> None:
     reader, writer = await rig.introduced()
     own = rig.peer.ice.selected
@@ -101,11 +94,11 @@ async def test_a_check_makes_a_connection_its_peers_and_dtls_goes_both_ways(rig:
     for byte in framed(hello) + framed(hello):
         writer.write(bytes([byte]))
         await writer.drain()
-    await until(lambda: rig.peer.dtls == [hello, hello])
+    await eventually(lambda: rig.peer.dtls == [hello, hello])
     rig.udp.send_plain(b"\x16flight", own)
     assert await frame(reader) == b"\x16flight"
     writer.close()
-    await until(lambda: rig.peer.taken == [own])
+    await eventually(lambda: rig.peer.taken == [own])
     assert not rig.udp.streams
 
 
@@ -131,7 +124,7 @@ async def test_a_stranger_is_closed_who_sends_what_strangers_may_not(rig: Rig, s
 async def test_a_stranger_hears_nothing(rig: Rig) -> None:
     reader, writer = await rig.connect()
     writer.write(framed(rig.peer.check("w" * 24)) + framed(b"\x01\x02\x03\x04"))
-    await until(lambda: rig.udp.counters.stun_refused == 2)
+    await eventually(lambda: rig.udp.counters.stun_refused == 2)
     writer.write(framed(rig.peer.check()))
     assert stun.parse_message(await frame(reader)).message_class == stun.Class.RESPONSE
 
@@ -154,21 +147,21 @@ async def test_a_known_peer_may_be_silent(rig: Rig, monkeypatch: pytest.MonkeyPa
 async def test_strangers_of_one_address_are_few_and_known_peers_do_not_count(rig: Rig) -> None:
     known = [await rig.introduced(rig.another()) for _ in range(3)]
     strangers = [await rig.connect() for _ in range(STRANGERS_EACH)]
-    await until(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH)
+    await eventually(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH)
     reader, _ = await rig.connect()
     await closed(reader)
     assert rig.tcp.counters.refused == 1
     strangers[0][1].close()
-    await until(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH - 1)
+    await eventually(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH - 1)
     await rig.connect()
-    await until(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH)
+    await eventually(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH)
 
 
 async def test_a_peer_with_many_connections_keeps_two(rig: Rig) -> None:
     readers = [(await rig.introduced())[0] for _ in range(4)]
     await closed(readers[0])
     await closed(readers[1])
-    await until(lambda: rig.tcp.streams == 2)
+    await eventually(lambda: rig.tcp.streams == 2)
     assert rig.peer.ice.selected in rig.udp.streams
     assert rig.udp.streams.keys() == rig.peer.ice.addresses.keys()
 
@@ -182,11 +175,11 @@ async def test_when_all_places_are_taken_the_oldest_that_is_nobodys_path_makes_r
     greedy = rig.another()
     spare = [(await rig.introduced(greedy))[0] for _ in range(2)]
     _, stranger = await rig.connect()
-    await until(lambda: rig.tcp.streams == 4)
+    await eventually(lambda: rig.tcp.streams == 4)
     # Of all who come at once one finds a place: the others are paths, or strangers.
     newcomers = await asyncio.gather(*(rig.connect() for _ in range(3)))
     await closed(spare[0])
-    await until(lambda: rig.tcp.counters.refused == 2)
+    await eventually(lambda: rig.tcp.counters.refused == 2)
     assert (rig.tcp.streams, rig.tcp.counters.displaced) == (4, 1)
     stranger.write(framed(rig.another().check()))
     for reader, writer in newcomers:
@@ -228,7 +221,7 @@ async def test_when_much_waits_pictures_go_first_and_the_voice_last(rig: Rig) ->
     assert not stream.send(bytes(1_200), PICTURE)
     # Once it is read, all may be written again.
     reading = asyncio.create_task(closed(reader))
-    await until(lambda: stream.send(bytes(1_200), PICTURE))
+    await eventually(lambda: stream.send(bytes(1_200), PICTURE))
     stream.close()
     await reading
     assert not stream.send(b"late", CONTROL)

@@ -12,6 +12,7 @@ import pytest
 from classroom.errors import Misuse
 from relay.node import open_udp
 from relay.transport.udp import UdpPort
+from tests.eventually import eventually
 from tests.fakes.port_peer import PortPeer
 
 HELLO = bytes([22, 254, 253, 0])
@@ -60,21 +61,13 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     for peer in (rig.teacher, *rig.rooms):
         port.add_peer(peer)
         rig.send(peer, peer.check())
-    await _until(lambda: all(peer.address for peer in (rig.teacher, *rig.rooms)))
+    await eventually(lambda: all(peer.address for peer in (rig.teacher, *rig.rooms)))
     port.favour(rig.teacher.address)
     yield rig
     port.close(loop)
     for peer in (rig.teacher, *rig.rooms):
         peer.socket.close()
         assert not peer.taken
-
-
-async def _until(reached: Callable[[], object]) -> None:
-    for _ in range(1_000):
-        if reached():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError("never came")
 
 
 async def _spin(reached: Callable[[], object]) -> None:
@@ -95,7 +88,7 @@ async def test_in_a_crowd_what_rooms_send_is_read_together(rig: Rig) -> None:
         for room in rig.rooms:
             rig.send(room, HELLO + bytes([number]))
             await asyncio.sleep(0)
-    await _until(lambda: all(len(room.dtls) == 10 for room in rig.rooms))
+    await eventually(lambda: all(len(room.dtls) == 10 for room in rig.rooms))
     assert rig.port.counters.datagrams - before == 10 * CROWD
     assert len([one for one in rig.wakes if one > before]) < 5 * CROWD
     # In order, and to nobody else.
@@ -116,7 +109,7 @@ async def test_a_teacher_does_not_wait_for_the_crowd(rig: Rig) -> None:
     await _spin(lambda: rig.teacher.dtls)
     assert rig.port._later is turn, "it came with the crowd's turn"
     assert not rig.rooms[1].dtls
-    await _until(lambda: rig.rooms[1].dtls)
+    await eventually(lambda: rig.rooms[1].dtls)
 
 
 async def test_a_teacher_who_moves_is_heard_from_both_places(rig: Rig) -> None:
@@ -124,12 +117,12 @@ async def test_a_teacher_who_moves_is_heard_from_both_places(rig: Rig) -> None:
     moved = Browser(host=rig.teacher.host)
     moved.ice = rig.teacher.ice
     rig.send(moved, rig.teacher.check())
-    await _until(lambda: rig.teacher.address != old)
+    await eventually(lambda: rig.teacher.address != old)
     rig.port.favour(rig.teacher.address, instead_of=old)
     assert list(rig.port._lanes) == [rig.teacher.address]
     rig.send(moved, HELLO + b"new")
     rig.send(rig.teacher, HELLO + b"old")
-    await _until(lambda: len(rig.teacher.dtls) == 2)
+    await eventually(lambda: len(rig.teacher.dtls) == 2)
     # Another session from the same place outlives the first.
     rig.port.favour(rig.teacher.address)
     rig.port.favour(None, instead_of=rig.teacher.address)
@@ -137,7 +130,7 @@ async def test_a_teacher_who_moves_is_heard_from_both_places(rig: Rig) -> None:
     rig.port.favour(None, instead_of=rig.teacher.address)
     assert not rig.port._lanes
     rig.send(moved, HELLO + b"rest")
-    await _until(lambda: len(rig.teacher.dtls) == 3)
+    await eventually(lambda: len(rig.teacher.dtls) == 3)
     moved.socket.close()
 
 
@@ -160,9 +153,9 @@ async def test_an_error_while_reading_does_not_make_it_deaf(
     with monkeypatch.context() as patch:
         patch.setattr(rig.rooms[0], "receive_dtls", fail)
         rig.send(rig.rooms[0], HELLO)
-        await _until(lambda: told)
+        await eventually(lambda: told)
     rig.send(rig.rooms[1], HELLO)
-    await _until(lambda: rig.rooms[1].dtls)
+    await eventually(lambda: rig.rooms[1].dtls)
 
 
 async def test_a_favour_asked_too_often_costs_no_more_descriptors(rig: Rig) -> None:
