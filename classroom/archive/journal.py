@@ -7,6 +7,7 @@ times are whole ticks of the rendition's timescale since the lesson's epoch. FOR
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, NamedTuple
@@ -17,6 +18,8 @@ from classroom.archive.names import RENDITION_PATTERN
 
 MAX_SIDE: Final = 65_536  # pixels
 MAX_CHANNELS: Final = 8
+# Playlists quote it as it is.
+_CODEC: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,7 @@ def read_init(members: Members, rendition: str) -> Init:
     return Init(
         rendition,
         members.integer("number"),
-        members.text("codec"),
+        members.text("codec", _CODEC),
         members.integer("width", 0, MAX_SIDE),
         members.integer("height", 0, MAX_SIDE),
         members.integer("channels", 0, MAX_CHANNELS),

@@ -1,8 +1,9 @@
 """Searches lessons the way people type: no diacritics, any case, words in any order, part words.
 
 A lesson matches when each word of the query begins some word of its title, teacher, subject,
-grade or id. Matches in the title come first, then the newest. This is a linear scan: at 15,000
-lessons about a megabyte of text, whose folding is remembered from query to query. Pure.
+grade or id. Matches in the title come first, then the newest. `search` looks through lessons at
+hand; for the thousands in a database, `indexed` gives what is to be kept of each so that looking
+for `stems` in it finds the same. Pure.
 """
 
 from __future__ import annotations
@@ -41,6 +42,25 @@ class Entry(Protocol):
 
 AnyEntry = TypeVar("AnyEntry", bound=Entry)
 
+Rank = tuple[bool, float, str]
+"""Sorts what was found: title matches first, the newest first, then by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What a database keeps of a lesson to find it by.
+
+    title, rest: folded words, a blank before each (" dinh luat om"), so that a word begins where
+    its stem (" lu") is found. subject, grade: as `folded` gives them. at: unix seconds that it is
+    sorted by, 0 while unknown.
+    """
+
+    title: str
+    rest: str
+    subject: str
+    grade: str
+    at: float
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -59,26 +79,52 @@ def fold(text: str) -> str:
     """
     decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_STROKES))
     bare = "".join(character for character in decomposed if not unicodedata.combining(character))
-    # Decomposing can bring out capitals again (㎞ is fine, ℡ gives TEL).
-    return bare.casefold()
+    # Decomposing can bring out capitals (℡ gives TEL) and letters with a stroke (ᶞ gives ð) again.
+    return bare.casefold().translate(_STROKES)
 
 
 def search(entries: Iterable[AnyEntry], query: Query) -> list[AnyEntry]:
     """The entries that match `query`: title matches first, each group newest first."""
+    found = [(place, entry) for entry in entries if (place := rank(entry, query)) is not None]
+    found.sort(key=lambda item: item[0])
+    return [entry for _, entry in found]
+
+
+def rank(entry: Entry, query: Query) -> Rank | None:
+    """Where `entry` stands among what `query` finds, None if it is not found."""
+    if not _passes(entry, query):
+        return None
     words = _words(query.words)
-    found: list[tuple[bool, float, str, AnyEntry]] = []
-    for entry in entries:
-        if not _passes(entry, query):
-            continue
-        title = _words(entry.title)
-        rest = _words(f"{entry.teacher} {entry.subject or ''} {entry.grade or ''} {entry.id}")
-        if all(_begins(word, title) or _begins(word, rest) for word in words):
-            in_title = all(_begins(word, title) for word in words)
-            found.append(
-                (not in_title, -(entry.started_at or entry.planned_at or 0.0), entry.id, entry)
-            )
-    found.sort(key=lambda item: item[:3])
-    return [item[3] for item in found]
+    title = _words(entry.title)
+    rest = _words(_rest(entry))
+    if not all(_begins(word, title) or _begins(word, rest) for word in words):
+        return None
+    in_title = all(_begins(word, title) for word in words)
+    return (not in_title, -(entry.started_at or entry.planned_at or 0.0), entry.id)
+
+
+def indexed(entry: Entry) -> Indexed:
+    """What a database keeps of `entry`."""
+    return Indexed(
+        _spaced(entry.title),
+        _spaced(_rest(entry)),
+        folded(entry.subject or ""),
+        folded(entry.grade or ""),
+        entry.started_at or entry.planned_at or 0.0,
+    )
+
+
+def stems(words: str) -> tuple[str, ...]:
+    """What each word of a query is to be looked for as, in `Indexed.title` or `rest`.
+
+    Letters and digits after one blank: nothing in it needs an escape.
+    """
+    return tuple(f" {word}" for word in _words(words))
+
+
+def folded(label: str) -> str:
+    """A subject or grade as it is compared: without marks, case and signs."""
+    return " ".join(_words(label))
 
 
 def _passes(entry: Entry, query: Query) -> bool:
@@ -89,8 +135,16 @@ def _passes(entry: Entry, query: Query) -> bool:
     )
 
 
-# Twice the texts of a library of 15,000 lessons (a title and a line of the rest each), about 15 MB.
-@functools.lru_cache(maxsize=60_000)
+def _rest(entry: Entry) -> str:
+    return f"{entry.teacher} {entry.subject or ''} {entry.grade or ''} {entry.id}"
+
+
+def _spaced(text: str) -> str:
+    return "".join(f" {word}" for word in _words(text))
+
+
+# The lessons that run or are to come, over and over; a library of thousands is in a database.
+@functools.lru_cache(maxsize=4_000)
 def _words(text: str) -> tuple[str, ...]:
     spaced = "".join(character if character.isalnum() else " " for character in fold(text))
     return tuple(spaced.split())

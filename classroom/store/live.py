@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Final, Protocol
 
-from classroom.wire import Recording, RoomRung, VoiceWish
+from classroom.wire import Recording, RelayNode, RoomRung, VoiceWish
 from classroom.wire.fields import Items
 from classroom.wire.messages import Count, Date, Label, LessonId, RelayName, Sources, Url
 
@@ -67,6 +67,14 @@ class RoomsReport:
     wish: VoiceWish | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BelowReport:
+    """The relays below `relay`, at any depth, as it last told."""
+
+    relay: RelayName
+    nodes: Annotated[tuple[RelayNode, ...], Items(5_000)]
+
+
 class LiveState(Protocol):
     """The interface; see the module for its promises."""
 
@@ -93,6 +101,12 @@ class LiveState(Protocol):
 
     async def drop_rooms(self, relay: str, lesson: str | None = None) -> list[str]:
         """Drop what `relay` told of rooms, of one lesson or of all; the lessons it told of."""
+
+    async def keep_below(self, report: BelowReport) -> None:
+        """Keep `report` as the latest of its relay; one without nodes is as good as none."""
+
+    async def below(self) -> list[BelowReport]:
+        """The latest reports of relays below others, by relay, however old."""
 
     async def forget_lesson(self, lesson: str) -> None:
         """Drop all reports of `lesson`."""

@@ -1,8 +1,9 @@
 """Live state in Redis, for several control-plane processes that serve the same lessons.
 
-See `live` for the promises. Three hashes (relays by name, reports and rooms by "lesson/relay") and
-one channel, all under a prefix. Age is judged from the dates inside, not by Redis, so that both
-implementations answer alike; the machines' clocks should agree to a second or two (NTP).
+See `live` for the promises. Four hashes (relays and those below them by name, reports and rooms by
+"lesson/relay") and one channel, all under a prefix. Age is judged from the dates inside, not by
+Redis, so that both implementations answer alike; the machines' clocks should agree to a second or
+two (NTP).
 """
 
 from __future__ import annotations
@@ -19,11 +20,18 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from classroom.errors import Absent, Refused
-from classroom.store.live import EVERYTHING, RelayAlive, Report, RoomsReport, brought_on
+from classroom.store.live import (
+    EVERYTHING,
+    BelowReport,
+    RelayAlive,
+    Report,
+    RoomsReport,
+    brought_on,
+)
 from classroom.wire import to_map
 from classroom.wire.fields import read
 
-_T = TypeVar("_T", RelayAlive, Report, RoomsReport)
+_T = TypeVar("_T", RelayAlive, Report, RoomsReport, BelowReport)
 # A Redis on the same site answers in milliseconds; a page waits no longer than this for a dead one.
 _TIMEOUT_S: Final = 3.0
 _RETRY_S: Final = 1.0
@@ -60,6 +68,7 @@ class RedisLiveState:
         self._relays = f"{prefix}:relays"
         self._reports = f"{prefix}:reports"
         self._rooms = f"{prefix}:rooms"
+        self._below = f"{prefix}:below"
         self._channel = f"{prefix}:changes"
 
     async def keep_relay(self, relay: RelayAlive) -> None:
@@ -110,6 +119,19 @@ class RedisLiveState:
             if lessons:
                 await self._client.hdel(self._rooms, *(f"{id_}/{relay}" for id_ in lessons))
         return sorted(lessons)
+
+    async def keep_below(self, report: BelowReport) -> None:
+        with _reachable():
+            if report.nodes:
+                await self._client.hset(self._below, report.relay, _text(report))
+            else:
+                await self._client.hdel(self._below, report.relay)
+
+    async def below(self) -> list[BelowReport]:
+        with _reachable():
+            entries = await self._client.hgetall(self._below)
+        known = [_entry(BelowReport, text) for _, text in sorted(entries.items())]
+        return [report for report in known if report]
 
     async def forget_lesson(self, lesson: str) -> None:
         with _reachable():
@@ -182,7 +204,7 @@ def _reachable() -> Iterator[None]:
         ) from error
 
 
-def _text(entry: RelayAlive | Report | RoomsReport) -> str:
+def _text(entry: RelayAlive | Report | RoomsReport | BelowReport) -> str:
     return json.dumps(to_map(entry), separators=(",", ":"))
 
 

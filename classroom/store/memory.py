@@ -11,7 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from classroom.store.live import EVERYTHING, RelayAlive, Report, RoomsReport, brought_on
+from classroom.store.live import (
+    EVERYTHING,
+    BelowReport,
+    RelayAlive,
+    Report,
+    RoomsReport,
+    brought_on,
+)
 
 _BEHIND: Final = 1000
 
@@ -24,6 +31,7 @@ class MemoryLiveState:
         self._relays: dict[str, RelayAlive] = {}
         self._reports: dict[tuple[str, str], Report] = {}
         self._rooms: dict[tuple[str, str], RoomsReport] = {}
+        self._below: dict[str, BelowReport] = {}
         self._subscribers: set[asyncio.Queue[str]] = set()
 
     async def keep_relay(self, relay: RelayAlive) -> None:
@@ -61,6 +69,15 @@ class MemoryLiveState:
         for key in keys:
             del self._rooms[key]
         return sorted(id_ for id_, _ in keys)
+
+    async def keep_below(self, report: BelowReport) -> None:
+        if report.nodes:
+            self._below[report.relay] = report
+        else:
+            self._below.pop(report.relay, None)
+
+    async def below(self) -> list[BelowReport]:
+        return [self._below[name] for name in sorted(self._below)]
 
     async def forget_lesson(self, lesson: str) -> None:
         for key in [key for key in self._reports if key[0] == lesson]:

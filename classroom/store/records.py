@@ -8,33 +8,46 @@ full disk, is Absent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import delete, event, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    delete,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import (
     ArgumentError,
     IntegrityError,
-    InterfaceError,
     InvalidRequestError,
     NoSuchModuleError,
-    OperationalError,
 )
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from classroom.errors import Absent, Misuse, Refused
+from classroom.errors import Misuse, Refused
 from classroom.lessons import Lesson, unknown_lesson
-from classroom.store import tables
+from classroom.library import Listing
+from classroom.store import finding, tables
+from classroom.store.answering import answering
+from classroom.store.school_relays import SchoolRelays
 from classroom.tokens import Claims
 from classroom.wire import LessonState
 
 # How long a writer waits for another (the command line makes links while the server runs).
-_BUSY_MS: Final = 5000
+_BUSY_MS: Final = 10_000
+OPEN: Final = (LessonState.PLANNED, LessonState.LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +72,19 @@ class Records:
         self._engine = _engine(url, data)
         # A transaction that will write says so when it begins, or SQLite could refuse it half-way.
         self._writing = self._engine.execution_options(writing=True)
+        self.relays = SchoolRelays(self._engine, self._writing)
+        """Those of schools."""
 
     async def prepare(self) -> None:
         """Make the tables if they are not there; Misuse if a newer version made them."""
-        with _answering():
+        with answering():
             async with self._writing.begin() as connection:
                 await connection.run_sync(tables.metadata.create_all)
                 version = (await connection.execute(select(tables.schema.c.version))).scalar()
                 if version is None:
                     await connection.execute(insert(tables.schema), {"version": tables.SCHEMA})
+                if version in (None, tables.SCHEMA):
+                    await connection.run_sync(finding.fill)
         if version is not None and version != tables.SCHEMA:
             raise Misuse(
                 f"the records are of schema {version}, this version works with {tables.SCHEMA}; "
@@ -77,9 +94,10 @@ class Records:
     async def add_lesson(self, lesson: Lesson, *, by: str) -> None:
         """Keep a new lesson; Refused 409 lesson-exists if its id is taken."""
         try:
-            with _answering():
+            with answering():
                 async with self._writing.begin() as connection:
                     await connection.execute(insert(tables.lessons), tables.lesson_row(lesson))
+                    await connection.execute(insert(finding.searched), finding.row(lesson))
                     await connection.execute(
                         insert(tables.transitions),
                         _transition(None, lesson, at=lesson.created_at, by=by, reason="planned"),
@@ -95,7 +113,7 @@ class Records:
 
     async def lesson(self, lesson_id: str) -> Lesson:
         """The lesson; Refused 404 lesson-unknown."""
-        with _answering():
+        with answering():
             async with self._engine.connect() as connection:
                 query = select(tables.lessons).where(tables.lessons.c.id == lesson_id)
                 row = (await connection.execute(query)).mappings().first()
@@ -105,19 +123,49 @@ class Records:
 
     async def lessons(self, states: Collection[LessonState] | None = None) -> list[Lesson]:
         """All lessons, or those in `states`, oldest first."""
-        query = select(tables.lessons).order_by(tables.lessons.c.created_at, tables.lessons.c.id)
-        if states is not None:
-            query = query.where(tables.lessons.c.state.in_([state.value for state in states]))
-        with _answering():
+        if states is None:
+            return await self._lessons(true())
+        return await self._lessons(tables.lessons.c.state.in_([state.value for state in states]))
+
+    async def _lessons(self, which: ColumnElement[bool]) -> list[Lesson]:
+        table = tables.lessons
+        query = select(table).where(which).order_by(table.c.created_at, table.c.id)
+        with answering():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).mappings().all()
         return [tables.lesson_of(row) for row in rows]
+
+    async def find(self, asked: Listing, only: str | None) -> tuple[Sequence[RowMapping], int]:
+        """The rows (`tables.lesson_of` reads them) of the part that is asked for of the lessons
+        that match, and how many do. only: the one lesson that may be found, None for all."""
+        with answering():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(finding.page(asked, only))).mappings().all()
+                total = asked.offset + len(rows)
+                # The last page says it by itself.
+                if len(rows) == asked.limit or (asked.offset and not rows):
+                    total = (await connection.execute(finding.count(asked, only))).scalar_one()
+        return rows, total
+
+    async def recent(self, since: float) -> list[Lesson]:
+        """Lessons planned or live, and those that ended after `since` (unix seconds)."""
+        table = tables.lessons
+        return await self._lessons(
+            or_(table.c.state.in_([state.value for state in OPEN]), table.c.ended_at > since)
+        )
+
+    async def ended_on(self, relay: str) -> list[Lesson]:
+        """Lessons that ended on `relay` and are not published yet."""
+        table = tables.lessons
+        return await self._lessons(
+            and_(table.c.state == LessonState.ENDED.value, table.c.relay == relay)
+        )
 
     async def counts(self) -> dict[LessonState, int]:
         """How many lessons there are in each state that has any."""
         state = tables.lessons.c.state
         query = select(state, func.count()).group_by(state)
-        with _answering():
+        with answering():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).all()
         return {LessonState(name): count for name, count in rows}
@@ -137,7 +185,7 @@ class Records:
         the state changed. Refused 404 lesson-unknown.
         """
         query = select(tables.lessons).where(tables.lessons.c.id == lesson_id).with_for_update()
-        with _answering():
+        with answering():
             async with self._writing.begin() as connection:
                 row = (await connection.execute(query)).mappings().first()
                 if row is None:
@@ -148,6 +196,10 @@ class Records:
                     await connection.execute(
                         update(tables.lessons).where(tables.lessons.c.id == lesson_id),
                         tables.lesson_row(after),
+                    )
+                    kept = finding.searched
+                    await connection.execute(
+                        update(kept).where(kept.c.lesson == lesson_id), finding.row(after)
                     )
                 if after.state is not before.state:
                     await connection.execute(
@@ -165,16 +217,18 @@ class Records:
         Refused 404 lesson-unknown.
         """
         query = select(tables.lessons).where(tables.lessons.c.id == lesson_id).with_for_update()
-        with _answering():
+        with answering():
             async with self._writing.begin() as connection:
                 row = (await connection.execute(query)).mappings().first()
                 if row is None:
                     raise unknown_lesson(lesson_id)
                 lesson = tables.lesson_of(row)
                 allow(lesson)
-                await connection.execute(
-                    delete(tables.lessons).where(tables.lessons.c.id == lesson_id)
-                )
+                for table, column in (
+                    (tables.lessons, tables.lessons.c.id),
+                    (finding.searched, finding.searched.c.lesson),
+                ):
+                    await connection.execute(delete(table).where(column == lesson_id))
                 line = _transition(lesson, lesson, at=now, by=by, reason="removed")
                 await connection.execute(insert(tables.transitions), line | {"after": "removed"})
 
@@ -186,7 +240,7 @@ class Records:
             .where(tables.transitions.c.lesson == lesson_id)
             .order_by(tables.transitions.c.number)
         )
-        with _answering():
+        with answering():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).mappings().all()
         return [Transition(**row) for row in rows]
@@ -203,7 +257,7 @@ class Records:
             "expires_at": claims.expires_at,
             "issued_by": issued_by,
         }
-        with _answering():
+        with answering():
             async with self._writing.begin() as connection:
                 await connection.execute(insert(tables.links), row)
 
@@ -214,14 +268,14 @@ class Records:
             .where(tables.links.c.lesson == lesson_id)
             .order_by(tables.links.c.issued_at, tables.links.c.token_id)
         )
-        with _answering():
+        with answering():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).mappings().all()
         return [dict(row) for row in rows]
 
     async def check(self) -> None:
         """Return if the database answers; raises Absent."""
-        with _answering():
+        with answering():
             async with self._engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
 
@@ -274,27 +328,15 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own BEGIN comes too late for reads; ours comes in `_begin_sqlite`.
     connection.isolation_level = None
     cursor = connection.cursor()
+    # First, for the next statement has to wait for whoever writes just now.
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     # WAL lets the command line read and write beside the server; FULL syncs it at every commit,
     # which NORMAL does not: a power cut would lose the last transactions.
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    # Other database errors are bugs of ours and are not hidden.
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
-        raise Absent(
-            f"The records cannot be read or written now ({type(error).__name__}).",
-            fix="Try again in a moment; if it stays so, ask your technician whether the disk of "
-            "the server is full and whether its database runs.",
-        ) from error

@@ -79,6 +79,30 @@ links = Table(
     Column("issued_by", String(100), nullable=False),
 )
 
+# Codes for schools' relays, each as its digest; relay and key (a digest) once it was used.
+relay_codes = Table(
+    "relay_codes",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("name", String(60), nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("relay", String(100)),
+    Column("key", String(64)),
+)
+
+# Relays that enrolled with a code. The token itself is never kept.
+school_relays = Table(
+    "school_relays",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("name", String(60), nullable=False, index=True),
+    Column("url", String(500), nullable=False),
+    Column("enrolled_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("revoked_at", Double, index=True),
+)
+
 
 def lesson_row(lesson: Lesson) -> dict[str, Any]:
     """The columns of `lesson`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -127,6 +128,54 @@ def test_a_manifest_whose_segments_disagree_is_refused() -> None:
     ):
         with pytest.raises(Refused, match="malformed"):
             Manifest.decode(changed(path, value))
+
+
+def _absurd(change: str) -> dict[str, object]:
+    """A manifest whose sums agree, and that no lesson has."""
+    made: dict[str, Any] = json.loads(json.dumps(_made()))
+    rendition = made["renditions"][0]
+    match change:
+        case "epoch":
+            made["epoch_ms"] = manifest.MAX_EPOCH_MS + 1
+        case "length":
+            rendition["segments"][-1]["start"] = 90_000 * manifest.MAX_SECONDS
+            made["duration_ms"] = 1000 * (manifest.MAX_SECONDS + 8)
+        case "beats":
+            made["beat_ms"] = 1
+            rendition["segments"][-1]["start"] = 90 * manifest.MAX_BEATS
+            made["duration_ms"] = manifest.MAX_BEATS + 8_000
+        case "segment":
+            rendition["segments"][0]["bytes"] += manifest.MAX_SEGMENT_BYTES
+            made["bytes"] += manifest.MAX_SEGMENT_BYTES
+        case "init":
+            rendition["inits"][0]["bytes"] += manifest.MAX_INIT_BYTES
+            made["bytes"] += manifest.MAX_INIT_BYTES
+        case "name":
+            rendition["segments"][0]["beat"] = 10**9
+        case "gaps":
+            rendition["gaps"] *= manifest.MAX_ITEMS + 1
+        case "codec":
+            rendition["inits"][0]["codec"] = 'opus"\n#EXT-X-ENDLIST'
+        case "future":
+            made["format"] = 2
+    return made
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["epoch", "length", "beats", "segment", "init", "name", "gaps", "codec", "future"],
+)
+def test_a_manifest_of_absurd_claims_is_refused(change: str) -> None:
+    assert Manifest.decode(json.dumps(_absurd("")).encode())
+    with pytest.raises(Refused):
+        Manifest.decode(json.dumps(_absurd(change)).encode())
+
+
+def test_a_manifest_without_end_is_refused_before_it_is_read() -> None:
+    with pytest.raises(Refused, match="16 MiB"):
+        Manifest.decode(b" " * (manifest.MAX_BYTES + 1))
+    with pytest.raises(Refused):
+        Manifest.decode(b"[" * 100_000)
 
 
 values = st.recursive(

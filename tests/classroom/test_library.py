@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classroom.errors import Refused
-from classroom.library import Listing, Query, fold, read_listing, search
+from classroom.library import Listing, Query, fold, indexed, read_listing, search, stems
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def ids(query: Query) -> list[str]:
         ("Straße", "strasse"),
         ("ÐƯỜNG", "duong"),
         ("℡", "tel"),
+        ("ᶞ", "d"),
     ],
 )
 def test_fold(text: str, folded: str) -> None:
@@ -75,6 +76,24 @@ def test_filters() -> None:
     assert ids(Query(grade="9")) == ["tho", "om"]
     assert ids(Query(grade="9", states=frozenset({"published"}))) == ["om"]
     assert ids(Query(states=frozenset())) == []
+
+
+def test_what_a_database_keeps_of_a_lesson_holds_the_beginning_of_each_of_its_words() -> None:
+    kept = indexed(OHM)
+    assert (kept.title, kept.rest) == (" dinh luat om", " co hoa vat ly 9 om")
+    assert (kept.subject, kept.grade, kept.at) == ("vat ly", "9", 100.0)
+    assert stems("  Lu-Đị ") == (" lu", " di")
+    assert all(stem in kept.title for stem in stems("luat dinh"))
+
+
+@given(st.text(max_size=20), st.text(max_size=8))
+def test_stems_are_found_in_what_is_kept_exactly_where_the_search_finds(
+    title: str, words: str
+) -> None:
+    row = Row("x", title)
+    kept = indexed(row)
+    by_stems = all(stem in kept.title or stem in kept.rest for stem in stems(words))
+    assert by_stems == bool(search([row], Query(words)))
 
 
 def test_a_listing_is_read_from_a_query_string() -> None:

@@ -16,6 +16,7 @@ import pytest
 from classroom.errors import Absent
 from classroom.store import (
     EVERYTHING,
+    BelowReport,
     LiveState,
     MemoryLiveState,
     RedisLiveState,
@@ -23,7 +24,15 @@ from classroom.store import (
     Report,
     RoomsReport,
 )
-from classroom.wire import Recording, RecordingState, RoomRung, RungName, Source, VoiceWish
+from classroom.wire import (
+    Recording,
+    RecordingState,
+    RelayNode,
+    RoomRung,
+    RungName,
+    Source,
+    VoiceWish,
+)
 from tests.fakes.redis_server import redis_server
 
 TTL_S = 15.0
@@ -112,6 +121,18 @@ class Stories:
         assert await other.rooms("toan-8") == [told, far]
         await other.forget_lesson("toan-8")
         assert await one.rooms() == [physics]
+
+    async def test_what_a_relay_told_of_those_below_it_is_kept(
+        self, pair: tuple[LiveState, LiveState]
+    ) -> None:
+        one, other = pair
+        node = RelayNode("school-1", "Trà Leng", "http://s.example", "0.1.0", 40, "relay-1")
+        await one.keep_below(BelowReport("root", (node,)))
+        await one.keep_below(BelowReport("north", (node, replace(node, id="school-2"))))
+        assert [report.relay for report in await other.below()] == ["north", "root"]
+        assert (await other.below())[1].nodes == (node,)
+        await other.keep_below(BelowReport("north", ()))
+        assert [report.relay for report in await one.below()] == ["root"]
 
     async def test_what_a_relay_told_of_rooms_is_dropped_alone(
         self, pair: tuple[LiveState, LiveState]
