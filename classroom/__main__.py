@@ -36,6 +36,9 @@ class CommandModule(Protocol):
 COMMANDS: Final = {
     "serve": Command("classroom.web.serve", "run the control plane"),
     "link": Command("classroom.web.link", "make a link for a teacher, room, viewer or relay"),
+    "relay-code": Command("classroom.web.relay_code", "make a code for a school's relay"),
+    "relay-list": Command("classroom.web.relay_list", "list the relays of schools"),
+    "relay-revoke": Command("classroom.web.relay_revoke", "end the enrolment of a school's relay"),
     "host": Command("classroom.host.cli", "publish a lesson without a browser"),
     "demo": Command("classroom.demo", "run everything on this machine with a lesson to watch"),
 }

@@ -90,6 +90,7 @@ class Links:
     room_days: float = 365.0
     viewer_days: float = 30.0
     relay_days: float = 3650.0
+    school_days: float = 400.0
 
     def __post_init__(self) -> None:
         _positive(
@@ -98,6 +99,7 @@ class Links:
             room_days=self.room_days,
             viewer_days=self.viewer_days,
             relay_days=self.relay_days,
+            school_days=self.school_days,
         )
 
     def days_for(self, role: Role) -> float:

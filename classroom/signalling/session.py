@@ -13,15 +13,18 @@ from typing import Final
 from classroom.errors import Absent, Refused
 from classroom.signalling.actions import Action, Close, Opened, Received, Send
 from classroom.wire import (
+    CatchUp,
     Error,
     Hello,
     Message,
     Ping,
     Pong,
     RelayArchive,
+    RelayBelow,
     RelayHello,
     RelayLesson,
     RelayRooms,
+    TrunkWants,
     VoiceWish,
     Watching,
     decode,
@@ -38,8 +41,8 @@ GOING_AWAY: Final = 1001
 CANNOT_SERVE: Final = 1011
 
 _AFTER_HELLO: Final[dict[type[Hello] | type[RelayHello], tuple[type[Message], ...]]] = {
-    Hello: (Watching,),
-    RelayHello: (RelayLesson, RelayRooms, VoiceWish, RelayArchive),
+    Hello: (Watching, CatchUp),
+    RelayHello: (RelayLesson, RelayRooms, VoiceWish, RelayArchive, RelayBelow, TrunkWants),
 }
 
 

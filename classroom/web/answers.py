@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import ETag, web
@@ -18,18 +19,33 @@ _PACKED_BYTES: Final = 1024
 _PACKED_ASIDE_BYTES: Final = 32 * 1024
 
 
-def listed(request: web.Request, document: object) -> web.Response:
-    """`document` as JSON; 304 (RFC 9110 13.1.2) to a client that has it."""
-    body = json.dumps(document, ensure_ascii=False).encode()
-    tag = ETag(hashlib.sha256(body).hexdigest()[:32], is_weak=True)
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A body with its tag. `of` may run in a thread: for a long list it takes a while."""
+
+    body: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, document: object) -> Listed:
+        """`document` as JSON."""
+        body = json.dumps(document, ensure_ascii=False).encode()
+        return cls(body, hashlib.sha256(body).hexdigest()[:32])
+
+
+def listed(request: web.Request, answer: Listed) -> web.Response:
+    """`answer`; 304 (RFC 9110 13.1.2) to a client that has it."""
+    tag = ETag(answer.tag, is_weak=True)
     known = {each.value for each in request.if_none_match or ()}
     if tag.value in known or "*" in known:
         response = web.Response(status=304)
     else:
         response = web.Response(
-            body=body, content_type="application/json", zlib_executor_size=_PACKED_ASIDE_BYTES
+            body=answer.body,
+            content_type="application/json",
+            zlib_executor_size=_PACKED_ASIDE_BYTES,
         )
-        if len(body) > _PACKED_BYTES:
+        if len(answer.body) > _PACKED_BYTES:
             response.enable_compression()
     response.etag = tag
     # What a token may see is for its holder alone, and is asked anew each time.

@@ -7,6 +7,7 @@ error is a problem document (see `problems`).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -14,7 +15,7 @@ from classroom.accounts import PAGES, LinkOrder, claims_for, publish_claims, req
 from classroom.lessons import unknown_lesson
 from classroom.library import read_listing
 from classroom.tokens import ANY_LESSON, Claims, Right, Role, require, require_lesson
-from classroom.web.answers import listed
+from classroom.web.answers import Listed, listed
 from classroom.web.bodies import (
     NewLesson,
     NewLink,
@@ -52,9 +53,13 @@ async def list_lessons(request: web.Request) -> web.Response:
     """GET /api/lessons: those that the caller may see, found and filtered; 304 if unchanged."""
     context, claims = _caller(request)
     _require_sight(claims)
-    found, total = await context.desk.find(read_listing(request.query), claims.covers)
-    lessons = [shown.as_json(claims.subject) for shown in found]
-    return listed(request, {"lessons": lessons, "total": total})
+
+    def shape(found: Sequence[LessonView], total: int) -> Listed:
+        lessons = [shown.as_json(claims.subject) for shown in found]
+        return Listed.of({"lessons": lessons, "total": total})
+
+    only = None if claims.lesson == ANY_LESSON else claims.lesson
+    return listed(request, await context.desk.find(read_listing(request.query), only, shape))
 
 
 async def create_lesson(request: web.Request) -> web.Response:
@@ -146,7 +151,7 @@ async def create_link(request: web.Request) -> web.Response:
     new = claims_for(order, token_id=_token_id(), now=context.wall())
     await context.records.add_link(new, issued_by=claims.subject)
     token = context.signer.sign(new)
-    base = await _base_of(request, context, shown, body.role)
+    base = await _base_of(request, context, shown, body)
     return web.json_response(
         {
             "url": f"{base}{PAGES[body.role]}#token={token}",
@@ -158,7 +163,7 @@ async def create_link(request: web.Request) -> web.Response:
 
 
 async def list_relays(request: web.Request) -> web.Response:
-    """GET /api/relays: the relays that are alive."""
+    """GET /api/relays: the root relays that are alive, and those below them."""
     context, claims = _caller(request)
     if Right.RELAY not in claims.rights:
         require(claims, Right.MANAGE, None)
@@ -174,14 +179,27 @@ async def list_relays(request: web.Request) -> web.Response:
                     "connected_at": relay.since,
                 }
                 for relay in await context.live.relays(now)
-            ]
+            ],
+            "below": [
+                {
+                    "id": node.id,
+                    "name": node.name,
+                    "url": node.url,
+                    "version": node.version,
+                    "viewers_max": node.viewers_max,
+                    "parent": node.parent,
+                }
+                for node in await context.tree.nodes()
+            ],
         }
     )
 
 
 def _caller(request: web.Request) -> tuple[Context, Claims]:
     context = context_of(request)
-    return context, claims_of(request, context.verifier, context.wall())
+    claims = claims_of(request, context.verifier, context.wall())
+    context.hub.check(claims)
+    return context, claims
 
 
 def _lesson_id(request: web.Request, claims: Claims) -> str:
@@ -198,9 +216,12 @@ def _require_sight(claims: Claims) -> None:
         require(claims, Right.WATCH, None)
 
 
-async def _base_of(request: web.Request, context: Context, shown: LessonView, role: Role) -> str:
-    """Where a link leads: a room's to the relay that serves it, others to the control plane."""
-    if role is Role.ROOM:
+async def _base_of(request: web.Request, context: Context, shown: LessonView, body: NewLink) -> str:
+    """Where a link leads: to the school's relay; else a room's to the root relay that serves it,
+    others to the control plane."""
+    if body.school:
+        return await context.records.relays.url_of(body.school)
+    if body.role is Role.ROOM:
         relays = await context.live.relays(context.wall())
         url = shown.relay_url or (relays[0].url if relays else None)
         if url is not None:

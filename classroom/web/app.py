@@ -24,11 +24,12 @@ from classroom.store import (
     load_or_create_key,
 )
 from classroom.tokens import Signer, Verifier
-from classroom.web import api, health, openapi, pages, problems, sockets
+from classroom.web import api, health, openapi, pages, problems, schools, sockets
 from classroom.web.context import CONTEXT, Context
 from classroom.web.desk import Desk
 from classroom.web.hub import Hub
 from classroom.web.metrics import Metrics
+from classroom.web.tree import Tree
 
 
 def make_app(
@@ -44,7 +45,8 @@ def make_app(
     live = _live_state(settings)
     metrics = Metrics()
     desk = Desk(records, live, settings.lessons, metrics, wall)
-    hub = Hub(desk, live, settings.lessons.relay_lost_s)
+    tree = Tree(records, live, wall)
+    hub = Hub(desk, live, tree, settings.lessons.relay_lost_s)
     app = web.Application(
         middlewares=[problems.problems(metrics)],
         client_max_size=settings.server.body_limit_kib * 1024,
@@ -57,11 +59,13 @@ def make_app(
         live=live,
         desk=desk,
         hub=hub,
+        tree=tree,
         metrics=metrics,
         wall=wall,
         monotonic=monotonic,
         pages=dist,
     )
+    app[schools.GATE] = schools.Gate()
     app.add_routes(routes())
     app.on_response_prepare.append(problems.add_headers)
     app.on_shutdown.append(_stop_connections)
@@ -82,6 +86,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/api/lessons/{lesson}/end", api.end_lesson),
         web.post("/api/lessons/{lesson}/links", api.create_link),
         web.get("/api/relays", api.list_relays),
+        *schools.routes(),
         web.get("/api/events", sockets.events),
         web.get("/api/relay", sockets.relay),
         web.get("/api/openapi.json", openapi.document),

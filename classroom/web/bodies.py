@@ -34,10 +34,11 @@ class NewLesson:
 
 @dataclass(frozen=True, slots=True)
 class NewLink:
-    """POST /api/lessons/{id}/links."""
+    """POST /api/lessons/{id}/links. school: whose relay the room's link leads to."""
 
     role: Role
     name: PersonName = ""
+    school: Label | None = None
     days: Annotated[float, Number(0.01, 3660.0)] | None = None
 
 

@@ -18,6 +18,7 @@ from classroom.tokens import Signer, Verifier
 from classroom.web.desk import Desk
 from classroom.web.hub import Hub
 from classroom.web.metrics import Metrics
+from classroom.web.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Context:
     live: LiveState
     desk: Desk
     hub: Hub
+    tree: Tree
     metrics: Metrics
     wall: Clock
     monotonic: Clock

@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from classroom import lessons
 from classroom.clock import Clock
 from classroom.errors import Absent, Refused
 from classroom.lessons import Lesson, RelayChoice
-from classroom.library import Listing, search
+from classroom.library import Listing
 from classroom.settings import Lessons as LessonSettings
-from classroom.store import LiveState, Records, RelayAlive, Report, RoomsReport
+from classroom.store import LiveState, Records, RelayAlive, Report, RoomsReport, tables
 from classroom.store.live import RELAYS, ROOMS
+from classroom.store.records import OPEN
 from classroom.web.logs import event
 from classroom.web.metrics import Metrics
 from classroom.web.views import LessonView, view
 from classroom.wire import LessonState, RelayArchive, RelayLesson
 
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
-_OPEN: Final = (LessonState.PLANNED, LessonState.LIVE)
 # Often enough for a limit of minutes, rarely enough to cost nothing.
 _WATCH_S: Final = 15.0
+
+T = TypeVar("T")
 
 
 class Desk:
@@ -84,37 +86,34 @@ class Desk:
         return await self._view(await self._records.lesson(lesson_id))
 
     async def find(
-        self, asked: Listing, covers: Callable[[str], bool]
-    ) -> tuple[list[LessonView], int]:
-        """The part asked for of the lessons that match and that `covers` lets through; how many
-        do."""
-        known = await self._records.lessons()
-        # In a library of thousands this takes a while; pages and relays are served meanwhile.
-        found = await asyncio.to_thread(
-            search, (lesson for lesson in known if covers(lesson.id)), asked.query
+        self, asked: Listing, only: str | None, shape: Callable[[Sequence[LessonView], int], T]
+    ) -> T:
+        """What `shape` makes of the part asked for of the lessons that match and of how many do.
+
+        only: the one lesson that may be found, None for all. Hundreds of lessons take a while to
+        shape: that is done in a thread, while pages and relays are served.
+        """
+        rows, total = await self._records.find(asked, only)
+        now = self._wall()
+        relays = await self._live.relays(now)
+        reports = await self._reports()
+        return await asyncio.to_thread(
+            lambda: shape(
+                self._joined([tables.lesson_of(row) for row in rows], relays, reports, now), total
+            )
         )
-        return await self._views(asked.part(found)), len(found)
 
     async def show_open(self) -> list[LessonView]:
         """Every lesson planned or live."""
-        return await self._views(await self._records.lessons(_OPEN))
+        return await self._views(await self._records.lessons(OPEN))
 
     async def show_recent(self) -> list[LessonView]:
         """Lessons planned, live, or ended within the hour: those that a page may be waiting on."""
-        since = self._wall() - 3600.0
-        known = await self._records.lessons()
-        return await self._views(
-            [
-                lesson
-                for lesson in known
-                if lessons.is_open(lesson) or (lesson.ended_at or 0.0) > since
-            ]
-        )
+        return await self._views(await self._records.recent(self._wall() - 3600.0))
 
     async def ended_on(self, relay: str) -> list[Lesson]:
         """Lessons that ended on `relay` and whose archive it has not reported yet."""
-        ended = await self._records.lessons([LessonState.ENDED])
-        return [lesson for lesson in ended if lesson.relay == relay]
+        return await self._records.ended_on(relay)
 
     async def start(self, lesson_id: str, *, by: str) -> tuple[LessonView, RelayAlive]:
         """Go live; the lesson and the relay to publish to.
@@ -326,9 +325,22 @@ class Desk:
     async def _views(self, known: Sequence[Lesson]) -> list[LessonView]:
         now = self._wall()
         relays = await self._live.relays(now)
+        return self._joined(known, relays, await self._reports(), now)
+
+    async def _reports(self) -> dict[str, list[Report]]:
+        """What relays say of each lesson."""
         reports: dict[str, list[Report]] = {}
         for report in await self._live.reports():
             reports.setdefault(report.lesson, []).append(report)
+        return reports
+
+    def _joined(
+        self,
+        known: Sequence[Lesson],
+        relays: Sequence[RelayAlive],
+        reports: Mapping[str, Sequence[Report]],
+        now: float,
+    ) -> list[LessonView]:
         fresh_s = self._settings.relay_lost_s
         return [
             view(lesson, reports.get(lesson.id, ()), relays, now=now, fresh_s=fresh_s)

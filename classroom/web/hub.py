@@ -14,15 +14,25 @@ from typing import Final
 
 from classroom import lessons
 from classroom.errors import Absent, Refused
+from classroom.signalling import HeardBelow
 from classroom.store import EVERYTHING, LiveState, RelayAlive
 from classroom.store.live import RELAYS, ROOMS
+from classroom.store.school_relays import revoked
 from classroom.tokens import Claims, Right
 from classroom.web.desk import Desk
 from classroom.web.logs import event
 from classroom.web.peer import Peer
 from classroom.web.rungs import Heard, Told
+from classroom.web.tree import Tree
 from classroom.web.views import LessonView
-from classroom.wire import LessonEnd, LessonInfo, LessonState, Recording, fit_lessons
+from classroom.wire import (
+    LessonEnd,
+    LessonInfo,
+    LessonState,
+    Recording,
+    RelayRevoked,
+    fit_lessons,
+)
 
 _TAKEN_OVER: Final = Refused(
     409,
@@ -64,6 +74,7 @@ class RelaySeat:
     told: tuple[LessonInfo, ...] | None = None
     ended: set[str] = field(default_factory=set)
     heard: Heard = field(init=False)
+    below: HeardBelow = field(default_factory=HeardBelow)
 
     def __post_init__(self) -> None:
         self.heard = Heard(self.relay.name)
@@ -72,9 +83,11 @@ class RelaySeat:
 class Hub:
     """Who is connected to this process. Pages and relays sit down when they said hello."""
 
-    def __init__(self, desk: Desk, live: LiveState, relay_lost_s: float) -> None:
+    def __init__(self, desk: Desk, live: LiveState, tree: Tree, relay_lost_s: float) -> None:
         self._desk = desk
         self._live = live
+        self._tree = tree
+        self._revoked: RelayRevoked | None = None
         # One renewal may be late without the relay counting as gone.
         self._renew_s = relay_lost_s / 3.0
         self._pages: set[PageSeat] = set()
@@ -124,6 +137,11 @@ class Hub:
             # The store is away: who missed this hears of it with the next report.
             event("tell-failed", change=change, detail=str(error))
 
+    def check(self, claims: Claims) -> None:
+        """Raise Refused 403 `relay-revoked` if the holder is a relay that counts no more."""
+        if self._revoked is not None and claims.subject in self._revoked.relays:
+            raise revoked()
+
     async def renew(self) -> None:
         """Note again and again that the relays connected here are alive; run it as a task."""
         while True:
@@ -133,12 +151,29 @@ class Hub:
                     await self._desk.relay_here(seat.relay)
                 except Absent as error:
                     event("renew-failed", relay=seat.relay.name, detail=error.what)
+            await self._tell_revoked()
+
+    async def _tell_revoked(self) -> None:
+        """Revocations are made on the command line, so the records are looked at."""
+        try:
+            message = await self._tree.revoked()
+        except Absent as error:
+            event("revoked-unknown", detail=error.what)
+            return
+        if message != self._revoked:
+            self._revoked = message
+            for seat in self._relays.values():
+                seat.peer.push("revoked", message)
 
     async def tell_relay(self, seat: RelaySeat) -> None:
         """Send a relay that just sat down its lessons, and what ended while it was away."""
         for lesson in await self._desk.ended_on(seat.relay.name):
             self.end_on(seat, lesson.id)
         self._tell_lessons(seat, await self._desk.show_open())
+        taken_back = await self._tree.revoked()
+        # Ids are never used again, so a relay may keep what it once heard.
+        if taken_back.relays:
+            seat.peer.push("revoked", taken_back)
 
     def end_on(self, seat: RelaySeat, lesson_id: str) -> None:
         """Tell a relay that a lesson is over."""

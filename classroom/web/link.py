@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="DIR", help="data directory of the server, instead of --config"
     )
+    parser.add_argument(
+        "--school", metavar="NAME", help="lead a room or viewer to this school's own relay"
+    )
     parser.add_argument("--url", help="address of the page's server (a relay's, for rooms)")
 
 
@@ -52,23 +55,27 @@ def run(args: argparse.Namespace) -> int:
     server = settings.server
     url = (args.url or server.public_url or f"http://localhost:{server.port}").rstrip("/")
     check_public_url("--url", url)
+    if args.school is not None and (args.url or role not in (Role.ROOM, Role.VIEWER)):
+        raise Misuse("--school goes with links for rooms and viewers, and without --url")
     claims = claims_for(
         LinkOrder(role, args.lesson, args.name, days),
         token_id=secrets.token_urlsafe(12),
         now=clock.wall(),
     )
     signer = Signer(load_key(settings.data))
-    asyncio.run(_note(settings, claims))
+    url = asyncio.run(_note(settings, claims, args.school)) or url
     token = signer.sign(claims)
     page = PAGES[role]
     print(token if page is None else f"{url}{page}#token={token}")
     return 0
 
 
-async def _note(settings: Settings, claims: Claims) -> None:
+async def _note(settings: Settings, claims: Claims, school: str | None) -> str | None:
+    """Note the link; where the relay of `school` is, if one is named."""
     records = Records(settings.storage.database_url, settings.data)
     try:
         await records.prepare()
+        url = await records.relays.url_of(school) if school is not None else None
         if claims.lesson != ANY_LESSON:
             try:
                 await records.lesson(claims.lesson)
@@ -79,5 +86,6 @@ async def _note(settings: Settings, claims: Claims) -> None:
                     file=sys.stderr,
                 )
         await records.add_link(claims, issued_by="command line")
+        return url
     finally:
         await records.close()

@@ -90,13 +90,34 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "role": {"type": "string", "enum": [Role.ROOM.value, Role.VIEWER.value]},
             "name": {"type": "string", "maxLength": 100},
             "days": {"type": ["number", "null"], "minimum": 0.01, "maximum": 3660},
+            "school": {**_WORDS, "description": "whose relay the link leads to: its name or id"},
         },
-        optional=("name", "days"),
+        optional=("name", "days", "school"),
     ),
     "Link": _object(
         {
             "url": {"type": "string", "description": "page with the token in its fragment"},
             "token": {"type": "string"},
+            "expires_at": {"type": "integer", "description": "unix seconds"},
+        }
+    ),
+    "NewRelay": _object(
+        {
+            "code": {"type": "string", "description": "as `classroom relay-code` printed it"},
+            "name": {"type": "string", "maxLength": 60, "description": "the machine's own"},
+            "key": {
+                "type": "string",
+                "maxLength": 100,
+                "description": "random; with the same one, a lost answer may be asked for again",
+            },
+        },
+        optional=("name", "key"),
+    ),
+    "Enrolled": _object(
+        {
+            "token": {"type": "string"},
+            "id": {"type": "string", "description": "the subject of the token"},
+            "name": {"type": "string", "description": "the school's, given with the code"},
             "expires_at": {"type": "integer", "description": "unix seconds"},
         }
     ),
@@ -126,7 +147,20 @@ _SCHEMAS: Final[dict[str, Schema]] = {
                         "connected_at": {"type": "number"},
                     }
                 ),
-            }
+            },
+            "below": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "id": {"type": "string"},
+                        "name": {"type": "string", "description": "the school's"},
+                        "url": {"type": "string", "description": "where its browsers reach it"},
+                        "version": {"type": "string"},
+                        "viewers_max": {"type": "integer"},
+                        "parent": {"type": "string", "description": "id of its parent relay"},
+                    }
+                ),
+            },
         }
     ),
     "Keys": _object(
@@ -305,6 +339,17 @@ _PATHS: Final[dict[str, dict[str, Schema]]] = {
         ),
     },
     "/api/relays": {"get": _operation("Relays that are alive", {"200": "Relays"})},
+    "/api/relays/enrol": {
+        "post": _operation(
+            "A token for the code of a school",
+            {"200": "Enrolled"},
+            body="NewRelay",
+            open_to_all=True,
+        ),
+    },
+    "/api/relays/renew": {
+        "post": _operation("A new token for an enrolled relay", {"200": "Enrolled"}),
+    },
     "/api/events": {"get": _socket("Events for a page")},
     "/api/relay": {"get": _socket("A relay's line to the control plane")},
     "/api/openapi.json": {"get": _text("This document", "application/json")},

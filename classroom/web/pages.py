@@ -1,4 +1,4 @@
-"""The built pages of the web client: `/`, `/teach`, `/library`, `/room`, `/assets/*`.
+"""The built pages of the web client: `/`, `/teach`, `/library`, `/room`, their icons, `/assets/*`.
 
 Files come from the client's dist directory; a compressed sibling (.br, .gz) is sent where the
 browser takes it. Names under assets/ carry a digest and may be kept for ever; pages are asked for
@@ -23,6 +23,12 @@ _PAGES: Final = {
     "/teach": "teach.html",
     "/library": "library.html",
     "/favicon.svg": "favicon.svg",
+    # The library's page names these wherever it is served; lessons are kept from a relay alone, so
+    # there is no service worker here.
+    "/app/library.webmanifest": "app/library.webmanifest",
+    "/app/icon-192.png": "app/icon-192.png",
+    "/app/icon-512.png": "app/icon-512.png",
+    "/app/icon-512-maskable.png": "app/icon-512-maskable.png",
 }
 _NO_RELAY: Final = "norelay.html"
 _FOR_EVER: Final = "public, max-age=31536000, immutable"

@@ -33,7 +33,7 @@ _CSP: Final = "; ".join(
     (
         "default-src 'self'",
         "connect-src 'self' http: https: ws: wss:",
-        "media-src 'self' blob: http: https:",
+        "media-src 'self' blob: data: http: https:",
         "img-src 'self' data: blob:",
         "worker-src 'self' blob:",
         "object-src 'none'",

@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
+from classroom.signalling import HeardRooms, poorest
 from classroom.store import RoomsReport
 from classroom.wire import Message, RelayRooms, RoomRung, Rooms, VoiceWish, fit_rooms
-
-# A relay holds up to 10,000 viewers; nobody reads a list of more rooms than a country's.
-MOST_ROOMS: Final = 2_000
-# A relay carries a few lessons at a time; what it says of more is passed over.
-_MOST_LESSONS: Final = 100
 
 
 @dataclass(slots=True)
@@ -25,28 +20,14 @@ class Heard:
     """What one relay has told on its present connection."""
 
     relay: str
-    _rooms: dict[str, dict[str, RoomRung]] = field(default_factory=dict)
-    _wishes: dict[str, VoiceWish] = field(default_factory=dict)
+    _heard: HeardRooms = field(default_factory=HeardRooms)
 
     def receive(self, message: RelayRooms | VoiceWish) -> RoomsReport:
         """Take the message; gives all that this relay has said of the lesson."""
+        self._heard.receive(message)
         lesson = message.lesson
-        if lesson not in self._rooms and len(self._rooms) >= _MOST_LESSONS:
-            oldest = next(iter(self._rooms))
-            del self._rooms[oldest]
-            self._wishes.pop(oldest, None)
-        rooms = self._rooms.setdefault(lesson, {})
-        if isinstance(message, VoiceWish):
-            self._wishes[lesson] = message
-        else:
-            if message.reset:
-                rooms.clear()
-            for key in message.gone:
-                rooms.pop(key, None)
-            for room in message.rooms:
-                if room.room in rooms or len(rooms) < MOST_ROOMS:
-                    rooms[room.room] = room
-        return RoomsReport(lesson, self.relay, tuple(rooms.values()), self._wishes.get(lesson))
+        rooms = tuple(self._heard.rooms(lesson).values())
+        return RoomsReport(lesson, self.relay, rooms, self._heard.wish(lesson))
 
 
 @dataclass(slots=True)
@@ -70,7 +51,7 @@ class Told:
                 # A room that moved to another relay is on both for a while.
                 if known is None or known.since <= room.since:
                     now[room.room] = room
-            wish = _poorest(wish, report.wish)
+            wish = poorest(wish, report.wish)
         before = self._rooms.get(lesson)
         messages: list[Message] = []
         if before is None and not now and wish is None:
@@ -86,10 +67,3 @@ class Told:
             self._wishes[lesson] = wish
         self._rooms[lesson] = now
         return messages
-
-
-def _poorest(one: VoiceWish | None, other: VoiceWish | None) -> VoiceWish | None:
-    """The wish that asks for less; there is one voice for the rooms of all relays."""
-    if one is None or other is None:
-        return one or other
-    return min(one, other, key=lambda wish: wish.maxaveragebitrate)

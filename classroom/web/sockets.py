@@ -21,9 +21,11 @@ from classroom.web.peer import Peer
 from classroom.wire import (
     Hello,
     RelayArchive,
+    RelayBelow,
     RelayHello,
     RelayLesson,
     RelayRooms,
+    TrunkWants,
     VoiceWish,
     Welcome,
     is_lesson_id,
@@ -104,11 +106,14 @@ async def relay(request: web.Request) -> web.StreamResponse:
         nonlocal seat
         if isinstance(action, Opened):
             assert isinstance(action.hello, RelayHello)
+            assert claims is not None
+            await context.tree.admit_root(claims)
             seat = RelaySeat(peer, _alive(action.hello, context.wall()))
             await context.desk.relay_here(seat.relay)
             context.hub.seat_relay(seat)
             # An older connection is being closed: it says nothing more of rooms.
             await context.desk.relay_begins(seat.relay)
+            await context.tree.told(seat.relay, {})
             await context.hub.tell_relay(seat)
             await context.desk.relay_changed()
             event("relay-joined", relay=seat.relay.name, url=seat.relay.url)
@@ -147,8 +152,13 @@ async def _heard(context: Context, seat: RelaySeat, action: Received) -> None:
                 context.hub.end_on(seat, lesson.id)
         case RelayRooms() | VoiceWish() as message:
             await context.desk.rooms_told(seat.heard.receive(message))
+        case RelayBelow() as message:
+            seat.below.receive(message)
+            await context.tree.told(seat.relay, seat.below.nodes)
         case RelayArchive() as message:
             await context.desk.archived(seat.relay, message)
+        case TrunkWants():
+            return  # a parent's business
         case _:
             raise AssertionError("a session for relays passes on nothing else")
 
@@ -164,6 +174,7 @@ def _claims_or_refusal(
 ) -> Claims | None:
     try:
         claims = socket_claims(request, context.verifier, context.wall())
+        context.hub.check(claims)
         if right is not None:
             require(claims, right, None)
     except Refused as error:

@@ -5,8 +5,9 @@ No sockets and no store here; `tests/live/test_central_sockets.py` has the whole
 
 from __future__ import annotations
 
+from classroom.signalling.heard import MOST_ROOMS
 from classroom.store import RoomsReport
-from classroom.web.rungs import MOST_ROOMS, Heard, Told
+from classroom.web.rungs import Heard, Told
 from classroom.wire import RelayRooms, RoomRung, Rooms, RungName, VoiceWish, encode
 
 WISH = VoiceWish("toan-8", 24_000, 60, True)
