@@ -40,11 +40,21 @@ Bitrate = Annotated[float, Number(0.0, 1e10)]
 Share = Annotated[float, Number(0.0, 1.0)]
 # The subject of a room's token.
 RoomKey = Annotated[str, Text(200, 1)]
+# The subject of a relay's token: what tells relays apart, whatever they are called.
+RelayId = Annotated[str, Text(100, 1)]
+Word = Annotated[int, Whole(0, 2**32 - 1)]  # of RTP
+Rid = Annotated[str, Text(16)]
+TrunkSession = Annotated[str, Text(40, 1)]
 # A still picture's part travels in one packet, whatever else the link's headers take.
 MAX_OCTETS: Final = 800
 # Rooms in one message; more come in several.
 MAX_ROOMS: Final = 250
 MAX_PARTS: Final = 256
+# Relays above one another; a country has four or five levels.
+MAX_PATH: Final = 16
+# Relays in one message; more come in several, and of revoked ones only the latest are told.
+MAX_NODES: Final = 50
+MAX_REVOKED: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,19 @@ class Watching:
     kind: ClassVar[str] = "watching"
     lesson: LessonId
     session: Annotated[str, Text(100, 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Room page: its session needs nothing live, since the room watches the recording, late.
+
+    reason: why, as `RoomRung` has it; None: the room watches live again.
+    """
+
+    kind: ClassVar[str] = "catch-up"
+    lesson: LessonId
+    session: Annotated[str, Text(100, 1)]
+    reason: Code | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +208,17 @@ class StillPart:
 
 @dataclass(frozen=True, slots=True)
 class RoomRung:
-    """What one room receives. room: stands for it in later messages; name: as people call it."""
+    """What one room receives. room: stands for it in later messages; name: as people call it.
+
+    school: whose relay it watches through, "" at the root relay.
+    """
 
     room: RoomKey
     name: PersonName
     rung: RungName
     reason: Code
     since: Date
+    school: PersonName = ""
 
 
 RoomRungs = Annotated[tuple[RoomRung, ...], Items(MAX_ROOMS)]
@@ -262,6 +289,63 @@ class RelayRooms:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayStep:
+    """One relay on the way from the root relay down. id: the subject of its token."""
+
+    id: RelayId
+    name: RelayName
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPath:
+    """Parent: the relays from the root down to itself, in this order.
+
+    reached: whether the last of them is in touch with the control plane over all the others.
+    """
+
+    kind: ClassVar[str] = "relay-path"
+    path: Annotated[tuple[RelayStep, ...], Items(MAX_PATH)]
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RelayNode:
+    """A relay somewhere below another. parent: the id of the one that it is connected to."""
+
+    id: RelayId
+    name: RelayName
+    url: Url
+    version: Annotated[str, Text(40)]
+    viewers_max: Count
+    parent: RelayId
+
+
+RelayNodes = Annotated[tuple[RelayNode, ...], Items(MAX_NODES)]
+RelayIds = Annotated[tuple[RelayId, ...], Items(MAX_NODES)]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayBelow:
+    """Relay: the relays below it, at any depth: those that are new or changed, those that left.
+
+    reset: forget what was told before.
+    """
+
+    kind: ClassVar[str] = "relay-below"
+    reset: bool
+    relays: RelayNodes
+    gone: RelayIds
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRevoked:
+    """Central or parent: relays whose tokens count no more, the latest; replaces the last list."""
+
+    kind: ClassVar[str] = "relay-revoked"
+    relays: Annotated[tuple[RelayId, ...], Items(MAX_REVOKED)]
+
+
+@dataclass(frozen=True, slots=True)
 class RelayArchive:
     """Relay: the archive of a lesson is finished: its seconds, bytes on disk and renditions."""
 
@@ -281,6 +365,105 @@ class RelayLessons:
 
 
 @dataclass(frozen=True, slots=True)
+class TrunkPlaces:
+    """Of one source, the places in its ladder that are wanted: 0 is the smallest picture."""
+
+    source: Source
+    places: Annotated[tuple[Annotated[int, Whole(0, 15)], ...], Items(8)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkWants:
+    """Relay: which layers of a lesson the rooms behind it can use, of a source that is not named
+    the best. session: the parent's name of the trunk. lowest: the poorest link, bit/s."""
+
+    kind: ClassVar[str] = "trunk-wants"
+    lesson: LessonId
+    session: TrunkSession
+    sources: Annotated[tuple[TrunkPlaces, ...], Items(3)]
+    lowest: Bitrate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkAnchor:
+    """`rtp_timestamp` was captured at `wall`; in force from the packet of `since` on."""
+
+    rtp_timestamp: Word
+    wall: Annotated[float, Number(-1e11, 1e11)]
+    since: Word | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkTrack:
+    """One layer of a lesson as it comes over a trunk.
+
+    ssrc, repair_ssrc: its streams. source, rid: as at the root. rids: all encodings of its source.
+    index: its place in the ladder. bitrate: bit/s now, 0 while it is silent. derived: made from
+    another one, not to be recorded. slot_offset: from its timestamps to those that rooms see. feed,
+    epoch: whose media it is. anchors: by which it is timed, oldest first. sprop: H.264 parameter
+    sets.
+    """
+
+    ssrc: Word
+    repair_ssrc: Word
+    source: Source
+    rid: Rid
+    rids: Annotated[tuple[Rid, ...], Items(8)]
+    index: Annotated[int, Whole(0, 15)]
+    bitrate: Bitrate
+    derived: bool
+    slot_offset: Word
+    feed: Annotated[str, Text(64, 1)]
+    epoch: Count
+    anchors: Annotated[tuple[TrunkAnchor, ...], Items(16)]
+    sprop: Annotated[str, Text(1000)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkTracks:
+    """Parent: all layers of a lesson that it has; replaces the list before. epoch: rises with each
+    publisher. delay_ms: how late it may have packets that links above it lost."""
+
+    kind: ClassVar[str] = "trunk-tracks"
+    lesson: LessonId
+    session: TrunkSession
+    epoch: Count
+    tracks: Annotated[tuple[TrunkTrack, ...], Items(32)]
+    delay_ms: Annotated[int, Whole(0, 10_000)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkTake:
+    """One publisher in a recording, as FORMAT.md has it in the journal."""
+
+    number: Count
+    feed: Annotated[str, Text(64, 1)]
+    epoch: Count
+    shift_ms: Annotated[int, Whole(-(2**53) + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkInit:
+    """Initialisation file `number` of a rendition is the one with this digest."""
+
+    rendition: Annotated[str, Text(40, 1)]
+    number: Count
+    digest: Annotated[str, Text(80, 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkRecording:
+    """Parent: what those below need to record the lesson in the same bytes."""
+
+    kind: ClassVar[str] = "trunk-recording"
+    lesson: LessonId
+    epoch_ms: Count
+    beat_ms: Annotated[int, Whole(1, 600_000)]
+    takes: Annotated[tuple[TrunkTake, ...], Items(16)]
+    inits: Annotated[tuple[TrunkInit, ...], Items(64)]
+
+
+@dataclass(frozen=True, slots=True)
 class LessonEnd:
     """Central: the lesson is over: stop its publisher and finish its archive."""
 
@@ -293,6 +476,7 @@ Message = (
     | Hello
     | Ping
     | Watching
+    | CatchUp
     | Pong
     | Welcome
     | Error
@@ -304,7 +488,13 @@ Message = (
     | RelayHello
     | RelayLesson
     | RelayRooms
+    | RelayPath
+    | RelayBelow
+    | RelayRevoked
     | RelayArchive
     | RelayLessons
+    | TrunkWants
+    | TrunkTracks
+    | TrunkRecording
     | LessonEnd
 )

@@ -24,7 +24,7 @@ const invalid = read<{ name: string; hex: string; code: string; field: string | 
 )
 const FROM_RELAY_OR_CENTRAL = ['rung', 'still', 'still-part', 'rooms', 'voice-wish']
 const FROM_SERVER = ['welcome', 'lesson', 'pong', 'error', ...FROM_RELAY_OR_CENTRAL]
-const FROM_PAGE = ['hello', 'ping', 'watching']
+const FROM_PAGE = ['hello', 'ping', 'watching', 'catch-up']
 
 /** What `decode` should give for the JSON form of a message. */
 function meaning([, kind, body]: Valid['message']): unknown {

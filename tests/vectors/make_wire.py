@@ -48,6 +48,8 @@ VALID: dict[str, wire.Message] = {
     "hello of a library page": wire.Hello(wire.Page.LIBRARY, "en-GB", None),
     "ping": wire.Ping(12345.75),
     "watching": wire.Watching("vat-ly-9", "3f2a9c"),
+    "catch-up": wire.CatchUp("vat-ly-9", "3f2a9c", "missed"),
+    "catch-up is over": wire.CatchUp("vat-ly-9", "3f2a9c", None),
     "pong": wire.Pong(12345.75, 1767600001.5),
     "welcome with a lesson": wire.Welcome("Lớp 9A, Trà Leng", "room", PHYSICS, 1767600001.5),
     "welcome without a lesson": wire.Welcome("", "viewer", None, 1767600001.5),
@@ -80,6 +82,70 @@ VALID: dict[str, wire.Message] = {
         False,
         (wire.RoomRung("room-1", "Lớp 9A", wire.RungName.VOICE, "queue", 1767600000.25),),
         (),
+    ),
+    "relay-rooms of a school": wire.RelayRooms(
+        "vat-ly-9",
+        True,
+        (
+            wire.RoomRung(
+                "room-4", "Lớp 9B", wire.RungName.FULL, "choice", 1767600000.25, "THCS Trà Leng"
+            ),
+        ),
+        (),
+    ),
+    "relay-path": wire.RelayPath(
+        (wire.RelayStep("relay-1", "root"), wire.RelayStep("school-7", "Phòng GD Nam Trà My")),
+        True,
+    ),
+    "relay-below": wire.RelayBelow(
+        False,
+        (
+            wire.RelayNode(
+                "school-9", "THCS Trà Leng", "http://192.168.1.9:8081", "0.1.0", 40, "school-7"
+            ),
+        ),
+        ("school-8",),
+    ),
+    "relay-revoked": wire.RelayRevoked(("school-8",)),
+    "trunk-wants": wire.TrunkWants(
+        "vat-ly-9",
+        "hW0dVq3yTtKk",
+        (
+            wire.TrunkPlaces(wire.Source.CAMERA, (2, 0)),
+            wire.TrunkPlaces(wire.Source.SCREEN, ()),
+        ),
+    ),
+    "trunk-tracks": wire.TrunkTracks(
+        "vat-ly-9",
+        "hW0dVq3yTtKk",
+        3,
+        (
+            wire.TrunkTrack(
+                4294967295,
+                1,
+                wire.Source.CAMERA,
+                "h",
+                ("q", "h", "f"),
+                1,
+                250000.5,
+                False,
+                3177095353,
+                "9f86d081884c7d65",
+                3,
+                (
+                    wire.TrunkAnchor(90000, 1767600000.25, None),
+                    wire.TrunkAnchor(180000, 1767600001.5, 180001),
+                ),
+                "Z0IAHpWoKA9k,aM48gA==",
+            ),
+        ),
+    ),
+    "trunk-recording": wire.TrunkRecording(
+        "vat-ly-9",
+        1767600000250,
+        8000,
+        (wire.TrunkTake(1, "9f86d081884c7d65", 3, -40),),
+        (wire.TrunkInit("camera-h", 1, "sha256:" + 64 * "0"),),
     ),
     "relay-hello": wire.RelayHello("root", "https://relay.example:8081", "0.1.0", 400),
     "relay-lesson": wire.RelayLesson(

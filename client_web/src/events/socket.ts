@@ -11,7 +11,7 @@ import { Backoff } from '../backoff'
 import { Observable } from '../observable'
 import { Sleeper } from '../sleeper'
 import { decode, encode, WireError } from './wire'
-import type { LessonInfo, PageMessage, PageName, ServerMessage } from './wire'
+import type { CatchUpReason, LessonInfo, PageMessage, PageName, ServerMessage } from './wire'
 
 export type SocketState = 'idle' | 'connecting' | 'open' | 'waiting' | 'refused' | 'closed'
 
@@ -50,6 +50,7 @@ export class EventsSocket extends Observable {
   #retryAt: number | null = null
   #clockOffsetMs = 0
   #watching: PageMessage | null = null
+  #behind: PageMessage | null = null
   readonly #listeners = new Set<(message: ServerMessage) => void>()
   readonly #stop = new AbortController()
   readonly #sleeper = new Sleeper()
@@ -109,6 +110,21 @@ export class EventsSocket extends Observable {
     if (known?.kind === 'watching' && known.lesson === lesson && known.session === session) return
     this.#watching = { kind: 'watching', lesson, session }
     if (this.#state === 'open') this.#send(this.#watching)
+  }
+
+  /**
+   * Tell the relay why nothing live is needed by this page's media session, or (null) that it is;
+   * now and after each welcome. `again`: also if that was said before.
+   */
+  behind(lesson: string, session: string, reason: CatchUpReason | null, again = false): void {
+    const known = this.#behind
+    const isSame =
+      known?.kind === 'catch-up' && known.session === session && known.reason === reason
+    // Live is what a session begins with.
+    const isPlain = reason === null && (known?.kind !== 'catch-up' || known.session !== session)
+    if ((isSame || isPlain) && !again) return
+    this.#behind = { kind: 'catch-up', lesson, session, reason }
+    if (this.#state === 'open') this.#send(this.#behind)
   }
 
   /** Hear every message, after this connection has taken note of it. The result ends it. */
@@ -180,6 +196,7 @@ export class EventsSocket extends Observable {
           welcomed = true
           clearTimeout(opening)
           if (this.#watching !== null) this.#send(this.#watching)
+          if (this.#behind !== null) this.#send(this.#behind)
         }
         this.#take(message)
       }

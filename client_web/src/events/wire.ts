@@ -15,6 +15,8 @@ export type RecordingState = 'none' | 'recording' | 'failing' | 'finished'
 /** What a room receives, from most to least; `catch-up` is behind the lesson. */
 export const RUNGS = ['full', 'medium', 'small', 'stills', 'voice', 'catch-up'] as const
 export type RungName = (typeof RUNGS)[number]
+/** Why a room watches the recording: what it missed, because it was set or asked to, stopped. */
+export type CatchUpReason = 'missed' | 'choice' | 'paused'
 export type Role = 'teacher' | 'room' | 'viewer' | 'relay'
 
 export interface Recording {
@@ -87,6 +89,8 @@ export interface RoomRung {
   rung: RungName
   reason: string
   since: number
+  /** Whose relay it watches through; empty at the root relay. */
+  school: string
 }
 
 /** How the voice should be encoded for the rooms there are. */
@@ -115,6 +119,7 @@ export type PageMessage =
   | { kind: 'hello'; page: PageName; lang: string; lesson: string | null }
   | { kind: 'ping'; t: number }
   | { kind: 'watching'; lesson: string; session: string }
+  | { kind: 'catch-up'; lesson: string; session: string; reason: CatchUpReason | null }
 
 /** A message that is not of this protocol, or of another version of it. */
 export class WireError extends Error {
@@ -253,7 +258,12 @@ function stillOf(value: Packed): Still {
 
 function roomRung(value: Packed, path: string): RoomRung {
   const map = new Fields(value, path)
-  return { room: map.text('room', 200, 1), name: map.text('name', 100), ...rungAndReason(map) }
+  return {
+    room: map.text('room', 200, 1),
+    name: map.text('name', 100),
+    ...rungAndReason(map),
+    school: map.optional('school', () => map.text('school', 100)) ?? '',
+  }
 }
 
 function roomKey(value: Packed, path: string): string {
