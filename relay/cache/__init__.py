@@ -1,1 +1,1 @@
-"""What a relay keeps: atomic writes (`files`), and later the index of what is cached."""
+"""What a relay keeps of lessons: verified, under a quota, taken over part by part. CACHE.md."""
