@@ -1,0 +1,493 @@
+"""Bringing recordings here: asks the plan what comes next, and carries it out over HTTP.
+
+Here: the tasks of one relay's sync, starting and stopping requests, telling plan, allowance and
+width how they went. Not here: their decisions, lessons and lists (`queue`), requests (`sources`),
+bytes into files (`carrying`), what a pupil waits for (`asking`). SYNC.md tells how it goes
+together.
+
+Call `run` in a task of the service, `lessons_changed` whenever a lesson begins or ends here,
+`ask_now`
+for a part that a pupil waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from classroom.clock import Clock, monotonic, wall
+from classroom.errors import Absent, ClassroomError, Refused
+from relay.cache.cache import Cache
+from relay.sync.allowance import Allowance, Limits
+from relay.sync.asking import Asking
+from relay.sync.carrying import DiskAway, WrongDigest, carry
+from relay.sync.loads import Load
+from relay.sync.local_time import LocalTime
+from relay.sync.offer import Offer
+from relay.sync.opened import Opened
+from relay.sync.plan import Fetch, Plan, Step, Tier
+from relay.sync.queue import Queue
+from relay.sync.report import report
+from relay.sync.sources import Lacking, Source
+from relay.sync.turn import Turn
+from relay.sync.watching import keep, watch_link, watch_list
+from relay.sync.width import Width
+from relay.sync.wishes import Wishes
+
+_log: Final = logging.getLogger("relay.sync")
+
+# Requests side by side to what is near: a LAN is full with two, and so is an old machine.
+_NEAR_WIDTH: Final = 2
+# One request brings so much: the link is busy for this long with it (s, and round trips), so that
+# the round trip before its first byte counts for little. Bytes, at the least and at the most.
+_LOAD_S: Final = 10.0
+_LOAD_ROUND_TRIPS: Final = 12.0
+_LOAD_LEAST: Final = 192 * 1024
+_LOAD_MOST: Final = 4 << 20
+# A lesson for which there is no room, or of which nothing can be asked for now, waits (s).
+_PUT_OFF: Final = 600.0
+_WRONG: Final = 6 * 3600.0
+_DISK_SECONDS: Final = 30.0
+_LIVE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator sets. siblings: base addresses of relays on the LAN. metered: every byte of
+    the weak link costs money."""
+
+    limits: Limits = field(default_factory=Limits)
+    metered: bool = False
+    siblings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """left: bytes still to come of its load. ending: so few that the next one may be asked for."""
+
+    fetch: Fetch
+    source: Source
+    load: Load | None
+    left: int = 0
+    ending: bool = False
+
+
+class Sync:
+    """One per service process of a relay with parents."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        archives: Path,
+        state: Path,
+        parents: Sequence[str],
+        rules: Rules,
+        token: Callable[[], str],
+        live: Callable[[], bool],
+        *,
+        now: Clock = monotonic,
+        date: Clock = wall,
+    ) -> None:
+        """state: file for what is known of sources. parents: base addresses, first preferred.
+        live(): whether a lesson runs that this relay's rooms watch or are about to."""
+        self.cache = cache
+        self._archives = archives
+        self._rules = rules
+        self._addresses = [(url.rstrip("/"), False) for url in parents]
+        self._addresses += [(url.rstrip("/"), True) for url in rules.siblings]
+        self._token = token
+        self._live = live
+        self._now = now
+        self.plan = Plan(metered=rules.metered)
+        self.width = Width()
+        self.time = LocalTime(now, date)
+        self.wishes = Wishes(state)
+        names = [name for name, _ in self._addresses]
+        self.wishes.keep_only(names)
+        self.queue = Queue(
+            cache, archives, self.wishes, self.plan, names, lambda: self.time.moment().wall
+        )
+        self.allowance = Allowance(
+            rules.limits, self.wishes.recall("day"), self.wishes.recall("spent")
+        )
+        self.sources: list[Source] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._jobs: dict[asyncio.Task[None], _Job] = {}
+        self._asking = Asking(self)
+        self._wake = asyncio.Event()
+        self._list_due = asyncio.Event()
+        self._turn = Turn(state.parent)
+        self._disk_until = 0.0
+        self._was_live = self._imported = False
+        self._refusal = "starting"
+        self.counts: Counter[str] = Counter()
+        """near_bytes, far_bytes, parts, lists, rubbish, failures, yields: since the start."""
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        """Fetch, until cancelled."""
+        self.sources = [
+            Source(name, http, self._token, near=near) for name, near in self._addresses
+        ]
+        await self.queue.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for source in self.sources:
+                    tasks.create_task(watch_list(self, source, self._list_due))
+                tasks.create_task(watch_link(self))
+                tasks.create_task(keep(self))
+                while True:
+                    self._wake.clear()
+                    await self._fill(tasks)
+                    try:
+                        async with asyncio.timeout(1.0):
+                            await self._wake.wait()
+                    except TimeoutError:
+                        continue
+        finally:
+            self._tasks = None
+            self._turn.give()
+            self.remember()
+            self.wishes.close()
+
+    # What others tell.
+
+    def lessons_changed(self) -> None:
+        """A lesson began or ended here, perhaps: whoever teaches now has the link at once."""
+        live = self._live()
+        if live:
+            self._stop_far()
+        elif self._was_live:
+            self._list_due.set()  # what was just taught will be there soon
+        self._was_live = live
+        self._wake.set()
+
+    def meant(self, lessons: Iterable[str]) -> None:
+        """These lessons are meant for this school."""
+        self.queue.mean(lessons)
+        self._wake.set()
+
+    async def ask_now(self, lesson: str, rendition: str, name: str, wait: float = 8.0) -> bool:
+        """A pupil waits for this part: fetch it before all else; whether it is here within `wait`
+        seconds. It goes on coming when it is not: ask again."""
+        if self._tasks is None or self.look() == "import":
+            return False
+        return await self._asking.ask(self._tasks, lesson, rendition, name, wait)
+
+    def progress(self) -> dict[str, Any]:
+        """How it fares, for people: see `report`."""
+        return report(self)
+
+    @property
+    def metered(self) -> bool:
+        """Whether every byte of the weak link costs money."""
+        return self._rules.metered
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing crosses the weak link now: "live", "window", "budget", "disk", "import",
+        "starting", or ""."""
+        return self._refusal
+
+    @property
+    def is_busy_far(self) -> bool:
+        """Whether something is under way over the weak link."""
+        return any(not job.source.near for job in self._jobs.values())
+
+    @property
+    def under_way(self) -> list[tuple[Fetch, str]]:
+        """What is being fetched, and from which source."""
+        return [(job.fetch, job.source.name) for job in self._jobs.values()]
+
+    def wake(self) -> None:
+        """Something came that may be fetched."""
+        self._wake.set()
+
+    # Starting and stopping.
+
+    def look(self) -> str:
+        """Why nothing may cross the weak link now, "" when it may."""
+        moment = self.time.moment()
+        if self._turn.wished() or not self._turn.take():
+            return "import"
+        if self._live():
+            return "live"
+        if moment.now < self._disk_until:
+            return "disk"
+        return self.allowance.refusal(moment)
+
+    def _stop_far(self) -> None:
+        """Nothing more crosses the weak link: cut the requests, then end what waits for them."""
+        jobs = [task for task, job in self._jobs.items() if not job.source.near]
+        if not jobs:
+            return
+        self.counts["yields"] += 1
+        for source in self.sources:
+            if not source.near:
+                source.stop()
+        for task in jobs:
+            task.cancel()
+        self.width.pause()
+
+    def stop_others(self, lesson: str, part: tuple[str, str]) -> None:
+        """A pupil waits for `part` (rendition, name) of `lesson`: end what would hold it up."""
+        for task, job in self._jobs.items():
+            load = job.load
+            if job.source.near or load is None:
+                continue
+            names = {(load.rendition, piece.part.name) for piece in load.pieces}
+            if load.lesson != lesson or part in names:
+                task.cancel()
+
+    async def _fill(self, tasks: asyncio.TaskGroup) -> None:
+        """Start what may be started."""
+        self._refusal = self.look()
+        if self._refusal == "import":
+            # A drive is being imported beside us: the archives are its own until it is done.
+            self._stop_far()
+            for task in self._jobs:
+                task.cancel()
+            if not self._jobs and not self._asking.busy:
+                self._turn.give()
+                self._imported = True
+            return
+        if self._imported:
+            self._imported = False
+            await asyncio.to_thread(self.cache.tend)
+            await self.queue.start()
+        if self._refusal in ("live", "window", "budget"):
+            self._stop_far()
+        self.width.handle_timer(self._now(), self._is_held_up_by_the_link())
+        if not self.is_busy_far:
+            self.width.pause()
+        if self._refusal == "disk":
+            return
+        groups = [False] if not self._refusal and not self._asking.busy else []
+        if any(source.near for source in self.sources):
+            groups.insert(0, True)
+        for near in groups:
+            await self._fill_from(tasks, near)
+
+    def _is_held_up_by_the_link(self) -> bool:
+        rate = self._rules.limits.rate
+        far = sum(not job.source.near for job in self._jobs.values())
+        return far >= self.width.connections and (not rate or self.width.rate < 0.85 * rate)
+
+    async def _fill_from(self, tasks: asyncio.TaskGroup, near: bool) -> None:
+        moment = self.time.moment()
+        most = _NEAR_WIDTH if near else self.width.connections
+        free = most - sum(job.source.near == near and not job.ending for job in self._jobs.values())
+        if free <= 0:
+            return
+        metered = False if near else None
+        fetches = self.plan.next_fetches(moment.now, moment.wall, free + 2, metered)
+        begun = {(job.fetch.lesson, job.fetch.step) for job in self._jobs.values() if not job.load}
+        tried: dict[str, bool] = {}
+        for fetch in fetches:
+            if free <= 0:
+                break
+            offer = self.queue.offer(fetch.lesson)
+            source = self._source(offer, near) if offer is not None else None
+            if offer is None or source is None:
+                continue
+            tried.setdefault(fetch.lesson, False)
+            if fetch.step in (Step.OPEN, Step.FINISH, Step.EXTRAS):
+                if fetch.step is Step.OPEN and not await self._is_worth_opening(fetch, offer):
+                    continue
+                started = (fetch.lesson, fetch.step) not in begun
+                if fetch.step is Step.FINISH and self._is_fetching(fetch.lesson):
+                    started = False
+                if started:
+                    self._start(tasks, _Job(fetch, source, None), self._top(fetch, offer, source))
+                    free -= 1
+                tried[fetch.lesson] = True
+                continue
+            opened = self.queue.opened(fetch.lesson)
+            while free > 0 and opened is not None and await self._has_room(fetch, opened):
+                load = opened.load(fetch.rendition, self._load_bytes(near), moment.now)
+                if load is None:
+                    break
+                job = _Job(fetch, source, load, load.size)
+                self._start(tasks, job, self._carry(job, load, opened))
+                tried[fetch.lesson] = True
+                free -= 1
+        for lesson, does in tried.items():
+            if not does and not self._is_fetching(lesson):
+                self.plan.put_off(lesson, moment.now + _PUT_OFF)
+
+    def _is_fetching(self, lesson: str) -> bool:
+        return any(job.fetch.lesson == lesson for job in self._jobs.values())
+
+    def source_for(self, offer: Offer) -> Source | None:
+        """Where to ask for something of a lesson now, near before far."""
+        return self._source(offer, True) or self._source(offer, False)
+
+    def _source(self, offer: Offer, near: bool) -> Source | None:
+        having = self.queue.sources(offer)
+        names = [s.name for s in self.sources if s.near == near and s.name in having]
+        usable = self.plan.usable(names, offer.lesson, self._now())
+        return next((s for s in self.sources if usable and s.name == usable[0]), None)
+
+    async def _is_worth_opening(self, fetch: Fetch, offer: Offer) -> bool:
+        """Whether there is room for the least that a lesson is good for: its manifest and voice."""
+        need = offer.size + offer.renditions.get("voice", 0)
+        if await asyncio.to_thread(self.cache.room_for, fetch.lesson) >= need:
+            return True
+        if fetch.tier is Tier.LIBRARY:
+            self.plan.put_off_library(self._now() + _PUT_OFF)
+        return False
+
+    async def _has_room(self, fetch: Fetch, opened: Opened) -> bool:
+        need = opened.left(fetch.rendition)
+        room = await asyncio.to_thread(self.cache.room_for, fetch.lesson)
+        if room < need:
+            return False
+        try:
+            await asyncio.to_thread(self.cache.make_room, need, fetch.lesson)
+        except Absent as error:
+            _log.warning("sync-disk-away", extra={"reason": error.what})
+            self._disk_until = self._now() + _DISK_SECONDS
+            return False
+        return True
+
+    def _load_bytes(self, near: bool) -> int:
+        if near:
+            return _LOAD_MOST
+        seconds = max(_LOAD_S, _LOAD_ROUND_TRIPS * (self.width.round_trip or 0.0))
+        size = seconds * self.width.rate / self.width.connections
+        return round(min(_LOAD_MOST, max(_LOAD_LEAST, size)))
+
+    def _start(self, tasks: asyncio.TaskGroup, job: _Job, work: Awaitable[None]) -> None:
+        task = tasks.create_task(self._guarded(job, work))
+        self._jobs[task] = job
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        job = self._jobs.pop(task)
+        opened = self.queue.opened(job.fetch.lesson)
+        if job.load is not None and opened is not None:
+            opened.release(job.load)
+            self.queue.consider(job.fetch.lesson)
+        self._wake.set()
+
+    # Jobs.
+
+    async def _guarded(self, job: _Job, work: Awaitable[None]) -> None:
+        """`work`; what goes wrong in it becomes a fact about its source, lesson or disk."""
+        lesson = job.fetch.lesson
+        try:
+            await work
+            self.plan.source_gave(job.source.name, self._now())
+        except ClassroomError as error:
+            self.went_wrong(lesson, job.source, error)
+        except Exception:
+            # A bug, met by what some archive or source is like: it must not end the service, in
+            # which a lesson may be running, nor be met again at once for ever.
+            _log.exception("sync-bug", extra={"lesson": lesson, "source": job.source.name})
+            self.counts["bugs"] += 1
+            self.plan.put_off(lesson, self._now() + _WRONG)
+
+    def went_wrong(self, lesson: str, source: Source, error: ClassroomError) -> None:
+        """A request ended by `error`: let plan and queue know whose fault it is."""
+        now = self._now()
+        if self._live() and not source.near and not isinstance(error, Refused):
+            return  # we cut it ourselves
+        match error:
+            case DiskAway():
+                _log.warning("sync-disk-away", extra={"reason": error.what})
+                self._disk_until = now + _DISK_SECONDS
+            case WrongDigest():
+                opened = self.queue.opened(lesson)
+                left_alone = opened is not None and opened.wrong(error.part, now)
+                self.counts["rubbish"] += 1
+                _log.warning(
+                    "sync-part-refused",
+                    extra={"lesson": lesson, "source": source.name, "part": error.part.name},
+                )
+                if left_alone or not error.resumed:
+                    self.plan.source_failed(source.name, now, rubbish=True)
+            case Lacking():
+                self.plan.source_lacks(source.name, lesson, now)
+            case Refused(code="lesson-live"):
+                self.plan.put_off(lesson, now + _LIVE_SECONDS)
+            case Refused(code="no-room"):
+                self.plan.put_off(lesson, now + _PUT_OFF)
+            case Refused(code="part-unknown" | "archive-incomplete"):
+                self.queue.reopen(lesson)
+            case Refused():
+                self.counts["rubbish"] += 1
+                self.plan.source_failed(source.name, now, rubbish=True)
+                if error.code != "source-rubbish":
+                    # The archive itself is wrong, and so it is wherever its digest is the same.
+                    self.plan.put_off(lesson, now + _WRONG)
+                _log.warning(
+                    "sync-source-refused",
+                    extra={"lesson": lesson, "source": source.name, "reason": error.detail},
+                )
+            case _:
+                self.counts["failures"] += 1
+                self.plan.source_failed(source.name, now)
+                reason = error.what if isinstance(error, Absent) else str(error)
+                _log.info("sync-source-away", extra={"source": source.name, "reason": reason})
+
+    async def _top(self, fetch: Fetch, offer: Offer, source: Source) -> None:
+        spend = self.spender(source)
+        if fetch.step is Step.FINISH:
+            await self.queue.finish(offer, source, spend)
+            _log.info("sync-lesson-whole", extra={"lesson": offer.lesson, "source": source.name})
+        elif fetch.step is Step.EXTRAS:
+            width = _NEAR_WIDTH if source.near else self.width.connections
+            await self.queue.extras(offer, source, width, spend)
+        else:
+            here = self.queue.is_followed(offer)
+            await self.queue.open(offer, None if here else source, spend)
+
+    async def _carry(self, job: _Job, load: Load, opened: Opened) -> None:
+        count = self.spender(job.source)
+        # What comes in a round trip: the next request is on its way while the last bytes are.
+        tail = 0.0
+        if not job.source.near and self.width.round_trip is not None:
+            tail = 1.5 * self.width.round_trip * self.width.rate / self.width.connections
+
+        async def spend(size: int) -> None:
+            job.left -= size
+            if job.left < tail and not job.ending:
+                job.ending = True
+                self._wake.set()
+            await count(size)
+
+        begins = opened.begins[load.rendition]
+        async with job.source.bring(load, begins, opened.manifest) as body:
+            await carry(self.cache, load, body, spend, opened.came)
+        whole = all(opened.part(p.part.rendition, p.part.name) is None for p in load.pieces)
+        if not whole:
+            raise Lacking("it has a part less than it said")
+        self.counts["parts"] += len(load.pieces)
+
+    def spender(self, source: Source) -> Callable[[int], Awaitable[None]]:
+        """What counts the bytes that come from `source`, and waits where there is a rate cap."""
+
+        async def near(size: int) -> None:
+            self.counts["near_bytes"] += size
+
+        async def far(size: int) -> None:
+            self.counts["far_bytes"] += size
+            self.width.receive_bytes(size)
+            wait = self.allowance.spend(size, self.time.moment())
+            if wait > 0.0:
+                await asyncio.sleep(wait)
+
+        return near if source.near else far
+
+    def remember(self) -> None:
+        """What was spent survives a restart."""
+        day, spent = self.allowance.kept
+        self.wishes.remember("day", day)
+        self.wishes.remember("spent", spent)

@@ -1,0 +1,80 @@
+"""What a sync watches all the time: the lists of its sources, the link to its parent.
+
+Here: the tasks that ask. Not here: what follows from the answers (`queue`, `width`, `local_time`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+from classroom.errors import ClassroomError
+from relay.sync.sources import Source
+
+if TYPE_CHECKING:
+    from relay.sync.client import Sync
+
+_log: Final = logging.getLogger("relay.sync")
+
+# A source's list is asked for anew so often, and so soon after a lesson ended here (s): its archive
+# is finished within some seconds.
+_LIST_SECONDS: Final = 300.0
+_LIST_SOON: Final = 20.0
+_PING_SECONDS: Final = 1.0
+_KEEP_SECONDS: Final = 60.0
+
+
+async def watch_list(sync: Sync, source: Source, due: asyncio.Event) -> None:
+    """Ask a source for what came and went, for ever. due: ask soon."""
+    while True:
+        now = sync.time.moment().now
+        if sync.plan.usable([source.name], "", now) and (source.near or sync.look() != "live"):
+            try:
+                more = True
+                while more:
+                    changes = await source.changes(sync.wishes.cursor(source.name))
+                    await sync.queue.take(source.name, changes)
+                    sync.counts["lists"] += 1
+                    more = changes.more and bool(changes.offers or changes.gone)
+                    sync.wake()
+                sync.plan.source_gave(source.name, sync.time.moment().now)
+            except ClassroomError as error:
+                sync.went_wrong("", source, error)
+            except Exception:
+                # A bug, met by something in the list: it must not end the service, in which a
+                # lesson may be running.
+                _log.exception("sync-bug", extra={"source": source.name})
+                sync.counts["bugs"] += 1
+        left, _, _ = sync.plan.standing(source.name, sync.time.moment().now)
+        wait = max(1.0, left) if left or sync.refusal == "live" else _LIST_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await due.wait()
+            await asyncio.sleep(_LIST_SOON)
+            due.clear()
+
+
+async def watch_link(sync: Sync) -> None:
+    """Ping while something is under way: a queue before the link shows in it. And once before, for
+    the date."""
+    told = False
+    while True:
+        source = next((one for one in sync.sources if not one.near), None)
+        if source is not None and (sync.is_busy_far or not told) and sync.look() != "live":
+            # Whoever fetches from it meets the same fault, and tells the plan.
+            with contextlib.suppress(ClassroomError):
+                took, date = await source.ping()
+                sync.width.receive_ping(sync.time.moment().now, took)
+                if date is not None:
+                    sync.time.told(date)
+                    told = True
+        await asyncio.sleep(_PING_SECONDS)
+
+
+async def keep(sync: Sync) -> None:
+    """Once a minute: what was spent survives a restart."""
+    while True:
+        await asyncio.sleep(_KEEP_SECONDS)
+        sync.remember()

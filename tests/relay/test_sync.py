@@ -1,0 +1,438 @@
+"""Archives come over HTTP, with the real parts on both sides: what comes, from whom, what again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from classroom.archive import canonical
+from classroom.tokens import Role
+from relay.sync.allowance import Limits
+from relay.sync.client import Rules
+from tests.eventually import eventually
+from tests.fakes.archive_extras import add_extras
+from tests.fakes.archives import make, read
+from tests.fakes.offering_relay import Handler, Mischief, Relay, School, token
+
+
+async def test_a_lesson_comes_byte_for_byte_and_is_then_offered_further(tmp_path: Path) -> None:
+    made = make(beats=30)
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+            await eventually(lambda: school.sync.progress()["state"] == "idle")
+    assert read_archive(school) == made.files
+
+
+async def test_what_came_before_a_cut_is_not_asked_for_again(tmp_path: Path) -> None:
+    made = make(beats=6, sizes={"voice": 200_000})
+    parent = Relay(tmp_path / "parent", cut_after(60_000))
+    made.write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+            brought = school.sync.counts["far_bytes"]
+    assert read_archive(school) == made.files
+    # Manifest and journal once, each segment once: but for what a cut lost in the kernel, nothing.
+    once = made.decoded.size + len(made.manifest) + len(made.journal) + len(made.events)
+    assert brought <= once + 20_000
+
+
+async def test_only_gaps_of_what_was_recorded_here_are_fetched(tmp_path: Path) -> None:
+    made = make(beats=40)
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    folder = tmp_path / "school"
+    own = make(
+        beats=40,
+        feed="c3d4",
+        lost={"voice": range(10, 13), "camera-f": range(10, 13)},
+        spoilt={"camera-q": (3, 20)},
+    )
+    own.write(folder / "archives")
+    async with parent.running():
+        school = School(folder, [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+            brought = school.sync.counts["far_bytes"]
+    assert read_archive(school) == made.files
+    gaps = [f"{name}/{beat}.m4s" for name in ("voice", "camera-f") for beat in (10, 11, 12)]
+    gaps += ["camera-q/3.m4s", "camera-q/20.m4s"]
+    needed = sum(len(made.files[name]) for name in gaps)
+    tops = len(made.manifest) + len(made.journal) + len(made.events)
+    assert needed <= brought <= needed + tops
+
+
+async def test_a_live_lesson_stops_everything_and_its_end_lets_it_go_on(tmp_path: Path) -> None:
+    made = make(beats=6, sizes={"voice": 300_000})
+    parent = Relay(tmp_path / "parent", slowly)
+    made.write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.sync.counts["far_bytes"] > 100_000)
+            school.live = True
+            school.sync.lessons_changed()
+            stopped = school.sync.counts["far_bytes"]
+            await asyncio.sleep(0.3)
+            assert school.sync.counts["far_bytes"] - stopped <= 65_536
+            assert school.sync.progress()["state"] == "live"
+            await eventually(lambda: not school.sync.is_busy_far)
+            # What came until then is on the disk, to the last bytes but those of a read.
+            voice = school.archives / "toan-7" / "voice"
+            here = sum(path.stat().st_size for path in voice.iterdir())
+            assert here >= school.sync.counts["far_bytes"] - len(made.manifest) - 12_000
+            parent.mischief = None
+            school.live = False
+            school.sync.lessons_changed()
+            await eventually(lambda: school.settled("toan-7"))
+    assert read_archive(school) == made.files
+
+
+async def test_a_sibling_is_asked_before_the_weak_link(tmp_path: Path) -> None:
+    made = make(beats=8)
+    parent, sibling = Relay(tmp_path / "parent"), Relay(tmp_path / "sibling")
+    made.write(parent.archives)
+    made.write(sibling.archives)
+    async with parent.running(), sibling.running():
+        rules = Rules(Limits(spans=()), siblings=(sibling.url,))
+        school = School(tmp_path / "school", [parent.url], rules)
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+            counts = school.sync.counts
+    # Not even a window was open for the link.
+    assert counts["far_bytes"] == 0
+    assert counts["near_bytes"] >= made.decoded.size
+    assert not [path for path in parent.asked if path.endswith("/bytes")]
+
+
+@pytest.mark.parametrize(
+    "name", ["lies", "endless", "short", "wrong_status", "garbled", "no_length"]
+)
+async def test_a_source_that_sends_rubbish_is_left_alone_and_another_asked(
+    tmp_path: Path, name: str
+) -> None:
+    made = make(beats=8)
+    bad, good = Relay(tmp_path / "bad", MISCHIEFS[name]), Relay(tmp_path / "good")
+    made.write(bad.archives)
+    made.write(good.archives)
+    async with bad.running(), good.running():
+        school = School(tmp_path / "school", [bad.url, good.url])
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+            sources = {each["name"]: each for each in school.sync.progress()["sources"]}
+            brought = school.sync.counts["far_bytes"]
+    assert read_archive(school) == made.files
+    assert brought <= 3 * made.decoded.size + 200_000
+    if name != "short":
+        assert sources[bad.url]["again_in"] > 0
+    assert sources[good.url]["again_in"] == 0
+
+
+async def test_a_parent_that_is_not_there_is_no_crash(tmp_path: Path) -> None:
+    school = School(tmp_path / "school", ["http://127.0.0.1:9"])
+    async with school.fetching():
+        await eventually(lambda: school.sync.counts["failures"] > 0)
+        assert school.sync.progress()["sources"][0]["failures"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b"{}",
+        b'{"offers": [{"lesson": "../../etc"}], "cursor": "", "more": true, "reset": true}',
+        b'{"offers": [], "cursor": "", "more": 1, "reset": false}',
+        b"x" * 5_000_000,
+    ],
+)
+async def test_a_list_that_is_rubbish_is_refused(tmp_path: Path, body: bytes) -> None:
+    async def rubbish(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        return web.Response(body=body) if request.path == "/api/offers" else None
+
+    parent = Relay(tmp_path / "parent", rubbish)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.sync.counts["rubbish"] == 1)
+            assert school.sync.progress()["lessons_left"] == 0
+
+
+async def test_a_part_that_a_pupil_waits_for_comes_before_all_others(tmp_path: Path) -> None:
+    made, other = make(beats=40, sizes={"voice": 60_000}), make("van-8", beats=40)
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    other.write(parent.archives)
+    async with parent.running():
+        # Nothing is fetched by itself: no window is open.
+        school = School(tmp_path / "school", [parent.url], Rules(Limits(spans=())))
+        async with school.fetching():
+            await eventually(lambda: school.sync.queue.offer("toan-7") is not None)
+            asked = [school.sync.ask_now("toan-7", "voice", f"{n}.m4s") for n in (30, 30, 31)]
+            assert await asyncio.gather(*asked) == [True, True, True]
+            assert not await school.sync.ask_now("toan-7", "voice", "99.m4s")
+            assert not await school.sync.ask_now("ly-9", "voice", "0.m4s")
+        path = school.cache.open_verified("toan-7", "voice", "30.m4s")
+        assert path is not None
+        assert path.read_bytes() == made.part("voice", "30.m4s")
+        missing = [part.name for part in school.cache.missing("toan-7")]
+        assert len(missing) == len(made.files) - 4 - 2
+
+
+async def test_a_running_lesson_is_filled_from_what_the_parent_has(tmp_path: Path) -> None:
+    running = make(beats=12, finished=False)
+    parent = Relay(tmp_path / "parent")
+    running.write(parent.archives, without=("manifest.json",))
+    folder = tmp_path / "school"
+    own = make(beats=12, finished=False, feed="c3d4", lost={"voice": (4, 5)})
+    own.write(folder / "archives", without=("manifest.json",))
+    async with parent.running():
+        school = School(folder, [parent.url])
+        school.live = True
+        async with school.fetching():
+            await eventually(lambda: school.sync.refusal == "live")
+            assert await school.sync.ask_now("toan-7", "voice", "4.m4s")
+        path = school.cache.open_verified("toan-7", "voice", "4.m4s")
+        assert path is not None
+        assert path.read_bytes() == running.part("voice", "4.m4s")
+
+
+async def test_nobody_without_the_right_is_given_anything(tmp_path: Path) -> None:
+    parent = Relay(tmp_path / "parent")
+    make().write(parent.archives)
+    async with parent.running(), aiohttp.ClientSession() as http:
+        for path in ("/api/offers", "/api/offers/toan-7/manifest.json"):
+            async with http.get(parent.url + path) as answer:
+                assert answer.status == 401
+            headers = {"Authorization": f"Bearer {token(Role.ROOM)}"}
+            async with http.get(parent.url + path, headers=headers) as answer:
+                assert answer.status == 403
+        headers = {"Authorization": f"Bearer {token()}"}
+        for path in (
+            "/api/offers/toan-7/about.json",
+            "/api/offers/..%2f..%2fetc/manifest.json",
+            "/api/offers/toan-7/..%2fkeys.json",
+            "/api/offers/toan-7/..%2fvoice/bytes?of=0-9",
+        ):
+            async with http.get(parent.url + path, headers=headers) as answer:
+                assert answer.status in (404, 412)
+
+
+async def test_the_list_tells_only_what_is_new(tmp_path: Path) -> None:
+    parent = Relay(tmp_path / "parent")
+    for name in ("toan-7", "van-8"):
+        make(name).write(parent.archives)
+    first = parent.offers.page("")
+    assert (first.reset, first.more, len(first.documents)) == (True, False, 2)
+    nothing = parent.offers.page(first.cursor)
+    assert (nothing.reset, nothing.documents) == (False, [])
+    make("ly-9").write(parent.archives)
+    shutil.rmtree(parent.archives / "van-8")
+    news = parent.offers.page(first.cursor)
+    told = [json.loads(document) for document in news.documents]
+    assert [(one["lesson"], one.get("gone", False)) for one in told] == [
+        ("ly-9", False),
+        ("van-8", True),
+    ]
+    one_by_one = parent.offers.page(first.cursor, most=1)
+    assert one_by_one.more
+    assert len(one_by_one.documents) == 1
+    # Whoever knew another list, or one that is lost, is told everything.
+    for cursor in ("feed.3", "rubbish", first.cursor + "9" * 30):
+        assert parent.offers.page(cursor).reset
+
+
+async def test_captions_that_lie_are_not_kept(tmp_path: Path) -> None:
+    parent = Relay(tmp_path / "parent")
+    root = make(beats=1).write(parent.archives)
+    words = b"WEBVTT\n\nMot"
+    add_extras(root, {"vi": words}, beats=1)
+
+    async def lying(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        if not request.path.endswith(".vtt"):
+            return None
+        tag = {"ETag": f'"{canonical.digest(words)}"'}
+        return web.Response(status=206, body=bytes(len(words)), headers=tag)
+
+    parent.mischief = lying
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.sync.counts["rubbish"])
+            assert school.settled("toan-7")
+        assert not (school.archives / "toan-7" / "captions" / "vi.vtt").exists()
+        assert not (school.archives / "toan-7" / "extras.json").exists()
+
+
+async def test_a_full_disk_costs_the_link_nothing(tmp_path: Path) -> None:
+    parent = Relay(tmp_path / "parent")
+    for number in range(20):
+        make(f"bai-{number}", beats=5).write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url], quota_bytes=2_000)
+        async with school.fetching():
+            await eventually(lambda: school.sync.counts["lists"])
+            plan, time = school.sync.plan, school.sync.time
+            await eventually(
+                lambda: not plan.next_fetches(time.moment().now, time.moment().wall, 9)
+            )
+            assert school.sync.progress()["lessons_left"] == 20
+    assert not [path for path in parent.asked if "bai" in path]
+
+
+async def test_a_long_list_is_read_a_part_at_a_time(tmp_path: Path) -> None:
+    parent = Relay(tmp_path / "parent")
+    made = make(beats=1, sizes={"voice": 10})
+    for number in range(120):
+        make(f"bai-{number}", beats=1, sizes={"voice": 10}).write(parent.archives)
+    made.write(parent.archives)
+    first = parent.offers.page("")
+    assert (first.more, len(first.documents)) == (True, 100)
+    second = parent.offers.page(first.cursor)
+    assert (second.more, len(second.documents)) == (False, 21)
+
+
+async def test_a_budget_that_is_spent_holds_for_pupils_too(tmp_path: Path) -> None:
+    made = make(beats=8)
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url], Rules(Limits(daily=6_000)))
+        async with school.fetching():
+            await eventually(lambda: school.sync.progress()["state"] == "budget")
+            assert school.sync.progress()["budget_left"] == 0
+            missing = school.cache.missing("toan-7")
+            assert missing
+            assert not await school.sync.ask_now("toan-7", missing[-1].rendition, missing[-1].name)
+            # What was begun comes to its end; nothing new begins.
+            assert school.sync.counts["far_bytes"] < made.decoded.size
+
+
+def read_archive(school: School) -> dict[str, bytes]:
+    found = read(school.archives / "toan-7")
+    found.pop("about.json")
+    return found
+
+
+def cut_after(size: int) -> Mischief:
+    """The connection breaks once, after so many bytes of recordings."""
+    cuts = [size]
+
+    async def mischief(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        if not request.path.endswith("/bytes") or not cuts:
+            return None
+        cut = cuts.pop()
+        whole = await read_through(request, handler)
+        response = web.StreamResponse()
+        response.content_length = len(whole)
+        await response.prepare(request)
+        await response.write(whole[:cut])
+        await asyncio.sleep(0.05)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    return mischief
+
+
+async def slowly(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+    """A link of some hundred kB/s."""
+    if not request.path.endswith("/bytes"):
+        return None
+    whole = await read_through(request, handler)
+    response = web.StreamResponse()
+    response.content_length = len(whole)
+    await response.prepare(request)
+    for first in range(0, len(whole), 10_000):
+        await response.write(whole[first : first + 10_000])
+        await asyncio.sleep(0.02)
+    return response
+
+
+async def read_through(request: web.Request, handler: Handler) -> bytes:
+    """What the relay would have answered."""
+    url = f"http://{request.host}{request.path_qs}"
+    headers = {"Authorization": request.headers["Authorization"], "X-Through": "1"}
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as answer:
+        return await answer.read()
+
+
+def answering(change: Callable[[bytes], web.Response]) -> Mischief:
+    async def mischief(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        if not request.path.endswith("/bytes"):
+            return None
+        return change(await read_through(request, handler))
+
+    return mischief
+
+
+async def endless(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+    if not request.path.endswith("/bytes"):
+        return None
+    response = web.StreamResponse()
+    response.content_length = 1 << 40
+    await response.prepare(request)
+    while request.transport is not None and not request.transport.is_closing():
+        await response.write(bytes(65_536))
+    return response
+
+
+async def no_length(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+    if not request.path.endswith("/bytes"):
+        return None
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b"x" * 100)
+    return response
+
+
+async def garbled(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+    if not request.path.endswith("/bytes"):
+        return None
+    assert request.transport is not None
+    request.transport.write(b"NONSENSE\r\n\r\n" * 100)
+    request.transport.close()
+    return web.Response()
+
+
+MISCHIEFS: dict[str, Mischief] = {
+    "lies": answering(lambda body: web.Response(body=bytes(len(body)))),
+    "short": answering(lambda body: web.Response(body=body[: len(body) // 3])),
+    "wrong_status": answering(lambda body: web.Response(status=302, headers={"Location": "/"})),
+    "endless": endless,
+    "garbled": garbled,
+    "no_length": no_length,
+}
+
+
+async def test_captions_and_copies_follow_and_are_replaced(tmp_path: Path) -> None:
+    made = make(beats=3)
+    parent = Relay(tmp_path / "parent")
+    root = made.write(parent.archives)
+    add_extras(root, {"vi": b"WEBVTT\n\nMot"}, beats=5)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.sync.progress()["state"] == "idle")
+            await eventually(lambda: (school.archives / "toan-7" / "extras.json").exists())
+            assert read_archive(school) == read(root)
+            await eventually(lambda: school.sync.progress()["state"] == "idle")
+        brought = len([path for path in parent.asked if "/aac-voice/" in path])
+        assert brought == 6
+        add_extras(root, {"en": b"WEBVTT\n\nOne", "vi": b"WEBVTT\n\nMot"}, beats=5)
+        again = School(tmp_path / "school", [parent.url])
+        async with again.fetching():
+            await eventually(lambda: read_archive(again) == read(root))
+        # What was here already was not asked for again.
+        assert len([path for path in parent.asked if "/aac-voice/" in path]) == brought
