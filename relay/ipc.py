@@ -21,6 +21,11 @@ import msgpack
 
 from classroom.errors import Absent, Refused, problem
 
+# Names of the sockets in the run directory. They stand here and not with the media process, so that
+# the service need not load all that forwards media to know them: 25 MiB.
+RPC_SOCKET: Final = "media.sock"
+FEED_SOCKET: Final = "feed.sock"
+DERIVED_SOCKET: Final = "derived.sock"
 MAX_FRAME: Final = 8 * 1024 * 1024
 CALL_SECONDS: Final = 10.0
 _LENGTH: Final = struct.Struct("!I")

@@ -9,6 +9,7 @@ in relay/transport/fanout.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -23,7 +24,9 @@ from typing import Any, Final
 
 from classroom.errors import Refused
 from relay import ipc
+from relay.ipc import DERIVED_SOCKET, FEED_SOCKET, RPC_SOCKET
 from relay.settings import MediaSettings
+from relay.transport import behind
 from relay.transport.derived import Derived
 from relay.transport.fanout import NativeFanOut
 from relay.transport.recorder_feed import BoundedStream, RecorderFeed
@@ -31,18 +34,19 @@ from relay.transport.rung_notices import RungNotices
 from relay.transport.send_log import SendLogs
 from relay.transport.sessions import Limits, Sessions
 from relay.transport.tcp import StreamCounters, TcpPort, open_tcp
+from relay.transport.trunks import Trunks
 from relay.transport.udp import UdpPort
 
 _log: Final = logging.getLogger("relay.media")
 
-RPC_SOCKET: Final = "media.sock"
-FEED_SOCKET: Final = "feed.sock"
-DERIVED_SOCKET: Final = "derived.sock"
 # Allocations before the collector looks: hardly anything here is in cycles, and looking through the
 # objects of 200 viewers takes as long as sending a frame to all of them.
 _COLLECT: Final = (100_000, 20, 100)
 # Lessons' states go out on change, and again so often in case one was missed.
 STATUS_SECONDS: Final = 2.0
+# Between two looks at what has changed; and while there is no lesson, where only a call changes it.
+_LOOK_SECONDS: Final = 0.1
+_IDLE_SECONDS: Final = 1.0
 # Notices that may wait for a service that does not read; beyond it is better told all anew.
 _NOTICES_MOST: Final = 1 << 20
 # A timer that is due sooner is rounded up: the loop's own wake-ups cost more than the delay.
@@ -81,6 +85,7 @@ class MediaProcess:
         self._derived = Derived(relay_clock, self._after_batch)
         self._listeners: set[asyncio.StreamWriter] = set()
         self._changed: set[str] = set()
+        self._called = asyncio.Event()
         self._rungs = RungNotices()
         self._faults: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
@@ -92,7 +97,7 @@ class MediaProcess:
             self._tcp = TcpPort(listening, self._port, relay_clock, self._after_batch)
         elif settings.tcp_port >= 0:
             _log.error("no-tcp-port", extra={"tcp_port": settings.tcp_port})
-        self._fan_out = NativeFanOut(self._port.fd, SendLogs(settings.viewers_max))
+        self._fan_out = NativeFanOut(self._port.fd, SendLogs(2 * settings.viewers_max))
         self._sessions = Sessions(
             self._port,
             self._fan_out,
@@ -108,6 +113,8 @@ class MediaProcess:
             self._changed.add,
         )
         self._sessions.worker = self._derived
+        self._trunks = Trunks(self._sessions, relay_clock, self._after_batch)
+        self._sessions.relay_connected = self._trunks.connected
 
     def _own_addresses(self) -> tuple[str, ...]:
         host = self._settings.udp_host
@@ -232,6 +239,26 @@ class MediaProcess:
             case "delete":
                 sessions.delete(**parameters)
                 result = {}
+            case "behind":
+                reason = parameters.pop("reason")
+                behind.put(sessions.find(**parameters, role="viewer"), reason, relay_clock())
+                result = {}
+            case "trunk_offer":
+                result = self._trunks.offer(**parameters)
+            case "trunk_answer":
+                self._trunks.answer(**parameters)
+                result = {}
+            case "trunk_tell":
+                self._trunks.tell(**parameters)
+                result = {}
+            case "trunk_end":
+                self._trunks.end(**parameters)
+                result = {}
+            case "trunk_accept":
+                result = self._trunks.accept(**parameters)
+            case "trunk_want":
+                self._trunks.want(**parameters)
+                result = {}
             case "end_lesson":
                 sessions.end_lesson(**parameters)
                 result = {}
@@ -253,6 +280,7 @@ class MediaProcess:
                 )
         if sessions.routers and self._timer is None:
             self._schedule(0.0, relay_clock())
+        self._called.set()
         return result
 
     def statistics(self) -> dict[str, Any]:
@@ -270,6 +298,7 @@ class MediaProcess:
             "receive": asdict(self._port.counters),
             "send": asdict(self._fan_out.counters),
             "viewers": sum(peer.role == "viewer" for peer in peers),
+            "relays": sum(peer.role == "relay" for peer in peers),
             "publishers": sum(peer.role == "publisher" for peer in peers),
             "handshakes_failed": sessions.handshakes_failed,
             "faults": sum(self._faults.values()),
@@ -280,18 +309,30 @@ class MediaProcess:
             },
             "repairs": sessions.repairs(),
             "derived": self._derived.statistics(),
+            "trunks": self._trunks.statistics(),
             "keyframes": {
                 name: {"beats": router.keyframes.beats, "extra": router.keyframes.extra}
                 for name, router in sessions.routers.items()
             },
         }
 
+    async def _pause(self) -> None:
+        """Until the next look: soon while anybody is here, else when somebody calls; a machine with
+        nothing to do is left to sleep."""
+        if self._sessions.routers:
+            await asyncio.sleep(_LOOK_SECONDS)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._called.wait()
+        self._called.clear()
+
     async def _report(self) -> None:
         loop = asyncio.get_running_loop()
         known: dict[str, tuple[bool, list[str]]] = {}
         full_at = derive_at = loop.time()
         while True:
-            await asyncio.sleep(0.1)
+            await self._pause()
             self._flush_recording()  # what came about without media: a track's end, a lesson's
             names = set(self._changed)
             self._changed.clear()
@@ -315,6 +356,8 @@ class MediaProcess:
                     names.add(name)
             for name in names:
                 self._notify("lesson", self._sessions.status(name))
+            for name, notice in self._trunks.due():
+                self._notify(name, notice)
             if self._listeners:
                 for notice in self._rungs.due(self._sessions.peers.values(), now):
                     self._notify("rung", notice)

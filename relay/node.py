@@ -1,8 +1,9 @@
 """A relay's node: starts the media and the service process, and starts them again when they die.
 
 The node owns the two sockets, UDP and HTTP, and hands them down, so that a process that was killed
-comes back on the same ports and nobody finds a closed door meanwhile. It does nothing else: no
-media, no HTTP, hardly any memory. `classroom-relay serve` runs it.
+comes back on the same ports and nobody finds a closed door meanwhile. It also leaves the mark by
+which a power cut is told from a clean end (`relay.power`). It does nothing else: no media, no HTTP,
+hardly any memory. `classroom-relay serve` runs it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from classroom.clock import monotonic
+from classroom.clock import monotonic, wall
 from classroom.errors import Misuse
+from relay import supervisor
+from relay.power import BEAT_SECONDS, Power
 from relay.settings import RelaySettings
 
 _log: Final = logging.getLogger("relay.node")
@@ -86,6 +89,7 @@ class Node:
             self._http.close()
             raise
         self._stopping = asyncio.Event()
+        self._power = Power(Path(settings.data))
         self._children: dict[str, asyncio.subprocess.Process] = {}
 
     @property
@@ -117,8 +121,12 @@ class Node:
             "--settings",
             json.dumps(asdict(self._settings)),
         ]
+        self._power.begin(self.url, wall())
+        # The ports are there; what listens on them is started again and again by ourselves.
+        supervisor.tell(supervisor.READY)
         try:
             async with asyncio.TaskGroup() as tasks:
+                beating = tasks.create_task(self._beat())
                 udp = str(self._udp.fileno())
                 http = str(self._http.fileno())
                 tasks.create_task(
@@ -137,7 +145,10 @@ class Node:
                     )
                 )
                 await self._stopping.wait()
+                supervisor.tell(supervisor.STOPPING)
+                beating.cancel()
                 await self._stop_children()
+            self._power.end()
         finally:
             loop.remove_reader(ready_read)
             os.close(ready_read)
@@ -145,6 +156,12 @@ class Node:
             self._http.close()
             self._udp.close()
             shutil.rmtree(directory, ignore_errors=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            self._power.beat(wall())
+            supervisor.tell(supervisor.ALIVE)
 
     def _become_ready(self, fd: int) -> None:
         if os.read(fd, 64) and not self._stopping.is_set():

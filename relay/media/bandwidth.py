@@ -55,6 +55,11 @@ _GUESSED: Final = 256
 # Of a link that takes all there is, one report in so many is read to its end: often enough to
 # follow the drift of two clocks and the jitter.
 _READ_EVERY: Final = 8
+# Packets of reports that were only glanced at: their sizes are looked up when these are counted.
+_GLANCED_MOST: Final = 400
+
+# Places in the ring, when the first and the last were sent, and the last arrived.
+_Glance = tuple[int, int, float, float, float]
 
 
 class BandwidthEstimate(RateControl):
@@ -68,7 +73,7 @@ class BandwidthEstimate(RateControl):
         "_arrived",
         "_base_rtt",
         "_base_rtt_at",
-        "_glances",
+        "_glanced",
         "_heard",
         "_missing",
         "_newest_sent",
@@ -98,8 +103,8 @@ class BandwidthEstimate(RateControl):
         self._arrived = -1e18
         self._reported_at = now
         self._missing: set[int] = set()
-        self._glances = 0
-        """Reports since the last one that was read to its end."""
+        self._glanced: list[_Glance] = []
+        """Reports since the last one that was read to its end, not counted yet."""
         self._base_rtt = 1e9
         self._base_rtt_at = now
 
@@ -130,7 +135,8 @@ class BandwidthEstimate(RateControl):
         sent_at, sent_size: rings indexed by the packet number modulo their length (a power of
         two): when it was sent, its bytes.
         """
-        self._glances = 0
+        if self._glanced:
+            self._enter(sent_size, now)
         ring = len(sent_at)
         count = len(arrivals)
         known = self._next
@@ -208,7 +214,7 @@ class BandwidthEstimate(RateControl):
 
     def receive_calm(
         self,
-        base: int,
+        base_seq: int,
         count: int,
         first_arrival: float,
         last_arrival: float,
@@ -217,17 +223,21 @@ class BandwidthEstimate(RateControl):
         now: float,
     ) -> bool:
         """A feedback that tells of no loss, of which only the first and the last packet are looked
-        at; arrivals: seconds, the offset included. False: it is to be read by `receive_feedback`.
+        at. base_seq: as in the feedback, 16 bits. arrivals: seconds, the offset included. False:
+        it is to be read by `receive_feedback`.
 
         Nearly all that rooms on good links say is this; reading it costs half as much.
         """
         mask = len(sent_at) - 1
+        base = self._next
         low = base & mask
         high = low + count
+        glanced = self._glanced
         if (
-            self._glances >= _READ_EVERY - 1
-            or base != self._next
+            base & 0xFFFF != base_seq
+            or len(glanced) >= _READ_EVERY - 1
             or high > mask
+            or (glanced and (base - glanced[0][0] & mask) + count > _GLANCED_MOST)
             or self._draining
             or self._trial is not None
             or self._resumed_from
@@ -245,16 +255,22 @@ class BandwidthEstimate(RateControl):
             last_arrival - last, last_arrival
         ):
             return False
-        self._glances += 1
-        bits = 8.0 * (sum(sent_size[low:high]) + IP_UDP * count)
         self._next = base + count
         self._newest_sent = last
         self._arrived = last_arrival
         self._reported_at = self._heard = now
-        self._delivery.note(last_arrival, last, bits, bits)
-        if self._losses.note(count, 0, bits, first, last):
-            self._weigh_losses(now)
+        self._glanced.append((low, high, first, last, last_arrival))
         return True
+
+    def _enter(self, sent_size: Sequence[int], now: float) -> None:
+        """Count what was only glanced at. Together, since most of it costs memory to be fetched."""
+        for low, high, first, last, arrived in self._glanced:
+            count = high - low
+            bits = 8.0 * (sum(sent_size[low:high]) + IP_UDP * count)
+            self._delivery.note(arrived, last, bits, bits)
+            if self._losses.note(count, 0, bits, first, last):
+                self._weigh_losses(now)
+        self._glanced.clear()
 
     def receive_report(self, fraction_lost: float, rtt: float, now: float) -> None:
         """A receiver report of a viewer that sends no transport-wide feedback.

@@ -3,12 +3,14 @@
 Sender reports tie a track's RTP timestamps to the publisher's own clock (RFC 3550 §6.4.1). The
 difference between that clock and the relay's is measured once per publisher and then only nudged,
 so that voice, camera and screen line up exactly however the network jitters, and hours of two
-clocks' drift do not pile up. Until a track's first report its packets' arrival serves. Pure; times
-are seconds on the relay's clock (Unix time).
+clocks' drift do not pile up. Until a track's first report its packets' arrival serves. Only the
+relay that the publisher sends to measures; those below are told (`told_timeline`). Pure; times are
+seconds on the relay's clock (Unix time).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,14 +29,28 @@ NUDGE_SHARE: Final = 0.01
 NUDGE_MAX: Final = 0.0002
 # An anchor is announced anew before its timestamps could wrap (half a cycle: 6.6 h at 90 kHz).
 ANCHOR_AGE: Final = 600.0
+# Recorded voice has no holes, so its time moves by whole packets: put in, or left out. 20 ms is
+# what browsers send, and every Opus mode has frames of it.
+VOICE_STEP: Final = 0.020
+# Of a step, before one is made: no to and fro when reports jitter, and with it voice stays within
+# 40 ms of the pictures.
+STEP_SHARE: Final = 0.75
+# Anchors remembered: packets are timed by the one that was in force for them, however late they
+# come, and a relay below may ask after an outage of some seconds.
+ANCHORS_KEPT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """`rtp_timestamp` (32 bits) was captured at `wall`."""
+    """`rtp_timestamp` (32 bits) was captured at `wall`, a whole number of ticks of the track.
+
+    since: the RTP timestamp from which on packets are timed by it, whenever they come; None: those
+    that come from now on, and all of a track that had no anchor.
+    """
 
     rtp_timestamp: int
     wall: float
+    since: int | None = None
 
 
 class PublisherClock:
@@ -71,18 +87,39 @@ class TrackTimeline:
     """One track's map from RTP timestamps to capture time.
 
     anchor: the last one announced, by which the recording is timed; None before the first packet.
-    latest: the newest tie between timestamp and time, at most TOLERANCE from `anchor`'s.
+    latest: the newest tie between timestamp and time, at most the tolerance from `anchor`'s.
+    ahead: what to add to our clock for the clock that anchors speak of; 0 where it is ours.
     """
 
-    __slots__ = ("_announced_at", "_exact", "_newest", "anchor", "latest", "rate")
+    __slots__ = (
+        "_announced_at",
+        "_exact",
+        "_newest",
+        "_recent",
+        "_step",
+        "ahead",
+        "anchor",
+        "latest",
+        "rate",
+    )
 
-    def __init__(self, clock_rate: int) -> None:
+    def __init__(self, clock_rate: int, step: float = 0.0) -> None:
+        """step: seconds; after the first anchor, recorded time moves by multiples of it alone
+        (`VOICE_STEP`), 0 where it may move freely."""
         self.rate = clock_rate
+        self.ahead = 0.0
+        self._step = step
         self._exact = False
         self._announced_at = 0.0
         self._newest: tuple[int, float] | None = None
+        self._recent: deque[Anchor] = deque(maxlen=ANCHORS_KEPT)
         self.anchor: Anchor | None = None
         self.latest: Anchor | None = None
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """The last ones announced, oldest first: what a relay below has to be told."""
+        return tuple(self._recent)
 
     def receive_packet(self, rtp_timestamp: int, now: float) -> Anchor | None:
         """The first packet anchors provisionally; returns the anchor if it is new."""
@@ -90,9 +127,12 @@ class TrackTimeline:
         if newest is None or delta32(rtp_timestamp, newest[0]) > 0:
             self._newest = (rtp_timestamp, now)
         if self.anchor is None:
-            return self._announce(Anchor(rtp_timestamp, now), now)
+            self.latest = Anchor(rtp_timestamp, now)
+            return self._announce(rtp_timestamp, now, now)
         if now - self._announced_at > ANCHOR_AGE:
-            return self._announce(Anchor(rtp_timestamp, self.wall(rtp_timestamp)), now)
+            wall = self.wall(rtp_timestamp)
+            self.latest = Anchor(rtp_timestamp, wall)
+            return self._announce(rtp_timestamp, self._moved(rtp_timestamp, wall), now)
         return None
 
     def receive_report(
@@ -104,20 +144,34 @@ class TrackTimeline:
         # time of their last packet, however long ago, and a report may be late by itself.
         captured, arrived = self._newest or (rtp_timestamp, now)
         measured = arrived - ntp - delta32(captured, rtp_timestamp) / self.rate
-        self.latest = Anchor(rtp_timestamp, clock.to_wall(ntp, measured, now))
+        wall = clock.to_wall(ntp, measured, now)
+        self.latest = Anchor(rtp_timestamp, wall)
         anchor = self.anchor
-        if (
-            exact
-            and anchor is not None
-            and abs(self._wall(anchor, rtp_timestamp) - self.latest.wall) <= TOLERANCE
-        ):
-            return None
-        return self._announce(self.latest, now)
+        if anchor is not None:
+            error = abs(wall - self._wall(anchor, rtp_timestamp))
+            tolerated = STEP_SHARE * self._step if self._step else TOLERANCE if exact else -1.0
+            if error <= tolerated:
+                return None
+            wall = self._moved(rtp_timestamp, wall)
+        return self._announce(rtp_timestamp, wall, now)
 
-    def _announce(self, anchor: Anchor, now: float) -> Anchor:
-        self.anchor = self.latest = anchor
+    def _moved(self, rtp_timestamp: int, wall: float) -> float:
+        """Where `wall` may be announced: with steps, whole ones from the line so far."""
+        if not self._step or self.anchor is None:
+            return wall
+        line = self._wall(self.anchor, rtp_timestamp)
+        steps = round((wall - line) / self._step)
+        return line + steps * self._step
+
+    def _announce(self, rtp_timestamp: int, wall: float, now: float) -> Anchor:
+        """Whole ticks, so that no sum of times comes out differently at another relay."""
+        since = None
+        if self.anchor is not None and self._newest is not None:
+            since = (self._newest[0] + 1) & 0xFFFFFFFF
+        self.anchor = Anchor(rtp_timestamp, round(wall * self.rate) / self.rate, since)
         self._announced_at = now
-        return anchor
+        self._recent.append(self.anchor)
+        return self.anchor
 
     def wall(self, rtp_timestamp: int) -> float:
         """Capture time of a timestamp near the newest ones (half a cycle is 6.6 h at 90 kHz)."""

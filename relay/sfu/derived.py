@@ -99,7 +99,10 @@ class DerivedLayers:
         if now < self._next_poll:
             return
         self._next_poll = now + 1.0
+        viewers = list(viewers)
         rates = [one.bandwidth.bitrate for one in viewers if one.running]
+        # And of rooms that watch through relays.
+        rates += [one.wants.lowest for one in viewers if one.wants and one.wants.lowest is not None]
         lowest = min(rates, default=float("inf"))
         single = sum(
             layer.rate.rate(ALL_TEMPORAL, now)

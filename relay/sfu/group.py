@@ -41,7 +41,7 @@ class Profile:
     each packet of voice carries, 0 to 2; with 0 it goes as plain Opus, whatever the publisher
     sent. rtx: payload type of repairs, None when they go out as the packet itself. playout:
     identifier of the playout delay, and the least delay in milliseconds that it tells; None for
-    no such word.
+    no such word. exact: timestamps as the publisher wrote them, for another relay.
     """
 
     payload_type: int
@@ -52,6 +52,7 @@ class Profile:
     rtx: int | None = None
     red_depth: int = 0
     playout: tuple[int, int] | None = None
+    exact: bool = False
 
 
 def passed_extensions(
@@ -104,6 +105,11 @@ class Group:
     def next_sequence(self) -> int:
         """What the next packet in order will carry; numbers of missing ones are kept for them."""
         return self._renumber.next_out
+
+    @property
+    def lift(self) -> int:
+        """From the publisher's timestamps to these viewers'."""
+        return 0 if self.profile.exact else self.layer.slot_offset
 
     def closes_gaps(self, out: Outgoing) -> bool:
         """Whether the picture ids that viewers of `out` see must rise by one each frame."""
@@ -204,7 +210,7 @@ class Group:
             + block
             + payload,
             number,
-            (packet.timestamp + self.layer.slot_offset) & 0xFFFFFFFF,
+            (packet.timestamp + self.lift) & 0xFFFFFFFF,
             rtp.HEADER_SIZE + 4 + head if profile.twcc else 0,
             payload_size=len(payload),
             temporal=info.temporal_id,
@@ -223,7 +229,7 @@ class Group:
         head = _FIXED.pack(
             0xB0 if block else 0xA0, self.profile.payload_type, 0, 0, self.profile.ssrc
         )
-        timestamp = (packet.timestamp + self.layer.slot_offset) & 0xFFFFFFFF
+        timestamp = (packet.timestamp + self.lift) & 0xFFFFFFFF
         twcc_offset = rtp.HEADER_SIZE + 4 + self._head_size if self.profile.twcc else 0
         return Outgoing(head + block + b"\x01", number, timestamp, twcc_offset)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from relay.media import rtp
-from relay.media.codec import Codec, can_forward
+from relay.media.codec import Codec, can_forward, compatible
 from relay.media.seqno import delta32
 from relay.sfu.first_pictures import FirstPictures
 from relay.sfu.group import Group, Profile, passed_extensions
@@ -199,7 +199,7 @@ class Joining(Generic[W]):
                     leg.leave()
                     self._finish_burst(leg, layer, packet, now)
                     continues = True
-                if layer.rate.temporal_layers() > 1:
+                if layer.rate.temporal_layers() > 1 and not leg.spec.exact:
                     # Frames above may lean on others that the burst left out: see _can_begin.
                     temporal = 0
             if leg.target is layer and temporal == leg.target_temporal:
@@ -230,6 +230,8 @@ class Joining(Generic[W]):
             return False
         if not pictures.is_whole() and (not frames or leg.last_timestamp is not None):
             return False
+        if leg.spec.exact and not _is_new_to(leg, pictures.first):
+            return False
         # Not one of the layer's groups: nothing is forwarded to it, spans alone refer to it.
         group = Group(layer, leg.target_temporal, profile)
         leg.begin_burst(group, group.build(pictures.first, 0))
@@ -237,6 +239,9 @@ class Joining(Generic[W]):
         leg.burst_until = -1
         leg.burst_at = now
         _begin(leg, now)
+        if leg.spec.exact:
+            self._send_exactly(leg, layer, before, now)
+            return True
         if not frames:
             return True  # the keyframe is still coming in
         newest = frames[-1][0].timestamp + layer.slot_offset
@@ -265,6 +270,9 @@ class Joining(Generic[W]):
         """Base frames completed between the burst, if there was one, and `packet`."""
         if leg.burst_layer is not layer and not self._burst(leg, layer, now, packet):
             return
+        if leg.spec.exact:
+            self._send_exactly(leg, layer, packet, now)
+            return
         group = leg.spans[-1].group
         for frame in layer.pictures.base_frames():
             if frame[0].sequence <= leg.burst_until:
@@ -277,9 +285,26 @@ class Joining(Generic[W]):
             self._send_frame(leg, group, frame, timestamp, now)
         _let_go(leg, now)
 
+    def _send_exactly(self, leg: Leg[W], layer: Layer, before: Received | None, now: float) -> None:
+        """All that is cached, as it came and has not been sent yet, up to `before`."""
+        group, until = leg.spans[-1].group, leg.burst_until
+        for packet in layer.pictures.packets:
+            if packet.sequence <= until:
+                continue
+            if before is not None and packet.sequence >= before.sequence:
+                break
+            out = group.build(packet, 0)
+            sent = leg.add_burst(packet, out, packet.timestamp, starts_frame=False)
+            send_alone(self._fan_out, leg, sent, out, now)
+            leg.burst_until = packet.sequence
+        _let_go(leg, now)
+
     def recover(self, leg: Leg[W], rtt: float, now: float) -> bool:
         """The room lost its picture: begin again from the cache. False: the cache cannot help."""
         layer = leg.target
+        if leg.spec.exact and layer is not None:
+            # Nobody else's pictures become larger for it: it waits for the beat, if there is one.
+            return bool(layer.rid)
         # Until a late player shows its first picture, browsers ask five times a second for one.
         shown_after = rtt + (leg.playout or 0) / 1e3
         if layer is None or now - leg.burst_at < shown_after:
@@ -333,10 +358,17 @@ def _let_go(leg: Leg[Any], now: float) -> None:
         leg.pace.handle_timer(now)
 
 
+def _is_new_to(leg: Leg[Any], first: Received) -> bool:
+    """Whether a relay was sent nothing yet of the pictures that begin with `first`: what it has
+    must not come again under other numbers."""
+    last = leg.last_timestamp
+    return last is None or delta32(first.timestamp, last) > 0
+
+
 def _begin(leg: Leg[Any], now: float) -> None:
     """The leg's pictures begin, or begin anew."""
-    if leg.pace is None or leg.pace.burst == float("inf"):
-        return  # nothing waits for its link
+    if leg.spec.exact or leg.pace is None or leg.pace.burst == float("inf"):
+        return  # its timestamps stay, or nothing waits for its link
     if leg.first_pictures is None:
         leg.first_pictures = FirstPictures(now)
     else:
@@ -402,8 +434,10 @@ def profile_for(leg: Leg[Any], layer: Layer) -> Profile | None:
     """How the leg's viewer takes the layer, or None when it cannot decode its codec."""
     track = layer.track
     source = _codec(layer)
+    # A relay tells its own rooms what it is.
+    fits = compatible if leg.spec.exact else can_forward
     for entry in leg.spec.codecs:
-        if can_forward(source, entry.codec):
+        if fits(source, entry.codec):
             extensions = leg.spec.extensions
             return Profile(
                 entry.payload_type,
@@ -414,6 +448,7 @@ def profile_for(leg: Leg[Any], layer: Layer) -> Profile | None:
                 entry.rtx,
                 leg.red_depth if entry.red is not None else 0,
                 _playout(leg, extensions),
+                leg.spec.exact,
             )
     return None
 

@@ -28,12 +28,20 @@ class KeyframeSchedule:
         """Which beat `_next` is."""
         self.beats = 0
         self.extra = 0
+        self.is_followed = False
+        """Whether the beat is another relay's: nobody is asked on it, only when it comes is
+        known."""
 
     def start(self, now: float) -> None:
         """The lesson's first media: beats are counted from here, across publisher restarts."""
         if self._epoch is None:
             self._epoch = now
             self._next = now + self._beat
+
+    def seen(self, layer: Layer, now: float) -> None:
+        """A keyframe of `layer` came: where the beat is another's, this is when it is."""
+        if self.is_followed and layer.rid:
+            self._epoch, self._next, self._count = now, now + self._beat, 1
 
     def handle_timer(self, layers: Iterable[Layer], now: float) -> list[Layer]:
         """Layers to ask now because a beat is due."""
@@ -43,6 +51,8 @@ class KeyframeSchedule:
         # The count, not the division alone: that may end a hair below the whole number.
         self._count = max(self._count, int((now - self._epoch) / self._beat)) + 1
         self._next = self._epoch + self._count * self._beat
+        if self.is_followed:
+            return []
         asked = [
             layer
             for layer in layers

@@ -15,7 +15,7 @@ from relay.media.nack import NackTracker
 from relay.media.packet_cache import PacketCache
 from relay.media.reception import ReceptionStats
 from relay.media.seqno import Unwrapper, delta16
-from relay.media.timeline import TrackTimeline
+from relay.media.timeline import VOICE_STEP, TrackTimeline
 from relay.sfu.group import Group, Profile
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import TrackSpec
@@ -49,13 +49,17 @@ class Layer:
         self.feed_track = feed_track
         self.origin: Layer | None = None
         """The layer that this one was derived from, see `derived`; None for the publisher's own."""
+        self.number = feed_track
+        """Unlike `feed_track`, the same for all of its codecs."""
+        self.is_recorded = True
+        """False for what an upstream relay derived."""
         self.began_at = -1e9
         self.codec_began_at = -1e9
         codec = next(iter(track.codecs.values()))
         self.payload_type = -1
         self.codec_name = codec.name
         self.is_video = track.kind == "video"
-        self.timeline = TrackTimeline(codec.clock_rate)
+        self.timeline = TrackTimeline(codec.clock_rate, 0.0 if self.is_video else VOICE_STEP)
         self.slot_offset = 0
         self.slot_offset_exact = False
         self.unwrapper = Unwrapper(16)

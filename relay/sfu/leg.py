@@ -165,12 +165,14 @@ class Leg(Generic[W]):
         in its own way).
         """
         self.sequence_offset = self.next_sequence - first.sequence
-        if not continues:
+        if self.spec.exact:
+            pass  # it receives one layer alone, whose numbers it may see as they are
+        elif not continues:
             self.timestamp_offset = 0
             self._continue_pictures(first)
         elif first.picture_offset and self.last_picture is not None and group.closes_gaps(first):
             self.picture_offset = self.last_picture + 1 - first.picture
-        if self.last_timestamp is not None:
+        if self.last_timestamp is not None and not self.spec.exact:
             ahead = delta32(first.timestamp + self.timestamp_offset, self.last_timestamp)
             if ahead <= 0:
                 self.timestamp_offset += 1 - ahead
@@ -182,7 +184,7 @@ class Leg(Generic[W]):
                 self.next_sequence,
                 group,
                 self.sequence_offset,
-                group.layer.slot_offset + self.timestamp_offset,
+                group.lift + self.timestamp_offset,
                 self.picture_offset,
                 self.tl0_offset,
             )
@@ -192,6 +194,8 @@ class Leg(Generic[W]):
 
     def _continue_pictures(self, first: Outgoing) -> None:
         self.picture_offset = self.tl0_offset = 0
+        if self.spec.exact:
+            return
         if first.picture_offset and self.last_picture is not None:
             self.picture_offset = self.last_picture + 1 - first.picture
         if first.tl0_offset and self.last_tl0 is not None:
@@ -216,13 +220,13 @@ class Leg(Generic[W]):
         span = self.spans[-1]
         assert span.burst is not None
         pictures = span.picture_offset
-        if out.picture_offset:
+        if out.picture_offset and not self.spec.exact:
             if not span.group.closes_gaps(out) or self.last_picture is None:
                 self.last_picture = out.picture + pictures
             elif starts_frame:
                 self.last_picture += 1
             pictures = self.last_picture - out.picture
-        if out.tl0_offset:
+        if out.tl0_offset and not self.spec.exact:
             self.last_tl0 = out.tl0 + span.tl0_offset
         sent = Sent(
             packet, span.group, self.next_sequence, timestamp, pictures, span.tl0_offset, burst=True

@@ -69,6 +69,7 @@ class SlotSpec:
     """One m-line that a viewer receives.
 
     nack: whether repairs were agreed. fec: how repair packets go out, None when not agreed.
+    exact: another relay receives it, with the publisher's timestamps and picture ids as they are.
     """
 
     slot: str
@@ -80,3 +81,4 @@ class SlotSpec:
     extensions: Mapping[str, int] = field(default_factory=dict)
     nack: bool = True
     fec: FecSpec | None = None
+    exact: bool = False

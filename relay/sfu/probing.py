@@ -56,6 +56,8 @@ def probe(viewer: Viewer[W], now: float) -> None:
 
 def _on_top(viewer: Viewer[W], now: float) -> float:
     """bit/s beyond the estimate that are to be sent now."""
+    if viewer.behind:
+        return 0.0
     if viewer.allotted > 0.99 * viewer.bandwidth.wanted:
         return 0.0  # it has all there is
     if now - viewer.pace.busy_at < _AFTER_PICTURES:

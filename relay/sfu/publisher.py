@@ -91,7 +91,7 @@ class Publisher:
         if layer is None and repaired is None:
             layer, repaired = self._identify(data, header)
             if layer is None and repaired is None:
-                self.unknown += 1
+                self._stranger(data, header, now)
                 return None
         known = layer or repaired
         assert known is not None
@@ -103,6 +103,10 @@ class Publisher:
             # Some senders repair under the media SSRC when no RTX SSRC was declared.
             return self._receive_repair(data, header, layer, now)
         return self._receive_media(data, header, layer, now, repair=False)
+
+    def _stranger(self, data: bytes, header: rtp.RtpHeader, now: float) -> None:
+        """A packet of a stream that is none of the session's."""
+        self.unknown += 1
 
     def _note_arrival(
         self, data: bytes, header: rtp.RtpHeader, track: TrackSpec, now: float

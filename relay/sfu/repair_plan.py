@@ -37,6 +37,7 @@ class LinkState:
     """bitrate: bit/s that it takes. loss: 0 to 1. burst: packets lost in a row, on average.
 
     rtt, jitter: seconds. tight: the lesson has more to offer than it takes, for all that is known.
+    upstream_ms: what relays above need to mend what they lose, milliseconds.
     """
 
     bitrate: float
@@ -45,6 +46,7 @@ class LinkState:
     jitter: float = 0.0
     burst: float = 1.0
     tight: bool = False
+    upstream_ms: int = 0
 
 
 class RepairPlan:
@@ -67,7 +69,7 @@ class RepairPlan:
         voice: bit/s of the voice's frames alone. most_delay: milliseconds, see PlayoutDelay.
         """
         before = (self.red_depth, self.playout, self.protection)
-        least = TIGHT_MS if link.tight else 0
+        least = max(link.upstream_ms, TIGHT_MS if link.tight else 0)
         self.playout = self._delay.update(
             link.rtt, link.jitter, link.loss, now, most_delay, least=least
         )

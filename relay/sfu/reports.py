@@ -30,7 +30,7 @@ def sender_reports(viewer: Viewer[Any], name: str, now: float) -> bytes:
             continue
         rate = layer.timeline.rate
         captured = anchor.rtp_timestamp + round((now - anchor.wall) * rate)
-        timestamp = (captured + layer.slot_offset + leg.timestamp_offset) & 0xFFFFFFFF
+        timestamp = (captured + group.lift + leg.timestamp_offset) & 0xFFFFFFFF
         packets, octets = leg.counts()
         parts.append(
             rtcp_build.build_sr(

@@ -69,7 +69,7 @@ class Router(Generic[W]):
         """Whether media came since the last look: packets may wait, timers may have moved."""
         self._ended: list[Layer] = []
         self._joining = Joining(self.flush, fan_out)
-        self._selection = Selection(self._joining, self.keyframes.get_timer)
+        self._selection = Selection(self._joining, self.keyframes.get_timer, lesson)
         self._next_reports = now
         self._report_slice = 0
         self._now = now
@@ -79,13 +79,19 @@ class Router(Generic[W]):
     # The publisher
 
     def publish(
-        self, identity: str, subject: str, tracks: Sequence[TrackSpec], now: float
+        self,
+        identity: str,
+        subject: str,
+        tracks: Sequence[TrackSpec],
+        now: float,
+        kind: type[Publisher] = Publisher,
     ) -> Publisher:
-        """A publisher begins; one that was there before is replaced."""
+        """A publisher of this kind begins; one that was there before is replaced."""
         if self.publisher is not None:
             self.unpublish("replaced", now)
         self.epoch += 1
-        self.publisher = Publisher(identity, subject, extended(tracks), self._new_layer, now)
+        self.publisher = kind(identity, subject, extended(tracks), self._new_layer, now)
+        self.keyframes.is_followed = kind is not Publisher
         return self.publisher
 
     def connect_publisher(self, identity: str, wire: W) -> None:
@@ -194,6 +200,7 @@ class Router(Generic[W]):
                     self._joining.at_frame_start(layer, packet, follows, now)
             elif layer.add_picture(packet):
                 if packet.info.keyframe:
+                    self.keyframes.seen(layer, now)
                     self._joining.begin_afresh(layer, packet, now)
                 if layer.joiners:
                     self._joining.at_frame_start(layer, packet, follows, now)
@@ -228,7 +235,7 @@ class Router(Generic[W]):
     def _begin_codec(self, layer: Layer, packet: Received, now: float) -> None:
         """Timeline and recording begin; who received the codec before has to join again."""
         self.flush(now)
-        if layer.timeline.receive_packet(packet.timestamp, now) is not None:
+        if layer.timeline.receive_packet(packet.timestamp, now) and not layer.slot_offset_exact:
             layer.slot_offset = layer.timeline.slot_offset()
         layer.codec_began_at = now
         if layer.payload_type >= 0:

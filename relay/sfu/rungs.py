@@ -1,7 +1,8 @@
 """Which rung of the ladder a room is on, and why, in the words that its page and its teacher see.
 
 A rung names what is received, not what is wanted: `full`, `medium`, `small` (video), `stills`
-(voice, still pictures, slides), `voice` (voice and slides). Pure; bit/s, seconds, fractions.
+(voice, still pictures, slides), `voice` (voice and slides), `catch-up` (nothing live: the room
+watches the recording, late). Pure; bit/s, seconds, fractions.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ MEDIUM: Final = "medium"
 SMALL: Final = "small"
 STILLS: Final = "stills"
 VOICE_ONLY: Final = "voice"
+CATCH_UP: Final = "catch-up"
 
 # bit/s of the thinnest voice on the wire.
 _VOICE: Final = 30_000.0

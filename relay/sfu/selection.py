@@ -32,6 +32,7 @@ from relay.sfu.offerings import Offering, Offerings
 from relay.sfu.pacing import STALE_SECONDS
 from relay.sfu.repair_plan import LinkState
 from relay.sfu.rungs import Rung
+from relay.sfu.trunk_selection import TrunkSelection
 from relay.sfu.viewer import Viewer, W
 
 # Often enough to follow a link, seldom enough to cost little with 200 viewers.
@@ -71,9 +72,12 @@ _SHOWING: Final = (SCREEN, PROGRAMME, CAMERA)
 class Selection(Generic[W]):
     """One per router. Set `changed` when layers came, went or changed their codec."""
 
-    def __init__(self, joining: Joining[W], next_beat: Callable[[], float | None]) -> None:
+    def __init__(
+        self, joining: Joining[W], next_beat: Callable[[], float | None], lesson: str
+    ) -> None:
         """next_beat: when keyframes come by themselves, seconds; None while nothing is sent."""
         self._joining = joining
+        self.trunk: TrunkSelection[W] = TrunkSelection(lesson, joining)
         self._next_beat = next_beat
         self.changed = False
         self._active: frozenset[int] = frozenset()
@@ -98,6 +102,14 @@ class Selection(Generic[W]):
 
     def allocate(self, viewer: Viewer[W], layers: Sequence[Layer], now: float) -> None:
         """Set every leg's target, the pace, and the viewer's rung."""
+        if viewer.wants is not None:
+            if self.changed:
+                self._offerings.forget()
+            self.trunk.allocate(viewer, layers, self._offerings.current(layers, now), now)
+            return
+        if viewer.behind:
+            self._keep_behind(viewer, now)
+            return
         starting = viewer.is_starting(now)
         soon = starting or self._is_settling(viewer, now)
         viewer.next_allocation = now + (STARTING_INTERVAL if soon else ALLOCATION_INTERVAL)
@@ -187,6 +199,15 @@ class Selection(Generic[W]):
         if viewer.is_easy:
             viewer.next_allocation = now + EASY_INTERVAL
 
+    def _keep_behind(self, viewer: Viewer[W], now: float) -> None:
+        """Nothing live: the room watches the recording, and the link is the recording's."""
+        viewer.next_allocation = now + EASY_INTERVAL
+        for leg in viewer.legs.values():
+            self._joining.want(leg, None, 0, now)
+        viewer.flows = viewer.is_easy = False
+        viewer.allotted = viewer.bandwidth.beside = 0.0
+        viewer.rung = self._rung(viewer, rungs.CATCH_UP, False, 0.0, False, viewer.behind)
+
     def _give_voice(
         self, viewer: Viewer[W], voice: Offering | None, starting: bool, now: float
     ) -> float:
@@ -212,6 +233,7 @@ class Selection(Generic[W]):
                 estimate.jitter,
                 estimate.burst,
                 tight=not starting and not estimate.is_satisfied,
+                upstream_ms=viewer.upstream_ms,
             )
             if viewer.plan.update(link, frames, now):
                 self._follow_plan(viewer)
@@ -378,11 +400,18 @@ class Selection(Generic[W]):
         return smallest if smallest[0].pictures.base_frames() else (layer, temporal)
 
     def _rung(
-        self, viewer: Viewer[W], name: str, best: bool, stills: float, starting: bool
+        self,
+        viewer: Viewer[W],
+        name: str,
+        best: bool,
+        stills: float,
+        starting: bool,
+        reason: str = "",
     ) -> Rung:
-        """best: the source has no more to offer."""
+        """best: the source has no more to offer. reason: another one that is known."""
         estimate = viewer.bandwidth
-        reason = rungs.SOURCE if best else _reason(viewer, starting)
+        if not reason:
+            reason = rungs.SOURCE if best else _reason(viewer, starting)
         return Rung(
             name,
             reason,

@@ -7,7 +7,7 @@ wire's send log (transport-wide numbers) is read here and written by the fan-out
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from relay.media import ntp
 from relay.media.bandwidth import BandwidthEstimate
@@ -22,6 +22,9 @@ from relay.sfu.repair_budget import RepairBudget
 from relay.sfu.repair_plan import RepairPlan
 from relay.sfu.rungs import Rung
 from relay.sfu.sink import FanOut
+
+if TYPE_CHECKING:
+    from relay.sfu.wants import Wants
 
 
 class SendLog(Protocol):
@@ -47,6 +50,8 @@ LONGEST_TRIP = 2.0
 DEFAULT_RTT = 0.3
 # Of a room that lacks nothing, one receiver report in so many is read.
 _REPORT_READ_EVERY = 4
+# Reference times, of 64 ms each, far within one wrap of them (2²⁴).
+_REFERENCES = 4096
 # A link is not known yet for so long after its viewer began, unless it pushed back before.
 STARTING_SECONDS = 15.0
 
@@ -91,6 +96,19 @@ class Viewer(Generic[W]):
         self.rtt = DEFAULT_RTT
         self.repairs = RepairBudget(now)
         self.running = False
+        self.upstream_ms = 0
+        """How late packets may come because a link above this relay lost them, milliseconds."""
+        self.wants: Wants | None = None
+        """What a relay wants that stands in a viewer's place; None for a room."""
+        self.templates: dict[str, SlotSpec] = {}
+        """What was agreed with a relay for each source; its legs are by layer."""
+        self.served: dict[str, float] = {}
+        """When there was the layer last that a relay's leg is for, by the leg's name."""
+        self.begun: dict[str, float] = {}
+        """Since when a relay's leg is sent what it is for, by the leg's name."""
+        self.behind = ""
+        """Why it is sent nothing although it is here: it watches the recording, late. Empty: it is
+        sent what its link takes."""
         self.has_transport_feedback = False
         self.has_reports = False
         self.next_allocation = now
@@ -104,6 +122,9 @@ class Viewer(Generic[W]):
         """Packets of padding."""
         self._feedback_numbers = Unwrapper(16)
         self._arrival_clock = ArrivalClock()
+        self._reference = 0
+        self._arrival_offset = 0.0
+        """Of the last feedback that was read to its end: its reference time and what that lacks."""
 
     def counts(self) -> dict[str, int]:
         """What it asked for again, by what became of it; false feedback; padding sent."""
@@ -133,8 +154,12 @@ class Viewer(Generic[W]):
         self.has_transport_feedback = True
         base = self._feedback_numbers.unwrap(feedback.base_seq)
         offset = self._arrival_clock.offset(feedback.reference)
+        self._reference, self._arrival_offset = feedback.reference, offset
         arrivals, wire = feedback.arrivals, self.wire
-        self._note_trip(base + len(arrivals) - 1, now)
+        # With what waits in the link's queue; reports tell of it only once a second.
+        newest = base + len(arrivals) - 1
+        trip = now - wire.sent_at[newest & len(wire.sent_at) - 1]
+        self.repairs.round_trip = min(trip, LONGEST_TRIP)
         self.bandwidth.receive_feedback(
             base, arrivals, offset, wire.sent_at, wire.sent_size, self.rtt, now
         )
@@ -149,19 +174,13 @@ class Viewer(Generic[W]):
         if seen is None:
             return False
         base_seq, count, reference, first, last = seen
-        base = self._feedback_numbers.unwrap(base_seq)
-        offset, wire = self._arrival_clock.offset(reference), self.wire
-        if not self.bandwidth.receive_calm(
-            base, count, first + offset, last + offset, wire.sent_at, wire.sent_size, now
-        ):
+        # As far as when one was read last, its clock has not wrapped.
+        if not 0 <= reference - self._reference < _REFERENCES:
             return False
-        self._note_trip(base + count - 1, now)
-        return True
-
-    def _note_trip(self, newest: int, now: float) -> None:
-        # With what waits in the link's queue; reports tell of it only once a second.
-        trip = now - self.wire.sent_at[newest & len(self.wire.sent_at) - 1]
-        self.repairs.round_trip = min(trip, LONGEST_TRIP)
+        offset, wire = self._arrival_offset, self.wire
+        return self.bandwidth.receive_calm(
+            base_seq, count, first + offset, last + offset, wire.sent_at, wire.sent_size, now
+        )
 
     def receive_report(self, block: ReportBlock, now: float) -> None:
         """One report block about one of our streams (RFC 3550 §6.4.1)."""

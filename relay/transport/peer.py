@@ -55,6 +55,8 @@ class Peer:
         self.viewer: Viewer[Wire] | None = None
         self.expects: Rung | None = None
         """What a room is to have until its viewer begins."""
+        self.behind = ""
+        """Why a room is to be sent nothing live, see `relay.transport.behind`."""
         self.reason = ""
         self.ended = asyncio.Event()
         self.etag = 1

@@ -14,7 +14,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from relay.media.timeline import Anchor
+from relay.media.timeline import ANCHORS_KEPT, Anchor
+from relay.media.told_timeline import ToldTimeline
 from relay.record import feed
 from relay.sfu.layer import Layer
 from relay.sfu.packet import Received
@@ -94,15 +95,19 @@ class _Track:
     """media: sequence of its last packet or anchor. last: of its last record."""
 
     begun: tuple[int, bytes]
-    anchors: list[tuple[int, bytes]] = field(default_factory=list)
+    anchors: list[tuple[int, bytes, Anchor]] = field(default_factory=list)
     media: int = 0
     last: int = 0
     ended: bool = False
 
     def forget_anchors(self, oldest: int) -> None:
-        """Only the newest anchor before `oldest`, the first record that is kept, is in force."""
-        while len(self.anchors) > 1 and self.anchors[1][0] < oldest:
-            del self.anchors[0]
+        """Of those before `oldest`, the first record that is kept, the newest is in force, and for
+        packets before the one from which it is, those that it followed."""
+        before = [anchor for sequence, _, anchor in self.anchors if sequence < oldest]
+        first = max(0, len(before) - 1)
+        while first and before[first].since is not None and len(before) - first < ANCHORS_KEPT:
+            first -= 1
+        del self.anchors[:first]
 
 
 class RecorderFeed:
@@ -145,7 +150,8 @@ class RecorderFeed:
         for track in self._tracks.values():
             if track.begun[0] <= self.acknowledged:
                 before.append(track.begun)
-            before += [anchor for anchor in track.anchors if anchor[0] < oldest][-1:]
+            track.forget_anchors(oldest)
+            before += [(at, record) for at, record, _ in track.anchors if at < oldest]
         for _, record in (*sorted(before), *self._kept):
             stream.write(record)
         self._stream = stream
@@ -178,11 +184,14 @@ class RecorderFeed:
     # The Feed protocol
 
     def begin_track(self, lesson: str, layer: Layer, epoch: int) -> None:
-        """A layer begins, or its codec changed."""
+        """A layer begins, or its codec changed; one that is not recorded never does."""
+        if not layer.is_recorded:
+            return
         track = layer.track
         self._numbers[layer] = number = self._next_number
         self._next_number += 1
         codec = track.codecs.get(layer.payload_type)
+        told = layer.timeline if isinstance(layer.timeline, ToldTimeline) else None
         red = layer.payload_type if codec is None else None
         if codec is None:
             codec = track.codecs[track.red[layer.payload_type]]
@@ -201,27 +210,36 @@ class RecorderFeed:
             payload_type,
             red,
             feed.used_extensions(track.extensions),
-            epoch,
+            told.take.epoch if told else epoch,
+            told.take.feed if told else "",
         )
         begun = self._add(record)
         self._tracks[number] = _Track(begun, last=begun[0])
         self._forget_ended()
+        for anchor in told.anchors if told else ():
+            self.anchor(layer, anchor)
 
     def anchor(self, layer: Layer, anchor: Anchor) -> None:
-        """Packets of the layer from now on are timed by `anchor`."""
+        """Packets of the layer from `anchor.since` on are timed by `anchor`."""
         number = self._numbers.get(layer)
         if number is None:
             return  # a report that came after the end of its track
-        added = self._add(feed.Sync(number, anchor.rtp_timestamp, anchor.wall))
         track = self._tracks[number]
-        track.anchors.append(added)
+        if track.anchors and track.anchors[-1][2] == anchor:
+            return
+        record = feed.Sync(number, anchor.rtp_timestamp, anchor.wall, anchor.since)
+        added = self._add(record)
+        track.anchors.append((*added, anchor))
         track.media = track.last = added[0]
         track.forget_anchors(self._oldest())
 
     def packet(self, layer: Layer, packet: Received) -> None:
         """One packet of a layer."""
-        number = self._numbers[layer]
-        added = self._add(feed.Packet(number, packet.arrived, packet.data))
+        number = self._numbers.get(layer)
+        if number is None:
+            return
+        arrival = packet.arrived + layer.timeline.ahead
+        added = self._add(feed.Packet(number, arrival, packet.data))
         track = self._tracks[number]
         track.media = track.last = added[0]
 

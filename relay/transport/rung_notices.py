@@ -6,7 +6,7 @@ Lives here: which notices are due and what stands in them. Must not live here: s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,38 +33,52 @@ class RungNotices:
         self._told: dict[str, _Told] = {}
         """By session."""
 
-    def due(self, peers: Iterable[Peer], now: float) -> list[dict[str, Any]]:
+    def due(self, peers: Collection[Peer], now: float) -> list[dict[str, Any]]:
         """The notices to send now. Call a few times a second with all peers."""
         notices: list[dict[str, Any]] = []
-        told: dict[str, _Told] = {}
+        told, here = self._told, 0
         for peer in peers:
-            viewer = peer.viewer
-            rung = peer.expects if viewer is None else viewer.rung
-            if rung is None or (viewer is not None and not viewer.running):
+            rung = _of(peer)
+            if rung is None:
                 continue
-            before = self._told.get(peer.identity)
+            here += 1
+            before = told.get(peer.identity)
+            # Nearly always: so this is all that is done ten times a second for each of them.
             if before is not None and before.rung is rung and now - before.at < AGAIN_SECONDS:
-                told[peer.identity] = before
                 continue
             key = (rung.rung, rung.reason, rung.playout, rung.stills_bitrate > 0)
             if before is not None and before.key == key and now - before.at < AGAIN_SECONDS:
                 before.rung = rung
-                told[peer.identity] = before
                 continue
             told[peer.identity] = _Told(rung, key, now)
-            notices.append(
-                {
-                    "lesson": peer.lesson,
-                    "session": peer.identity,
-                    "subject": peer.subject,
-                    "rung": rung.rung,
-                    "reason": rung.reason,
-                    "bitrate": rung.bitrate,
-                    "loss": rung.loss,
-                    "round_trip": rung.round_trip,
-                    "stills_bitrate": rung.stills_bitrate,
-                    "playout_ms": round(rung.playout * 1e3),
-                }
-            )
-        self._told = told
+            notices.append(_notice(peer, rung))
+        if len(told) > here:
+            self._forget(peers)
         return notices
+
+    def _forget(self, peers: Collection[Peer]) -> None:
+        """Who is gone, or is sent nothing: when that changes, it is news again."""
+        here = {peer.identity for peer in peers if _of(peer) is not None}
+        self._told = {name: told for name, told in self._told.items() if name in here}
+
+
+def _of(peer: Peer) -> Rung | None:
+    viewer = peer.viewer
+    if viewer is None:
+        return peer.expects
+    return viewer.rung if viewer.running else None
+
+
+def _notice(peer: Peer, rung: Rung) -> dict[str, Any]:
+    return {
+        "lesson": peer.lesson,
+        "session": peer.identity,
+        "subject": peer.subject,
+        "rung": rung.rung,
+        "reason": rung.reason,
+        "bitrate": rung.bitrate,
+        "loss": rung.loss,
+        "round_trip": rung.round_trip,
+        "stills_bitrate": rung.stills_bitrate,
+        "playout_ms": round(rung.playout * 1e3),
+    }

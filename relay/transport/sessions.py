@@ -23,7 +23,7 @@ from relay.sfu.negotiated import VOICE
 from relay.sfu.router import Router
 from relay.sfu.rungs import first_rung
 from relay.sfu.viewer import Viewer
-from relay.transport import offer, places, sdp
+from relay.transport import behind, offer, places, sdp
 from relay.transport.answer import Local, tagged, write_answer
 from relay.transport.dtls import HandshakeFailed, SharedCertificate
 from relay.transport.etags import etag_of, matches, stale
@@ -42,6 +42,7 @@ _log: Final = logging.getLogger("relay.media")
 SWEEP_SECONDS: Final = 1.0
 # Teachers' former sessions that are remembered, so that their pages learn what became of them.
 REPLACED_KEPT: Final = 1_000
+RECEIVING: Final = ("viewer", "relay")  # roles of peers that media is sent to
 # Teachers' sessions at once: lessons a relay could never forward all, so it is a bound on memory.
 PUBLISHERS_MAX: Final = 200
 
@@ -80,21 +81,23 @@ class Sessions:
         self.handshakes_failed = 0
         self.tcp_port = 0
         """Of ICE over TCP, once somebody listens there; 0 for none."""
-        self._port = port
+        self.port = port
         self._fan_out = fan_out
-        self._feed = feed
+        self.feed = feed
         self._clock = clock
-        self._limits = limits
+        self.limits = limits
         self._remembered = RememberedRates(limits.start_bitrate)
         self._repairs: Counter[str] = Counter()
         """Of viewers that have gone."""
         self._addresses = tuple(addresses)
         self._changed = changed
-        self._certificate: SharedCertificate = SharedCertificate.generateCertificate()
+        self.certificate: SharedCertificate = SharedCertificate.generateCertificate()
         self._tasks: asyncio.TaskGroup | None = None
         self._replaced: deque[str] = deque(maxlen=REPLACED_KEPT)
         # Lessons of which media was seen: their routers count epochs for the recording.
         self._begun: set[str] = set()
+        self.relay_connected: Callable[[Peer], None] = lambda peer: None
+        """Called for each viewer whose transport is ready."""
         self.worker: Worker | None = None
         """Derives layers for all lessons; set it before the first offer."""
 
@@ -124,7 +127,7 @@ class Sessions:
                 # Some encoders never check again once they are connected; what they send is
                 # authenticated and as good a sign.
                 last = max(last, publisher.last_packet)
-            if last is not None and now - last > self._limits.session_seconds:
+            if last is not None and now - last > self.limits.session_seconds:
                 peer.end("no sign of life")
 
     # Offers
@@ -158,19 +161,19 @@ class Sessions:
                 f"This relay already serves {publishers} teachers.",
                 fix="Use another relay.",
             )
-        router = self._router(lesson, now)
+        router = self.router_of(lesson, now)
         if current is not None:
             former = self.peers.get(current.identity)
             self._unpublish(router, "replaced", now)
             self._replaced.append(current.identity)
             if former is not None:
                 former.end("replaced by a newer session of the same teacher")
-        peer, answer = self._new_peer(
+        peer, answer = self.new_peer(
             "publisher", lesson, subject, router, remote, accepted, description.bundle, now
         )
         peer.tracks = tuple(one.track for one in accepted if one.track is not None)
         router.publish(peer.identity, subject, peer.tracks, now)
-        self._start(peer)
+        self.start(peer)
         return {
             "session": peer.identity,
             "answer": answer,
@@ -183,18 +186,18 @@ class Sessions:
         description = sdp.parse(text)
         accepted = offer.accept_viewer(description, lesson)
         remote = offer.remote_side(description)
-        places.make_room(self.peers.values(), subject, self._limits.viewers_max, now)
+        places.make_room(self.peers.values(), subject, self.limits.viewers_max, now)
         places.quieten(self.peers.values(), subject, now)
         viewers = len(places.taken(self.peers.values()))
-        if viewers >= self._limits.viewers_max:
+        if viewers >= self.limits.viewers_max:
             raise Refused(
                 503,
                 "relay-full",
                 f"This relay already serves {viewers} rooms.",
                 fix="Use another relay, or raise viewers_max if the machine can take it.",
             )
-        router = self._router(lesson, now)
-        peer, answer = self._new_peer(
+        router = self.router_of(lesson, now)
+        peer, answer = self.new_peer(
             "viewer", lesson, subject, router, remote, accepted, description.bundle, now
         )
         peer.slots = tuple(one.slot for one in accepted if one.slot is not None)
@@ -204,22 +207,23 @@ class Sessions:
         router.derived.expect(start, now)
         if any(source != VOICE for source in router.sources(now)):
             peer.expects = first_rung(start)
-        self._start(peer)
+        self.start(peer)
         return {
             "session": peer.identity,
             "answer": answer,
             "etag": etag_of(peer.identity, peer.etag),
         }
 
-    def _router(self, lesson: str, now: float) -> Router[Wire]:
+    def router_of(self, lesson: str, now: float) -> Router[Wire]:
+        """The lesson's router, made when it does not exist."""
         router = self.routers.get(lesson)
         if router is None:
-            router = Router(lesson, self._fan_out, self._feed, beat=self._limits.beat, now=now)
+            router = Router(lesson, self._fan_out, self.feed, beat=self.limits.beat, now=now)
             router.derived.worker = self.worker
             self.routers[lesson] = router
         return router
 
-    def _new_peer(
+    def new_peer(
         self,
         role: str,
         lesson: str,
@@ -230,6 +234,7 @@ class Sessions:
         bundle: list[str],
         now: float,
     ) -> tuple[Peer, str]:
+        """A peer from what an offer and its answer settled, and the answer's text; then `start`."""
         ice = IceSession(Credentials.generate(), remote.credentials)
         # 128 random bits: the resource's address is not to be guessed (RFC 9725 §5).
         identity = secrets.token_urlsafe(16)
@@ -241,8 +246,8 @@ class Sessions:
             router,
             ice,
             remote,
-            self._certificate,
-            self._port,
+            self.certificate,
+            self.port,
             now,
         )
         group = tagged(accepted, bundle)
@@ -254,24 +259,26 @@ class Sessions:
         peer.tag = (first.kind, first.mid)
         local = Local(
             ice.local,
-            self._certificate.fingerprint(),
+            self.certificate.fingerprint(),
             self._addresses,
-            self._port.port,
+            self.port.port,
             not remote.active,
             self.tcp_port,
         )
         answer = write_answer(accepted, bundle, local, secrets.randbits(62), lesson)
         return peer, answer
 
-    def _start(self, peer: Peer) -> None:
+    def start(self, peer: Peer, *, listens: bool = True) -> None:
+        """A peer's life begins. listens: whether it comes to the relay's own port."""
         assert self._tasks is not None, "run() first"
         self.peers[peer.identity] = peer
-        self._port.add_peer(peer)
+        if listens:
+            self.port.add_peer(peer)
         self._tasks.create_task(self._live(peer), name=f"peer {peer.identity}")
 
     async def _live(self, peer: Peer) -> None:
         """A peer's whole life; never raises but when cancelled."""
-        connecting = asyncio.ensure_future(peer.connect(self._limits.connect_seconds))
+        connecting = asyncio.ensure_future(peer.connect(self.limits.connect_seconds))
         ending = asyncio.ensure_future(peer.ended.wait())
         try:
             await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -300,7 +307,7 @@ class Sessions:
         now = self._clock()
         assert peer.wire is not None
         peer.connected_at = now
-        if peer.role == "viewer":
+        if peer.role in RECEIVING:
             peer.wire.begin_log(self._fan_out.logs)
             peer.viewer = peer.router.add_viewer(
                 peer.identity,
@@ -309,6 +316,8 @@ class Sessions:
                 now,
                 self._remembered.start(peer.subject, now),
             )
+            behind.follow(peer, now)
+            self.relay_connected(peer)
         else:
             peer.router.connect_publisher(peer.identity, peer.wire)
         self._changed(peer.lesson)
@@ -326,8 +335,8 @@ class Sessions:
     async def _gone(self, peer: Peer) -> None:
         now = self._clock()
         self.peers.pop(peer.identity, None)
-        self._port.remove_peer(peer)
-        if peer.role == "viewer":
+        self.port.remove_peer(peer)
+        if peer.role in RECEIVING:
             viewer = peer.viewer
             if viewer is not None:
                 self._repairs.update(viewer.counts())
@@ -419,10 +428,10 @@ class Sessions:
         if credentials == peer.ice.former_remote:
             # A candidate that was trickled before the restart and came after it.
             raise stale()
-        local = self._port.ice.restart(peer.ice, credentials)
+        local = self.port.ice.restart(peer.ice, credentials)
         peer.etag += 1
         fragment = write_fragment(
-            Local(local, "", self._addresses, self._port.port, False, self.tcp_port), *peer.tag
+            Local(local, "", self._addresses, self.port.port, False, self.tcp_port), *peer.tag
         )
         return {"fragment": fragment, "etag": etag_of(peer.identity, peer.etag)}
 
@@ -444,7 +453,7 @@ class Sessions:
         for peer in self.peers.values():
             if peer.lesson == lesson:
                 peer.end("the lesson ended")
-        self._feed.end_lesson(lesson)
+        self.feed.end_lesson(lesson)
 
     def _remember(self, subject: str, viewer: Viewer[Wire], now: float) -> None:
         if viewer.has_transport_feedback:
@@ -477,13 +486,15 @@ class Sessions:
         """What the service tells others about a lesson."""
         now = self._clock()
         router = self.routers.get(lesson)
-        rooms = sum(
-            peer.lesson == lesson and peer.viewer is not None and peer.viewer.running
+        watching = [
+            peer.role
             for peer in self.peers.values()
-        )
+            if peer.lesson == lesson and peer.viewer is not None and peer.viewer.running
+        ]
         return {
             "lesson": lesson,
             "publishing": router is not None and router.is_publishing(now),
             "sources": router.sources(now) if router is not None else [],
-            "rooms": rooms,
+            "rooms": watching.count("viewer"),
+            "relays": watching.count("relay"),
         }

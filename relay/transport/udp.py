@@ -242,6 +242,17 @@ class UdpPort:
         if stream is not None:
             stream.close()
 
+    def attach(self, address: bytes, peer: PeerPort, stream: FrameStream) -> None:
+        """What comes by `receive_frame` from `address`, a name of one of our own sockets, is of
+        `peer`, and leaves through `stream`."""
+        self.streams[address] = stream
+        self._by_address[address] = peer
+
+    def detach(self, address: bytes) -> None:
+        """That socket is closed."""
+        self.streams.pop(address, None)
+        self._by_address.pop(address, None)
+
     def knows(self, address: bytes) -> bool:
         """Whether a peer was authenticated there."""
         return address in self._by_address

@@ -17,8 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from classroom.errors import Absent, Refused, problem
-from relay.ipc import RpcClient
-from relay.media_process import RPC_SOCKET
+from relay.ipc import RPC_SOCKET, RpcClient
 from relay.settings import MediaSettings
 
 _START: Final = """

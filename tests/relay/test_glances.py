@@ -75,7 +75,13 @@ def test_a_glance_at_what_was_never_sent_is_a_lie() -> None:
     for step in range(10):
         fed.sent_at[(future + step) % RING] = 0.0
     assert not fed.estimate.receive_calm(
-        future, 10, fed.now + 7.05, fed.now + 7.1, fed.sent_at, fed.sent_size, fed.now + 0.1
+        future & 0xFFFF,
+        10,
+        fed.now + 7.05,
+        fed.now + 7.1,
+        fed.sent_at,
+        fed.sent_size,
+        fed.now + 0.1,
     )
 
 

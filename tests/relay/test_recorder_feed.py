@@ -7,6 +7,7 @@ from typing import cast
 from relay.media.codec import OPUS
 from relay.media.rtp import build
 from relay.media.timeline import Anchor
+from relay.media.told_timeline import TakeName, ToldTimeline, UpstreamClock
 from relay.record import feed
 from relay.sfu.layer import Layer
 from relay.sfu.negotiated import TrackSpec
@@ -115,6 +116,48 @@ def test_the_anchor_in_force_is_told_again() -> None:
     sending.attach(wire)
     syncs = [record for _, record in wire.records() if isinstance(record, feed.Sync)]
     assert [sync.rtp_timestamp for sync in syncs] == [960]
+
+
+def test_anchors_for_packets_that_come_late_are_told_again() -> None:
+    sending, voice = begun()
+    for step in range(1, 40):
+        sending.packet(voice, packet(step * 960))
+        sending.anchor(voice, Anchor(step * 960, 1000.0 + step, step * 960 + 1))
+    acknowledge(sending, sending.unacknowledged)
+    wire = Wire()
+    sending.attach(wire)
+    syncs = [record for _, record in wire.records() if isinstance(record, feed.Sync)]
+    assert [sync.since for sync in syncs] == [step * 960 + 1 for step in range(24, 40)]
+
+
+def test_an_anchor_is_told_once() -> None:
+    sending, voice = begun()
+    kept = sending.unacknowledged
+    sending.anchor(voice, anchor(0))
+    assert sending.unacknowledged == kept
+
+
+def test_a_track_from_a_relay_above_keeps_its_name_its_anchors_and_its_time() -> None:
+    anchors = [Anchor(0, 9000.0), Anchor(48_000, 9001.0, 48_001)]
+    sending, voice = RecorderFeed(), layer()
+    voice.timeline = ToldTimeline(48_000, TakeName("5f3a", 7), UpstreamClock(), anchors)
+    sending.begin_track("physics", voice, 1)
+    sending.anchor(voice, anchors[-1])
+    voice.timeline.receive_packet(96_000, 1002.0)
+    sending.packet(voice, packet(3))
+    wire = Wire()
+    sending.attach(wire)
+    records = [record for _, record in wire.records()]
+    begins = records[1]
+    assert isinstance(begins, feed.Track)
+    assert (begins.origin, begins.epoch) == ("5f3a", 7)
+    syncs = [record for record in records if isinstance(record, feed.Sync)]
+    assert [(one.rtp_timestamp, one.wall, one.since) for one in syncs] == [
+        (0, 9000.0, None),
+        (48_000, 9001.0, 48_001),
+    ]
+    assert isinstance(records[-1], feed.Packet)
+    assert records[-1].arrival == 1003.0 + 8000.0
 
 
 def test_an_ended_track_is_forgotten_once_its_end_has_arrived() -> None:

@@ -9,7 +9,14 @@ from itertools import pairwise
 
 import pytest
 
-from relay.media.timeline import ANCHOR_AGE, TOLERANCE, Anchor, PublisherClock, TrackTimeline
+from relay.media.timeline import (
+    ANCHOR_AGE,
+    TOLERANCE,
+    VOICE_STEP,
+    Anchor,
+    PublisherClock,
+    TrackTimeline,
+)
 
 NOW = 1_700_000_000.0
 
@@ -39,7 +46,42 @@ def test_what_moves_less_than_is_noticed_is_not_announced() -> None:
     assert timeline.latest.wall == pytest.approx(NOW + 1.0, abs=0.001)
     moved = round(48_000 * 2 * TOLERANCE)
     loud = timeline.receive_report(96_000 + moved, NOW + 2.0, clock, NOW + 2.0)
-    assert loud == timeline.anchor == timeline.latest
+    assert loud is not None
+    assert loud == timeline.anchor
+    assert loud.wall == pytest.approx(timeline.latest.wall, abs=1 / 48_000)
+    assert loud.since == 1, "what came before keeps its time, even if it comes late"
+
+
+def test_an_announced_time_is_a_whole_tick() -> None:
+    timeline, clock = TrackTimeline(48_000), PublisherClock()
+    first = timeline.receive_packet(7, NOW + 0.123456789)
+    second = timeline.receive_report(48_007, NOW + 1.2, clock, NOW + 1.2)
+    for anchor in (first, second):
+        assert anchor is not None
+        assert anchor.wall * 48_000 == pytest.approx(round(anchor.wall * 48_000), abs=0.05)
+
+
+def test_recorded_voice_moves_by_whole_packets_alone() -> None:
+    """A sound card that is wrong by 100 ppm, reports that jitter by 4 ms."""
+    timeline, clock = TrackTimeline(48_000, VOICE_STEP), PublisherClock()
+    lines: list[int] = []
+    for second in range(1_000):
+        true = NOW + second
+        stamp = round(second * 48_000 * 1.0001)
+        announced = [timeline.receive_packet(stamp, true)]
+        jitter = 0.004 * (second % 3 - 1)
+        report = stamp + round(jitter * 48_000)
+        announced.append(timeline.receive_report(report, true, clock, true))
+        for anchor in announced:
+            if anchor is not None:
+                lines.append(round((anchor.wall - NOW) * 48_000) - anchor.rtp_timestamp)
+        assert timeline.anchor is not None
+        recorded = timeline.anchor.wall + (stamp - timeline.anchor.rtp_timestamp) / 48_000
+        assert abs(recorded - true) < 0.025
+        assert timeline.wall(stamp) == pytest.approx(true, abs=0.012)
+    moves = [b - a for a, b in pairwise(lines)]
+    assert set(moves) <= {0, -960}
+    assert sum(moves) == -4 * 960 or sum(moves) == -5 * 960
 
 
 def test_jitter_of_reports_moves_little_and_drift_is_followed() -> None:
