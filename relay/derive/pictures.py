@@ -148,7 +148,7 @@ class Ladder:
             header = rtp.parse(data)
         except rtp.RtpError:
             return
-        self._reorder.push(Item(0, arrival, 0.0, data, header))
+        self._reorder.push(Item(0, arrival, data, header))
         for frame in self._assembler.receive(self._reorder.take(arrival)):
             yield from self._frame(frame, late(frame.arrival), now)
 

@@ -28,13 +28,12 @@ MAX_FRAME: Final = 16 * 2**20  # bytes; a 4K keyframe is below 4 MiB
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A whole, decodable frame. wall: capture time of its first packet, Unix seconds.
+    """A whole, decodable frame.
 
     first_feed: lowest feed sequence of its packets. sequence: RTP number of its last packet.
     """
 
     joined: Joined
-    wall: float
     arrival: float
     first_feed: int
     sequence: int
@@ -150,7 +149,6 @@ class VideoAssembler:
             return
         yield Frame(
             joined,
-            packets[0].wall,
             packets[-1].arrival,
             min(item.feed for item in packets),
             packets[-1].header.sequence_number,

@@ -36,6 +36,8 @@ class Scan:
     size: int = 0
     fragments: int = 0
     samples: list[StoredSample] = field(default_factory=list)
+    cuts: list[tuple[int, int]] = field(default_factory=list)
+    """After each fragment: samples, and bytes, up to there."""
 
     @property
     def start(self) -> int:
@@ -66,6 +68,7 @@ def scan(data: bytes) -> Scan:
         result.fragments += 1
         result.samples += samples
         result.size = at = mdat[1]
+        result.cuts.append((len(result.samples), at))
 
 
 def _box(data: bytes, at: int, end: int, kind: bytes) -> tuple[int, int] | None:

@@ -7,8 +7,8 @@ carry several lessons, and it may be spread over several connections.
     record  = !I length of what follows · !B type · !Q feed sequence · body
     H hello   msgpack {feed}            first on every connection, feed sequence 0
     T track   msgpack {track, lesson, source, rid, codec, clock_rate, channels, fmtp, payload_type,
-                       red_payload_type, extensions, epoch}
-    S sync    msgpack {track, rtp_timestamp, wall}
+                       red_payload_type, extensions, epoch, origin}
+    S sync    msgpack {track, rtp_timestamp, wall, since}
     P packet  !I track · !d arrival · the RTP packet as received
     E end     msgpack {track, reason}
     L lesson  msgpack {lesson}          the lesson has ended: finish its archive
@@ -16,7 +16,7 @@ carry several lessons, and it may be spread over several connections.
 
 The sequence counts from 1 and rises by one for each record except H, over all lessons of a feed.
 On a new connection the media process sends H; then, for each track that lives or has records not
-acknowledged, its T and the S that was in force before the first record not acknowledged, both
+acknowledged, its T and those S that may be in force for its first record not acknowledged, all
 with the sequence they had; then every record not acknowledged, in order. The recorder drops what
 it has already seen. A record that it cannot read it passes over and acknowledges: it would come
 again for ever.
@@ -71,6 +71,8 @@ class Track:
     red_payload_type: of RFC 2198 redundancy around it, or None. extensions: RTP header extension
     URI to its identifier, those that are used.
     epoch: rises by one with each restart of the publisher.
+    origin: the feed at the top of the tree that `epoch` counts in, where the media comes from a
+    relay above; "" if it is this feed.
     """
 
     track: int
@@ -85,11 +87,13 @@ class Track:
     red_payload_type: int | None
     extensions: Mapping[str, int] = field(default_factory=dict)
     epoch: int = 0
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """An RTP packet as received. arrival: Unix seconds on the relay's clock."""
+    """An RTP packet as received. arrival: Unix seconds on the clock of the relay that the publisher
+    sends to."""
 
     track: int
     arrival: float
@@ -98,11 +102,16 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """`rtp_timestamp` (32 bit) was captured at `wall` (Unix seconds on the relay's clock)."""
+    """`rtp_timestamp` (32 bit) was captured at `wall` (Unix seconds, on the same clock).
+
+    since: the RTP timestamp from which on packets are timed by it, however late they come; None:
+    those that follow.
+    """
 
     track: int
     rtp_timestamp: int
     wall: float
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +142,8 @@ def encode(sequence: int, record: Record) -> bytes:
             kind, body = b"H", msgpack.packb({"feed": feed})
         case Track():
             kind, body = b"T", _pack_track(record)
-        case Sync(track, rtp_timestamp, wall):
-            fields = {"track": track, "rtp_timestamp": rtp_timestamp, "wall": wall}
+        case Sync(track, rtp_timestamp, wall, since):
+            fields = {"track": track, "rtp_timestamp": rtp_timestamp, "wall": wall, "since": since}
             kind, body = b"S", msgpack.packb(fields)
         case End(track, reason):
             kind, body = b"E", msgpack.packb({"track": track, "reason": reason[:MAX_TEXT]})
@@ -244,6 +253,7 @@ def _pack_track(track: Track) -> bytes:
             "red_payload_type": track.red_payload_type,
             "extensions": dict(track.extensions),
             "epoch": track.epoch,
+            "origin": track.origin,
         }
     )
     return packed
@@ -290,12 +300,14 @@ def _decode_map(kind: str, body: bytes) -> Record:
                     for k, v in fields.mapping("extensions").items()
                 },
                 epoch=fields.number("epoch", 0, MAX_SEQUENCE),
+                origin=fields.text("origin") if fields.has("origin") else "",
             )
         case "S":
             return Sync(
                 fields.number("track", 0, 2**32 - 1),
                 fields.number("rtp_timestamp", 0, 2**32 - 1),
                 fields.seconds("wall"),
+                fields.number("since", 0, 2**32 - 1) if fields.has("since") else None,
             )
         case "E":
             return End(fields.number("track", 0, 2**32 - 1), fields.text("reason"))

@@ -14,6 +14,7 @@ from typing import Final
 
 from classroom.archive.journal import Segment
 from classroom.archive.manifest import RenditionManifest
+from classroom.archive.names import AAC_VOICE, is_voice
 from relay.record import opus
 from relay.record.cmaf import STYP, Sample, fragment
 from relay.record.cmaf_read import scan
@@ -22,6 +23,9 @@ _NAME: Final = re.compile(r"fill-(0|[1-9][0-9]{0,12})-([1-9][0-9]{0,12})\.m4s")
 MAX_SECONDS: Final = 120
 """A longer stretch is several segments; no address may ask for more work than that."""
 _PACKET: Final = 960  # samples, 20 ms
+_AAC_FRAME: Final = 1_024  # samples (ISO/IEC 14496-3)
+_AAC_SILENCE: Final = bytes.fromhex("00c800802380")
+"""A raw_data_block of AAC-LC: one channel without a single coefficient, and the end."""
 
 
 def fill_name(start: int, end: int) -> str:
@@ -49,16 +53,24 @@ def model(rendition: RenditionManifest, start: int) -> Segment:
     return before[-1] if before else rendition.segments[0]
 
 
-def fill(data: bytes, start: int, end: int, *, voice: bool) -> bytes | None:
-    """The bytes of a filling. data: the model segment. None if that is no segment of ours."""
+def fill(data: bytes, start: int, end: int, *, name: str) -> bytes | None:
+    """The bytes of a filling of rendition or copy `name`. data: the model segment. None if that is
+    no segment of ours."""
     samples = scan(data).samples
     if not samples:
         return None
     first = samples[0]
-    if not voice:
+    if not is_voice(name):
         key = data[first.offset : first.offset + first.size]
         return STYP + fragment(1, start, [Sample(end - start, True, key)])
+    if name == AAC_VOICE:
+        return _silence(start, end, _AAC_FRAME, _AAC_SILENCE)
     toc = data[first.offset] & opus.STEREO_BIT | opus.MONO_20_MS
-    count = max(1, round((end - start) / _PACKET))
-    lengths = [_PACKET] * (count - 1) + [end - start - _PACKET * (count - 1)]
-    return STYP + fragment(1, start, [Sample(n, True, opus.filler(toc)) for n in lengths])
+    return _silence(start, end, _PACKET, opus.filler(toc))
+
+
+def _silence(start: int, end: int, length: int, frame: bytes) -> bytes:
+    """`frame`, which lasts `length`, as often as fits best; the last one fills the rest."""
+    count = max(1, round((end - start) / length))
+    lengths = [length] * (count - 1) + [end - start - length * (count - 1)]
+    return STYP + fragment(1, start, [Sample(n, True, frame) for n in lengths])

@@ -1,34 +1,36 @@
-"""HLS playlists (RFC 8216) made from a manifest. PURE.
+"""HLS media playlists (RFC 8216 4.3.3) made from a manifest. PURE.
 
-Here: master playlists for the camera and for the screen, and one media playlist per rendition, of
-a finished lesson or of one still running. Not here: files, HTTP. Every playlist begins at media
-time 0, so that camera, screen and voice share one clock. Where a rendition has nothing, fillings
-(`fill`), cut on the beats, hold its place; the title of their EXTINF tells a page what they are:
-"nothing" (hide the screen) or "away" (nobody published for long: offer to skip). EXT-X-GAP is not
-used: hls.js 1.7 in Chromium plays across one, but hangs when playing begins or seeks inside it.
-Only whole segments are listed, so a running lesson's playlist (EVENT) only grows at its end.
+Here: one media playlist per rendition, of a finished lesson or of one still running. Not here: what
+there is to choose from (`hls_master`), files, HTTP. Every playlist begins at media time 0, so that
+camera, screen and voice share one clock. Where a rendition has nothing, fillings (`fill`), cut on
+the beats, hold its place; the title of their EXTINF tells a page what they are: "nothing" (hide the
+screen) or "away" (nobody published for long: offer to skip). EXT-X-GAP is not used: hls.js 1.7 in
+Chromium plays across one, but hangs when playing begins or seeks inside it. Only whole segments are
+listed, so a running lesson's playlist (EVENT) only grows at its end; to who asks for it the growing
+segment is listed in parts (`tail`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import quote
 
 from classroom.archive.manifest import Manifest, RenditionManifest
 from classroom.archive.names import init_name, segment_name
+from relay.record import tail
 from relay.record.fill import fill_name, model
+from relay.record.hls_master import VERSION, uri
+from relay.record.tail import Tail
 
-VERSION: Final = 7  # EXT-X-MAP beside media that is no I-frame playlist needs 6
 _FOLD: Final = 0.02  # s; a shorter hole is given to the segment before it, players step over it
 _AWAY: Final = 20  # s; when camera and voice are missing for longer, nobody was there
+_SCREENS: Final = ("screen", "h264-screen")
 NOTHING: Final = "nothing"
 AWAY: Final = "away"
 _SLACK: Final = 2  # s added to the beat for EXT-X-TARGETDURATION: keyframes come a little late
-_VOICE_GROUP: Final = "voice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +44,6 @@ class _Entry:
     title: str = ""
 
 
-def master(manifest: Manifest, source: str, token: str | None = None) -> str | None:
-    """The master playlist of `source` ("camera", with the voice beside it; or "screen", silent).
-
-    None when there is nothing to list. A lesson with a voice and no camera lists the voice alone.
-    A source with one rendition only is listed all the same.
-    """
-    videos = [r for r in manifest.renditions if r.name == source or r.name.startswith(f"{source}-")]
-    voice = manifest.rendition("voice") if source == "camera" else None
-    if not videos and voice is None:
-        return None
-    lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    voice_peak = voice_mean = 0
-    if voice is not None:
-        voice_peak, voice_mean = _rates(voice)
-    if videos and voice is not None:
-        channels = voice.inits[-1].channels
-        lines.append(
-            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{_VOICE_GROUP}",NAME="voice",DEFAULT=YES,'
-            f'AUTOSELECT=YES,CHANNELS="{channels}",URI="{_uri("voice.m3u8", token)}"'
-        )
-    for rendition in sorted(videos, key=lambda r: _rates(r)[0]):
-        lines += _variant(rendition, voice, voice_peak, voice_mean, token)
-    if not videos and voice is not None:
-        attributes = f'BANDWIDTH={voice_peak},AVERAGE-BANDWIDTH={voice_mean},CODECS="opus"'
-        lines += [f"#EXT-X-STREAM-INF:{attributes}", _uri("voice.m3u8", token)]
-    return "\n".join(lines) + "\n"
-
-
-def playlist_name(rendition: str) -> str:
-    """Where a rendition's media playlist is, seen from the master. `screen.m3u8` is the screen's
-    master, so the rendition of that name has its own inside its directory."""
-    return "screen/index.m3u8" if rendition == "screen" else f"{rendition}.m3u8"
-
-
 def media(
     manifest: Manifest,
     name: str,
@@ -83,11 +51,13 @@ def media(
     *,
     growing: Collection[str] = (),
     inside: bool = False,
+    tails: Sequence[Tail] | None = None,
 ) -> str | None:
     """The media playlist of rendition `name`, None if it has no whole segment.
 
     growing: renditions with a segment that is being written now: its end is still open. inside:
-    the playlist stands in the rendition's directory, not beside it.
+    the playlist stands in the rendition's directory, not beside it. tails: for players that are to
+    come near the lesson: the last whole segments and the growing one in parts; None: no parts.
     """
     rendition = manifest.rendition(name)
     if rendition is None:
@@ -105,6 +75,9 @@ def media(
         f"#EXT-X-PLAYLIST-TYPE:{'VOD' if manifest.finished else 'EVENT'}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
     ]
+    parts = {one.name: one for one in tails or ()}
+    if tails is not None and not manifest.finished:
+        lines += tail.head()
     if not manifest.finished:
         lines.append("#EXT-X-START:TIME-OFFSET=0,PRECISE=YES")
     breaks = _breaks(manifest)
@@ -116,22 +89,40 @@ def media(
         del breaks[: len(passed)]
         if entry.init != mapped:
             mapped = entry.init
-            lines.append(f'#EXT-X-MAP:URI="{_uri(prefix + init_name(mapped), token)}"')
+            lines.append(f'#EXT-X-MAP:URI="{uri(prefix + init_name(mapped), token)}"')
         if passed or number == 0:
             lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(manifest.epoch_ms, start)}")
+        if entry.name in parts:
+            lines += tail.lines(parts[entry.name], ticks, uri(prefix + entry.name, token))
         # Rounded ends, not rounded lengths: a player adds these up over hours.
         lines.append(f"#EXTINF:{round(end, 5) - round(start, 5):.5f},{entry.title}")
-        lines.append(_uri(prefix + entry.name, token))
+        lines.append(uri(prefix + entry.name, token))
+    grows = parts.get(tails[-1].name) if tails else None
+    if grows is not None and _continues(grows, rendition, entries[-1], ticks):
+        whole = uri(prefix + grows.name, token)
+        lines += tail.lines(grows, ticks, whole)
+        lines.append(tail.hint(whole, grows.parts[-1].offset + grows.parts[-1].size))
+    elif tails is not None and not manifest.finished:
+        following = segment_name(entries[-1].end * 1000 // ticks // manifest.beat_ms, 0)
+        lines.append(tail.hint(uri(prefix + following, token), 0))
     if manifest.finished:
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
+
+
+def _continues(grows: Tail, rendition: RenditionManifest, last: _Entry, ticks: int) -> bool:
+    """Whether the growing segment follows at once on what is listed, under the same headers."""
+    if not grows.parts or not rendition.segments or grows.name == last.name:
+        return False
+    same = (grows.init, grows.take) == (last.init, rendition.segments[-1].take)
+    return same and abs(grows.parts[0].start - last.end) <= _FOLD * ticks
 
 
 def _entries(manifest: Manifest, rendition: RenditionManifest, *, open_end: bool) -> list[_Entry]:
     ticks = rendition.timescale
     beat = manifest.beat_ms * ticks // 1000
     fold = round(_FOLD * ticks)
-    screen = rendition.name.startswith("screen")
+    screen = rendition.name.startswith(_SCREENS)
     away = [(round(a * ticks), round(b * ticks)) for a, b in _away(manifest)]
     entries: list[_Entry] = []
 
@@ -180,7 +171,7 @@ def _away(manifest: Manifest) -> list[tuple[float, float]]:
     spans = sorted(
         (segment.start / r.timescale, (segment.start + segment.duration) / r.timescale)
         for r in manifest.renditions
-        if not r.name.startswith("screen")
+        if not r.name.startswith(_SCREENS)
         for segment in r.segments
     )
     found: list[tuple[float, float]] = []
@@ -202,50 +193,6 @@ def _breaks(manifest: Manifest) -> list[float]:
     return [begins[take] for take in sorted(begins)][1:]
 
 
-def _variant(
-    rendition: RenditionManifest,
-    voice: RenditionManifest | None,
-    voice_peak: int,
-    voice_mean: int,
-    token: str | None,
-) -> list[str]:
-    peak, mean = _rates(rendition)
-    codecs = list(dict.fromkeys(init.codec for init in rendition.inits))
-    init = rendition.inits[-1]
-    attributes = [
-        f"BANDWIDTH={peak + voice_peak}",
-        f"AVERAGE-BANDWIDTH={mean + voice_mean}",
-        f'CODECS="{",".join(codecs + (["opus"] if voice is not None else []))}"',
-        f"RESOLUTION={init.width}x{init.height}",
-        f"FRAME-RATE={_frame_rate(rendition):.3f}",
-    ]
-    if voice is not None:
-        attributes.append(f'AUDIO="{_VOICE_GROUP}"')
-    return [
-        f"#EXT-X-STREAM-INF:{','.join(attributes)}",
-        _uri(playlist_name(rendition.name), token),
-    ]
-
-
-def _rates(rendition: RenditionManifest) -> tuple[int, int]:
-    """Bits per second from the real sizes: of the fullest segment, and on average."""
-    ticks = rendition.timescale
-    # Very short segments (a publisher that came and went) say little of what a link must carry.
-    peaks = [s.bytes * 8 * ticks / max(s.duration, ticks) for s in rendition.segments]
-    length = sum(s.duration for s in rendition.segments)
-    mean = sum(s.bytes for s in rendition.segments) * 8 * ticks / length
-    return math.ceil(max(*peaks, mean)), math.ceil(mean)
-
-
-def _frame_rate(rendition: RenditionManifest) -> float:
-    length = sum(s.duration for s in rendition.segments)
-    return sum(s.frames for s in rendition.segments) * rendition.timescale / length
-
-
 def _date(epoch_ms: int, seconds: float) -> str:
     date = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=epoch_ms, seconds=seconds)
     return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _uri(path: str, token: str | None) -> str:
-    return f"{path}?token={quote(token, safe='')}" if token else path

@@ -21,8 +21,9 @@ from classroom.archive.journal import Anchor, Mark, Note, Place, Take
 from classroom.archive.names import rendition_name, timescale
 from relay.record.actions import Action, Append, Finish, Log, LogEvent, WriteHeader
 from relay.record.feed import End, Packet, Sync, Track
-from relay.record.pipeline import Pipeline, VideoPipeline, VoicePipeline
+from relay.record.pipeline import Patience, Pipeline, VideoPipeline, VoicePipeline
 from relay.record.rendition import RenditionWriter
+from relay.record.told import OWN_NUMBERS, Told, tell
 from relay.record.transcoded import Job, TranscodedPipeline
 
 MAX_AWAY: Final = 6 * 3600.0
@@ -54,12 +55,24 @@ class LessonRecorder:
     """One lesson, from its first track to its end; made anew after a restart from `Stored`."""
 
     def __init__(
-        self, lesson: str, *, beat_ms: int, hold: float, stored: Stored | None, resume: bool = True
+        self,
+        lesson: str,
+        *,
+        beat_ms: int,
+        hold: float,
+        stored: Stored | None,
+        resume: bool = True,
+        lag: float = 0.0,
+        below: bool = False,
     ) -> None:
         """beat_ms: for a new lesson. hold: seconds that a lost packet is waited for. resume: the
-        feed goes on right after what is stored; False if records in between were dropped."""
+        feed goes on right after what is stored; False if records in between were dropped. lag:
+        seconds that every packet waits. below: the media comes from a relay above, which tells how
+        to record it (`follow`)."""
         self.lesson = lesson
-        self._hold = hold
+        self._patience = Patience(hold, lag)
+        self._below = below
+        self._upstream: Told | None = None
         self._beat_ms = beat_ms if stored is None else stored.header.beat_ms
         self._header = None if stored is None else stored.header
         self._contents = Contents() if stored is None else stored.contents
@@ -75,6 +88,8 @@ class LessonRecorder:
         self._now = 0.0
         self._told: set[bytes] = set()
         """Events on disk: records that come again after a restart tell them again."""
+        self._announced = False
+        """The event log begins as it should; a power cut may come between it and the header."""
         self._on: set[str] = set()
         """Sources whose last event says that they are on."""
         self._begun = False
@@ -90,12 +105,29 @@ class LessonRecorder:
                 writer.resume(rendition.opened, stored.growing[name])
         for event in stored.events:
             self._told.add(event.encode())
+            self._announced |= event.kind == "recording"
             self._note_source(event)
         if self._mark is not None:
             self._feed = self._mark.feed
             for name, place in self._mark.places.items():
                 self._writer(name).place = place
                 self._seen.add(place.track)
+
+    def follow(self, told: Told) -> None:
+        """What the relay above says of its recording. Of a recording that began without it, media
+        time stays as it is."""
+        self._upstream = told
+        if self._header is None:
+            self._beat_ms = told.beat_ms
+        for writer in self._writers.values():
+            writer.tell(told.inits)
+
+    def tell(self) -> Told | None:
+        """What relays below have to know, None before the lesson began."""
+        if self._below or self._header is None:
+            return self._upstream
+        inits = {writer.name: writer.inits for writer in self._writers.values()}
+        return tell(self._header, self._contents.takes, inits)
 
     @property
     def seconds(self) -> float:
@@ -128,12 +160,16 @@ class LessonRecorder:
         if track.track in self._pipelines:
             return
         self._introduced[track.track] = track
-        if track.codec not in _PIPELINES:
+        if not self._is_recorded(track):
             self.note(f"a track of codec {track.codec} is not recorded")
+
+    def _is_recorded(self, track: Track) -> bool:
+        """What has to be transcoded is so at the root alone; those below fetch it."""
+        return track.codec in _PIPELINES and not (self._below and track.codec == "vp8")
 
     def _sync(self, record: Sync) -> None:
         track = self._introduced.get(record.track)
-        if track is None or track.codec not in _PIPELINES:
+        if track is None or not self._is_recorded(track):
             return
         if self._now and record.wall > self._now + MAX_AHEAD:
             self.note(f"an anchor {record.wall - self._now:.0f} s ahead of time is ignored")
@@ -141,15 +177,18 @@ class LessonRecorder:
         pipeline = self._pipelines.get(record.track)
         if pipeline is None:
             pipeline = self._begin(track, record.wall)
-        pipeline.clock.anchor(record.rtp_timestamp, record.wall)
+        pipeline.clock.anchor(record.rtp_timestamp, record.wall, record.since)
         anchor = Anchor(pipeline.writer.name, record.rtp_timestamp, round(record.wall * 1e6))
         self._actions.append(Log(anchor))
 
     def _begin(self, track: Track, wall: float) -> Pipeline:
         if self._header is None:
-            self._header = Header(self.lesson, int(wall * 1000), self._beat_ms)
+            epoch_ms = int(wall * 1000) if self._upstream is None else self._upstream.epoch_ms
+            self._header = Header(self.lesson, epoch_ms, self._beat_ms)
             self._actions.append(WriteHeader(self._header))
-            self._event("recording", {})
+        if not self._announced:
+            self._announced = True
+            self._event("recording", {}, 0.0)
         name = rendition_name(track.source, track.rid)
         for number, other in list(self._pipelines.items()):
             if other.writer.name == name:
@@ -161,7 +200,7 @@ class LessonRecorder:
         kind = _PIPELINES[track.codec]
         resume = self._resume_place(track, name)
         writer = self._writer(name)
-        pipeline = kind(track, writer, take.number, self._ticks(take, name), self._hold, resume)
+        pipeline = kind(track, writer, take.number, self._ticks(take, name), self._patience, resume)
         self._pipelines[track.track] = pipeline
         self._seen.add(track.track)
         self._begun = True
@@ -176,16 +215,22 @@ class LessonRecorder:
 
     def _take(self, track: Track, wall: float) -> Take:
         takes = self._contents.takes
-        for take in takes:
-            if (take.feed, take.epoch) == (self._feed, track.epoch):
+        told = () if self._upstream is None else self._upstream.takes
+        feed = track.origin or self._feed
+        for take in (*told, *takes):
+            if (take.feed, take.epoch) == (feed, track.epoch):
+                if take not in takes:
+                    takes.append(take)
+                    self._actions.append(Log(take))
                 return take
         shift_ms = takes[-1].shift_ms if takes else 0
-        if not takes or takes[-1].feed != self._feed:
+        if not takes or takes[-1].feed != feed:
             assert self._header is not None, "the lesson has begun"
             now = wall - (self._header.epoch_ms - shift_ms) / 1000
             if not self.seconds <= now <= self.seconds + MAX_AWAY:
                 shift_ms += round((self.seconds - now) * 1000)
-        take = Take(len(takes), self._feed, track.epoch, shift_ms)
+        number = len(takes) + (OWN_NUMBERS if self._below else 0)
+        take = Take(number, feed, track.epoch, shift_ms)
         takes.append(take)
         self._actions.append(Log(take))
         return take
@@ -197,7 +242,10 @@ class LessonRecorder:
     def _writer(self, name: str) -> RenditionWriter:
         writer = self._writers.get(name)
         if writer is None:
-            writer = RenditionWriter(name, self._beat_ms, self._actions)
+            own = OWN_NUMBERS if self._below else 0
+            writer = RenditionWriter(name, self._beat_ms, self._actions, own)
+            if self._upstream is not None:
+                writer.tell(self._upstream.inits)
             self._writers[name] = writer
         return writer
 

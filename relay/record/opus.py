@@ -43,6 +43,34 @@ def packet_samples(packet: bytes) -> int | None:
     return samples if 0 < samples <= MAX_SAMPLES else None
 
 
+FILLER: Final = 960  # samples that a filler has where there is room: every mode has such frames
+_LENGTHS: Final = ((960, None), (480, 2), (240, 1), (120, 0))
+"""Samples of fillers; the shortest exist in one mode alone, with this in their TOC."""
+
+
+def fillers(toc: int, samples: int) -> list[tuple[int, bytes]]:
+    """(samples, packet) of what conceals `samples` of a voice that goes on with `toc`; the shortest
+    first, so that those of full length follow from where the voice goes on. What is less than
+    2.5 ms remains."""
+    found: list[tuple[int, bytes]] = []
+    for length, size in _LENGTHS:
+        count, samples = divmod(samples, length)
+        packet = filler(_of_20_ms(toc) if size is None else 0xE0 | size << 3 | toc & STEREO_BIT)
+        found += [(length, packet)] * count
+    return found[::-1]
+
+
+def _of_20_ms(toc: int) -> int:
+    config = toc >> 3
+    if config < 12:
+        config = config & ~3 | 1
+    elif config < 16:
+        config |= 1
+    else:
+        config |= 3
+    return config << 3 | toc & STEREO_BIT
+
+
 def filler(toc: int) -> bytes:
     """A packet of one empty frame, of the mode and length that `toc` has.
 

@@ -8,37 +8,70 @@ time base is (`lesson`). Every pipeline can say which feed record it still needs
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from classroom.archive.journal import Place
 from relay.media import rtp
-from relay.media.seqno import Unwrapper
+from relay.media.seqno import Unwrapper, delta32
+from relay.media.timeline import ANCHORS_KEPT
 from relay.record.assemble import Frame, VideoAssembler
 from relay.record.feed import Packet, Track
 from relay.record.join import Joined
-from relay.record.rendition import AWAY, IDLE_SECONDS, LOSS, Piece, RenditionWriter
+from relay.record.rendition import AWAY, LOSS, Piece, RenditionWriter
 from relay.record.reorder import Item, Lost, Reorder
 from relay.record.sample_entries import opus_entry
 from relay.record.voice import VoiceAssembler, VoicePacket, VoiceTimeline
 
+FLUSH_AFTER = 10.0
+"""s without a packet, after which what is held goes to disk. A link may stall for seconds and then
+deliver what it held; to cut fragments there would make bytes depend on the link."""
+
+
+_AGAIN_SECONDS = 60
+"""How far back pictures are taken up again at most: several beats."""
+
 
 class TrackClock:
-    """RTP timestamps of a track to capture time, through the anchor in force."""
+    """RTP timestamps of a track to capture time, each by the anchor that is in force for it."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._unwrap = Unwrapper(32)
-        self._anchor: tuple[int, float] | None = None
+        self._newest = 0
+        self._anchors: list[tuple[int, int, float]] = []
+        """From which timestamp on, timestamp, capture time; in order."""
 
-    def anchor(self, timestamp: int, wall: float) -> None:
-        self._anchor = (self._unwrap.unwrap(timestamp), wall)
+    @property
+    def is_tied(self) -> bool:
+        """Whether there is an anchor."""
+        return bool(self._anchors)
 
-    def wall(self, timestamp: int) -> float | None:
-        """Unix seconds, None before the first anchor."""
-        if self._anchor is None:
-            return None
-        at, wall = self._anchor
-        return wall + (self._unwrap.unwrap(timestamp) - at) / self._rate
+    def anchor(self, timestamp: int, wall: float, since: int | None = None) -> None:
+        """since: the timestamp from which on it is in force; None: of those that follow."""
+        at = self._unwrap.unwrap(timestamp)
+        begins = self._newest + 1 if since is None else self._unwrap.unwrap(since)
+        kept = [known for known in self._anchors if known[0] < begins]
+        self._anchors = [*kept, (begins, at, wall)][-ANCHORS_KEPT:]
+
+    def wall(self, timestamp: int) -> float:
+        """Unix seconds. There must be an anchor."""
+        stamp = self._unwrap.unwrap(timestamp)
+        self._newest = max(self._newest, stamp)
+        for begins, at, wall in reversed(self._anchors):
+            if stamp >= begins:
+                return wall + (stamp - at) / self._rate
+        _, at, wall = self._anchors[0]
+        return wall + (stamp - at) / self._rate
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What is waited for, in seconds of the feed's arrival times. hold: a packet that is lost.
+    lag: every packet, for what is told about it another way."""
+
+    hold: float
+    lag: float = 0.0
 
 
 class Pipeline(Protocol):
@@ -63,7 +96,7 @@ class _Base:
         writer: RenditionWriter,
         take: int,
         ticks: Callable[[float], int],
-        hold: float,
+        patience: Patience,
         resume: Place | None,
     ) -> None:
         """ticks: capture time to media time. resume: the last durable frame of this same track."""
@@ -72,7 +105,8 @@ class _Base:
         self.clock = TrackClock(track.clock_rate)
         self._take_number = take
         self._ticks = ticks
-        self._reorder = Reorder(hold, None if resume is None else resume.sequence)
+        after = None if resume is None else resume.sequence
+        self._reorder = Reorder(patience.hold, after, patience.lag)
         # Fragments may have become durable after the last mark: their frames come once more.
         durable = resume.end if resume is not None else 0
         self._limit = writer.end if writer.restored_take == take and writer.end > durable else 0
@@ -84,15 +118,14 @@ class _Base:
             header = rtp.parse(packet.packet)
         except rtp.RtpError:
             return
-        wall = self.clock.wall(header.timestamp)
-        if wall is not None:
-            self._reorder.push(Item(feed, packet.arrival, wall, packet.packet, header))
+        if self.clock.is_tied:
+            self._reorder.push(Item(feed, packet.arrival, packet.packet, header))
             self._last_arrival = packet.arrival
 
     def advance(self, now: float) -> None:
         """Arrival time has come to `now`."""
         self._receive(self._reorder.take(now))
-        if now - self._last_arrival > IDLE_SECONDS:
+        if now - self._last_arrival > FLUSH_AFTER:
             self.writer.flush()
 
     def finish(self) -> None:
@@ -117,10 +150,10 @@ class VoicePipeline(_Base):
         writer: RenditionWriter,
         take: int,
         ticks: Callable[[float], int],
-        hold: float,
+        patience: Patience,
         resume: Place | None,
     ) -> None:
-        super().__init__(track, writer, take, ticks, hold, resume)
+        super().__init__(track, writer, take, ticks, patience, resume)
         following = None if resume is None else resume.timestamp
         self._assembler = VoiceAssembler(track, following)
         end: int | None
@@ -128,7 +161,7 @@ class VoicePipeline(_Base):
             end = resume.end
         else:
             end = writer.end if writer.has_media and not self._limit else None
-        self._timeline = VoiceTimeline(end, writer.last_toc, following)
+        self._timeline = VoiceTimeline(end)
         self._entry = opus_entry(2 if (track.channels or 2) > 1 else 1)
 
     def first_feed(self) -> int | None:
@@ -139,28 +172,34 @@ class VoicePipeline(_Base):
             self._place(packet)
 
     def _place(self, packet: VoicePacket) -> None:
-        for time, samples, data in self._timeline.place(packet, self._ticks(packet.wall)):
+        at = self._ticks(self.clock.wall(packet.timestamp))
+        for time, samples, data in self._timeline.place(packet, at):
             if self._is_repeated(time):
                 continue
             following = (packet.timestamp + packet.samples) & 0xFFFFFFFF
             place = (self.track.track, packet.sequence, following)
             entry, take, feed = self._entry, self._take_number, packet.first_feed
             self.writer.add(Piece(time, samples, True, data, entry, take, feed, place))
-            self.writer.last_toc = packet.data[0]
 
 
 class VideoPipeline(_Base):
+    """Pictures that come from a relay above may come again after an outage, from a keyframe on that
+    is recorded already: they are recorded once. A new trunk goes on at a keyframe that is new."""
+
     def __init__(
         self,
         track: Track,
         writer: RenditionWriter,
         take: int,
         ticks: Callable[[float], int],
-        hold: float,
+        patience: Patience,
         resume: Place | None,
     ) -> None:
-        super().__init__(track, writer, take, ticks, hold, resume)
+        super().__init__(track, writer, take, ticks, patience, resume)
         self._assembler = VideoAssembler(track, resumed=resume is not None)
+        self._resumed = resume is not None or self._limit > 0
+        self._last: int | None = None
+        """RTP timestamp of the newest frame, where frames may come again."""
 
     def first_feed(self) -> int | None:
         return lowest(
@@ -169,10 +208,22 @@ class VideoPipeline(_Base):
 
     def _receive(self, items: Iterator[Item | Lost]) -> None:
         for frame in self._assembler.receive(items):
-            time = max(self._ticks(frame.wall), 0)
+            time = max(self._ticks(self.clock.wall(frame.timestamp)), 0)
+            if self.track.origin and self._came_before(frame, time):
+                continue
             if not self._is_repeated(time):
                 self._add(frame, frame.joined, time)
             self._assembler.left_out = 0
+
+    def _came_before(self, frame: Frame, time: int) -> bool:
+        if self._last is not None:
+            back = delta32(self._last, frame.timestamp)
+            if 0 <= back < _AGAIN_SECONDS * self.track.clock_rate:
+                return True
+        elif not self._resumed and (time <= self.writer.newest or not frame.joined.key):
+            return True
+        self._last = frame.timestamp
+        return False
 
     def _add(self, frame: Frame, joined: Joined, time: int) -> None:
         place = (self.track.track, frame.sequence, frame.timestamp)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from classroom.clock import wall
 from classroom.errors import Refused
 from relay.record.feed import (
     End,
@@ -28,6 +29,7 @@ from relay.record.feed import (
 )
 from relay.record.session import NOT_RECORDED, LessonSession, RecorderSettings, RecordingState
 from relay.record.stills import Keyframes
+from relay.record.told import Told
 from relay.record.transcode import Transcoder
 
 _log: Final = logging.getLogger("relay.recorder")
@@ -36,8 +38,16 @@ READ_SIZE: Final = 256 * 1024
 _NONE: Final = RecordingState("none", "", 0.0)
 
 
+_MOST_TOLD: Final = 64
+"""Lessons of which it is kept what was told; a relay has a few at a time."""
+
+
 def _ignore(lesson: str, state: RecordingState) -> None:
     """For those who do not want to know."""
+
+
+def _tell_nobody(lesson: str, told: Told) -> None:
+    """For a relay without others below."""
 
 
 class Recorder:
@@ -49,12 +59,16 @@ class Recorder:
         *,
         settings: RecorderSettings | None = None,
         on_state: Callable[[str, RecordingState], None] = _ignore,
+        on_told: Callable[[str, Told], None] = _tell_nobody,
     ) -> None:
         """directory: of all archives. on_state: called with (lesson, state) at each change of
-        state or detail, and about once a second while recording."""
+        state or detail, and about once a second while recording. on_told: called with what relays
+        below have to know of a lesson's recording, whenever that changes."""
         self._directory = directory
         self._settings = settings or RecorderSettings()
         self._tell = on_state
+        self._tell_below = on_told
+        self._told: dict[str, Told] = {}
         self._states: dict[str, RecordingState] = {}
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self.transcoder = Transcoder()
@@ -74,6 +88,32 @@ class Recorder:
     def state(self, lesson: str) -> RecordingState:
         """What pages show of a lesson; `none` for one that this process did not record."""
         return self._states.get(lesson, _NONE)
+
+    def told(self, lesson: str) -> Told | None:
+        """What relays below have to know of a lesson's recording; None before it began."""
+        return self._told.get(lesson)
+
+    def tell(self, lesson: str, told: Told) -> None:
+        """The parent says how it records a lesson: at the beginning, at each change, and again
+        whenever its line is back."""
+        session = self._sessions.get(lesson)
+        if session is not None:
+            session.tell(told)
+        self._keep_told(lesson, told)
+
+    def lose_parent(self) -> None:
+        """The line to the parent is gone. What media still comes waits to be told of, for some
+        seconds."""
+        for session in self._sessions.values():
+            session.lose_parent()
+
+    def _keep_told(self, lesson: str, told: Told) -> None:
+        before = self._told.pop(lesson, None)
+        self._told[lesson] = told
+        while len(self._told) > _MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        if told != before:
+            self._tell_below(lesson, told)
 
     def _on_state(self, lesson: str, state: RecordingState) -> None:
         self._states[lesson] = state
@@ -124,7 +164,7 @@ class Recorder:
             if connection != self._connection:
                 return
             for sequence, record in parser.receive(data):
-                self.keyframes.receive(record)
+                self.keyframes.receive(record, wall())
                 if isinstance(record, Hello):
                     greeted = True
                     self._greet(record.feed)
@@ -136,7 +176,7 @@ class Recorder:
                         fix="Close this connection; both processes must be of one version.",
                     )
                 else:
-                    self._receive(sequence, record)
+                    self._accept(sequence, record)
 
     def _skip(self, sequence: int, error: Refused) -> None:
         """A record that cannot be read counts as dropped for good."""
@@ -156,7 +196,7 @@ class Recorder:
         for session in self._sessions.values():
             session.change_feed(feed)
 
-    def _receive(self, sequence: int, record: Record) -> None:
+    def _accept(self, sequence: int, record: Record) -> None:
         self._last = max(self._last, sequence)
         match record:
             case Track(track=track, lesson=lesson):
@@ -180,6 +220,8 @@ class Recorder:
                 self.transcoder,
                 self._on_state,
             )
+            if self._settings.below and lesson in self._told:
+                session.tell(self._told[lesson])
         return session
 
     async def _serve_commits(self, writer: asyncio.StreamWriter, connection: int) -> None:
@@ -212,6 +254,9 @@ class Recorder:
                 else:
                     self._retry_at.pop(lesson, None)
                 session.drop_if_full()
+                told = session.told
+                if told is not None and told != self._told.get(lesson):
+                    self._keep_told(lesson, told)
                 if session.ended:
                     del self._sessions[lesson]
 

@@ -12,6 +12,7 @@ follow from the frames alone.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,7 @@ from relay.record.actions import Action, Append, Close, Log, WriteInit
 from relay.record.cmaf import STYP, Sample, fragment, init_segment
 from relay.record.cmaf_read import scan
 from relay.record.sample_entries import SampleEntry
+from relay.record.told import InitName
 
 LOSS: Final = "loss"
 AWAY: Final = "away"
@@ -56,22 +58,27 @@ class Piece:
 class RenditionWriter:
     """Give it pieces in order of time; it appends to `out` what is to be written."""
 
-    def __init__(self, name: str, beat_ms: int, out: list[Action]) -> None:
+    def __init__(self, name: str, beat_ms: int, out: list[Action], own: int = 0) -> None:
+        """own: the least number of initialisation files that are not `told`."""
         self.name = name
         self.out = out
         self.place: Place | None = None
         """Of the last frame handed to `out`."""
         self.end = 0
         """Ticks at which what was handed to `out` ends."""
-        self.last_toc: int | None = None
+        self.newest = -1
+        """Ticks at which the last frame begins, or a little later."""
         self.restored_take: int | None = None
         """The take of what a restart found last."""
         self._ticks = timescale(name)
         self._beat = beat_ms * self._ticks // 1000
         self._pending: list[Piece] = []
-        self._inits: dict[str, int] = {}
+        self._inits: dict[int, str] = {}
+        """Number to digest, of those that are written."""
+        self._told: dict[str, int] = {}
+        self._digested: tuple[SampleEntry | None, str] = (None, "")
         self._init = -1
-        self._next_init = 0
+        self._next_init = own
         self._opened: Opened | None = None
         self._last = (-1, 0)
         self._fragments = self._frames = self._size = self._start = 0
@@ -81,7 +88,7 @@ class RenditionWriter:
     def restore(self, inits: list[Init], segments: list[Segment], opened: Opened | None) -> None:
         """What the journal says of this rendition. `resume` follows when a segment is open."""
         for init in inits:
-            self._inits[init.digest] = init.number
+            self._inits[init.number] = init.digest
             self._next_init = max(self._next_init, init.number + 1)
         begun: list[Segment | Opened] = [*segments]
         if opened is not None:
@@ -92,6 +99,7 @@ class RenditionWriter:
             self.restored_take = known.take
         if segments:
             self.end = segments[-1].start + segments[-1].duration
+            self.newest = self.end - 1
 
     def resume(self, opened: Opened, data: bytes) -> None:
         """Go on with a growing segment whose whole fragments are `data`."""
@@ -101,9 +109,16 @@ class RenditionWriter:
         self._start, self.end = found.start, found.end
         self._hash.update(data)
         last = found.samples[-1]
-        self._duration = last.duration
-        if self.name == "voice":
-            self.last_toc = data[last.offset]
+        self._duration, self.newest = last.duration, last.start
+
+    def tell(self, inits: Iterable[InitName]) -> None:
+        """How the relay above numbers its initialisation files."""
+        self._told = {init.digest: init.number for init in inits if init.rendition == self.name}
+
+    @property
+    def inits(self) -> list[InitName]:
+        """Those written, in order of number."""
+        return [InitName(self.name, number, self._inits[number]) for number in sorted(self._inits)]
 
     @property
     def latest(self) -> int:
@@ -122,6 +137,7 @@ class RenditionWriter:
     def add(self, piece: Piece) -> None:
         """The next frame. Its time is moved forward to where the one before it must have ended."""
         before = self.latest
+        self.newest = piece.time
         if self._pending:
             last = self._pending[-1]
             piece.time = max(piece.time, last.time + 1, self.end)
@@ -168,7 +184,7 @@ class RenditionWriter:
             return False
         if piece.time // self._beat > opened.beat or piece.take != opened.take:
             return True
-        if piece.entry is not None and self._number(piece.entry) != opened.init:
+        if piece.entry is not None and self._digest(piece.entry) != self._inits[opened.init]:
             return True
         return piece.time - self._pending_end() > _HOLE_SECONDS * self._ticks
 
@@ -176,20 +192,32 @@ class RenditionWriter:
         grid = FRAGMENT_SECONDS * self._ticks
         return piece.time // grid != self._pending[0].time // grid
 
-    def _number(self, entry: SampleEntry) -> int:
-        """The number of the initialisation file for `entry`; -1 if there is none yet."""
-        return self._inits.get(canonical.digest(init_segment(entry, self._ticks)), -1)
+    def _digest(self, entry: SampleEntry) -> str:
+        """Of the initialisation file for `entry`; every packet of a voice asks for the same one."""
+        if entry is not self._digested[0]:
+            self._digested = (entry, canonical.digest(init_segment(entry, self._ticks)))
+        return self._digested[1]
+
+    def _number(self, digest: str) -> int:
+        """Of the initialisation file with `digest`, written or to be written."""
+        told = self._told.get(digest)
+        if told is not None and self._inits.get(told, digest) == digest:
+            return told
+        for number, known in self._inits.items():
+            if known == digest:
+                return number
+        self._next_init += 1
+        return self._next_init - 1
 
     def _configure(self, piece: Piece) -> None:
         entry = piece.entry
         if entry is None:
             return
-        data = init_segment(entry, self._ticks)
-        digest = canonical.digest(data)
-        number = self._inits.get(digest)
-        if number is None:
-            number = self._inits[digest] = self._next_init
-            self._next_init += 1
+        digest = self._digest(entry)
+        number = self._number(digest)
+        if number not in self._inits:
+            data = init_segment(entry, self._ticks)
+            self._inits[number] = digest
             init = Init(
                 self.name,
                 number,

@@ -23,11 +23,10 @@ START_HOLD: Final = 0.1  # s in which the first packets of a track may still cha
 
 @dataclass(slots=True)
 class Item:
-    """One packet. feed: its sequence in the feed. wall: its capture time, Unix seconds."""
+    """One packet. feed: its sequence in the feed."""
 
     feed: int
     arrival: float
-    wall: float
     data: bytes
     header: RtpHeader
 
@@ -42,9 +41,11 @@ class Lost:
 class Reorder:
     """Push packets as they come; take them in order, with what is lost between them."""
 
-    def __init__(self, hold: float, after: int | None = None) -> None:
-        """hold: seconds. after: the last RTP sequence number already dealt with, on a resume."""
+    def __init__(self, hold: float, after: int | None = None, lag: float = 0.0) -> None:
+        """hold: seconds. after: the last RTP sequence number already dealt with, on a resume.
+        lag: seconds that every packet waits, for what is to be known of it before."""
         self._hold = hold
+        self._lag = lag
         self._unwrap = Unwrapper(16)
         self._waiting: dict[int, Item] = {}
         self._next: int | None = None
@@ -72,10 +73,10 @@ class Reorder:
         while waiting:
             if self._next is None:
                 assert self._first_arrival is not None
-                if now - self._first_arrival < START_HOLD and not everything:
+                if now - self._first_arrival < max(START_HOLD, self._lag) and not everything:
                     return
                 self._next = min(waiting)
-            item = waiting.pop(self._next, None)
+            item = waiting.get(self._next)
             if item is None:
                 found = min(waiting)
                 patient = now - waiting[found].arrival < self._hold and len(waiting) < CAPACITY
@@ -85,6 +86,9 @@ class Reorder:
                 self._next = found
                 yield Lost(count)
                 continue
+            if now - item.arrival < self._lag and not everything:
+                return
+            del waiting[self._next]
             self._next += 1
             yield item
 

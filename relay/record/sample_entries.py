@@ -1,8 +1,8 @@
 """Sample entries: what an initialisation segment says of a codec's configuration. PURE.
 
 Here: `avc1` (ISO/IEC 14496-15), `vp09` (VP9 in ISO BMFF 1.0), `av01` (AV1 in ISO BMFF 1.2), `Opus`
-(Opus in ISO BMFF 0.8.1), each with its RFC 6381 codec string. Not here: the boxes around them
-(`cmaf`), reading bitstreams (relay.media).
+(Opus in ISO BMFF 0.8.1), `mp4a` (ISO/IEC 14496-14), each with its RFC 6381 codec string. Not here:
+the boxes around them (`cmaf`), reading bitstreams (relay.media).
 
 H.264 is `avc1`, its parameter sets in the entry only: `avc3` (sets in the samples) is refused by
 Apple's players over HLS and by some televisions, and a change of sets makes a new initialisation
@@ -38,6 +38,7 @@ _ASSUMED_RATE: Final = 30  # frames/s; a camera's or a screen's, for the level o
 # VP9 color_space to (primaries, transfer, matrix) of ISO/IEC 23001-8; 2 is "unspecified".
 _VP9_COLORS: Final = {1: (6, 6, 6), 2: (1, 1, 1), 3: (6, 6, 6), 4: (7, 7, 7), 5: (9, 14, 9)}
 _VP9_RGB: Final = (1, 13, 0)
+_AAC_48_KHZ: Final = 3  # samplingFrequencyIndex
 MAX_SIDE: Final = 16_384  # pixels; larger is no camera and no screen, and some fields hold 16 bits
 MAX_SET: Final = 4_096  # bytes of a parameter set or sequence header; they have some dozens
 _HIGH_PROFILES: Final = frozenset((100, 110, 122, 144, 244))
@@ -145,6 +146,23 @@ def opus_entry(channels: int) -> SampleEntry:
     config = box(b"dOps", struct.pack("!BBHIhB", 0, channels, 0, 48_000, 0, 0))
     audio = struct.pack("!6xH8xHH4xI", 1, channels, 16, 48_000 << 16)
     return SampleEntry(box(b"Opus", audio, config), "opus", 0, 0, channels, "opus")
+
+
+def aac_entry() -> SampleEntry:
+    """AAC-LC of one channel at 48 kHz (AudioSpecificConfig of ISO/IEC 14496-3 1.6.2.1)."""
+    config = struct.pack("!H", 2 << 11 | _AAC_48_KHZ << 7 | 1 << 3)
+    specific = _descriptor(0x05, config)
+    # Audio (stream type 5) of MPEG-4 (0x40); a buffer and rates that say nothing.
+    decoder = _descriptor(0x04, struct.pack("!BBxHII", 0x40, 5 << 2 | 1, 0, 0, 0) + specific)
+    stream = _descriptor(0x03, struct.pack("!HB", 0, 0) + decoder + _descriptor(0x06, b"\x02"))
+    audio = struct.pack("!6xH8xHH4xI", 1, 1, 16, 48_000 << 16)
+    entry = box(b"mp4a", audio, full_box(b"esds", 0, 0, stream))
+    return SampleEntry(entry, "mp4a.40.2", 0, 0, 1, "aac")
+
+
+def _descriptor(tag: int, body: bytes) -> bytes:
+    """A descriptor of ISO/IEC 14496-1 8.3.3; bodies here are shorter than 128 bytes."""
+    return bytes((tag, len(body))) + body
 
 
 def _visual(kind: bytes, width: int, height: int, config: bytes) -> bytes:

@@ -14,22 +14,25 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 from classroom.archive.names import is_lesson
 from classroom.clock import monotonic
 from classroom.errors import Refused
+from relay.media.timeline import ANCHORS_KEPT
 from relay.record import actions as asked
 from relay.record.actions import Action
+from relay.record.awaited import PATIENCE, Awaited, LessonRecord, anchors_first
 from relay.record.feed import End, LessonEnd, Packet, Sync, Track
 from relay.record.lesson import LessonRecorder
 from relay.record.store import LessonStore
+from relay.record.told import Told
 from relay.record.transcode import Transcoder
 
 State = Literal["none", "recording", "failing", "finished"]
-LessonRecord = Track | Packet | Sync | End | LessonEnd
 
 _log: Final = logging.getLogger("relay.recorder")
 
@@ -48,7 +51,9 @@ class RecorderSettings:
     """beat_ms: length of a beat, for new lessons. hold: seconds a lost packet is waited for.
 
     commit_interval: seconds between commits. retry_interval: seconds between tries to use a
-    failing disk again. buffer_bytes: what is kept of each lesson while the disk fails.
+    failing disk again. buffer_bytes: what is kept of each lesson while the disk fails. below: the
+    media comes from a relay above; see `below`. lag: seconds that every packet waits. patience:
+    seconds of waiting to be told how to record.
     """
 
     beat_ms: int = 8_000
@@ -56,6 +61,20 @@ class RecorderSettings:
     commit_interval: float = 0.25
     retry_interval: float = 2.0
     buffer_bytes: int = 16 * 2**20
+    below: bool = False
+    lag: float = 0.0
+    patience: float = PATIENCE
+
+
+def below(settings: RecorderSettings) -> RecorderSettings:
+    """For a relay that has a parent: its recordings are to have the bytes of those above.
+
+    It records as it is told. It waits for repairs as long as its trunk asks for them (a second and
+    some round trips of up to 800 ms), and with every packet for anchors, which come over the line
+    beside the trunk and may be late by a repetition of TCP. It writes no manifest: the one that
+    comes from above says what there is to be.
+    """
+    return replace(settings, below=True, hold=5.0, lag=2.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +115,11 @@ class LessonSession:
         self._recorder: LessonRecorder | None = None
         self._feed = ""
         self._tracks: dict[int, tuple[int, Track]] = {}
-        self._anchors: dict[int, tuple[int, Sync]] = {}
+        self._anchors: dict[int, list[tuple[int, Sync]]] = {}
+        self._awaited = Awaited(settings.patience)
+        self._own: Told | None = None
+        self._held: deque[tuple[int, LessonRecord]] = deque()
+        """The newest of `_unsafe`, for which it is not known yet how to record them."""
         self._unsafe: deque[tuple[int, LessonRecord]] = deque()
         self._unsafe_bytes = 0
         self._last = 0
@@ -117,6 +140,24 @@ class LessonSession:
         """The lowest feed sequence that is not durable; None if there is none."""
         return self._unsafe[0][0] if self._unsafe else None
 
+    def tell(self, told: Told) -> None:
+        """How the relay above records the lesson."""
+        self._awaited.tell(told)
+        if self._recorder is not None:
+            self._recorder.follow(told)
+        self._release()
+
+    def lose_parent(self) -> None:
+        """Nothing is told for now: what comes may be of another time than what was told."""
+        self._awaited.lose()
+
+    @property
+    def told(self) -> Told | None:
+        """What relays below have to know."""
+        if self._settings.below:
+            return self._awaited.told
+        return self._own
+
     def receive(self, feed: str, sequence: int, record: LessonRecord) -> None:
         """A record about this lesson; those that were seen already are ignored."""
         if not self._valid:
@@ -134,8 +175,25 @@ class LessonSession:
             self._now = max(self._now, record.arrival)
             self._received_at = self._monotonic()
             self._unsafe_bytes += len(record.packet) + _RECORD_OVERHEAD
+        self._awaited.receive(record, self._monotonic())
         self._unsafe.append((sequence, record))
-        self._apply(sequence, record)
+        if self._held or self._is_waiting():
+            self._held.append((sequence, record))
+            self._release()
+        else:
+            self._apply(sequence, record)
+
+    def _is_waiting(self) -> bool:
+        """Nothing is held that would fill the memory, or that nobody will say more about."""
+        full = self._unsafe_bytes > self._settings.buffer_bytes // 2
+        return self._settings.below and not full and self._awaited.is_waiting(self._monotonic())
+
+    def _release(self, *, everything: bool = False) -> None:
+        """Record what was held, once it is known how, or in vain to wait."""
+        if self._held and (everything or not self._is_waiting()):
+            held, self._held = anchors_first(self._held), deque()
+            for sequence, record in held:
+                self._apply(sequence, record)
 
     def _introduce_again(self, sequence: int, record: Track | Sync) -> None:
         """A new connection tells what is in force; mostly it is known. It is not acknowledged."""
@@ -146,16 +204,24 @@ class LessonSession:
             if not known:
                 self._tracks[record.track] = (sequence, record)
                 self._apply(sequence, record)
-        elif record.track not in self._anchors and not any(
-            isinstance(r, Sync) and r.track == record.track for _, r in self._unsafe
+        elif all(
+            sequence != known for known, _ in (*self._anchors.get(record.track, ()), *self._unsafe)
         ):
-            self._anchors[record.track] = (sequence, record)
+            self._keep_anchor(sequence, record)
             self._apply(sequence, record)
+
+    def _keep_anchor(self, sequence: int, record: Sync) -> None:
+        """Packets that come late are timed by the anchor that was in force for them."""
+        known = self._anchors.get(record.track, [])
+        before = known[1 - ANCHORS_KEPT :] if record.since is not None else []
+        self._anchors[record.track] = [*before, (sequence, record)]
 
     def change_feed(self, feed: str) -> None:
         """The media process came back: what it had sent before cannot be asked for again."""
         if feed == self._feed:
             return
+        self._release(everything=True)
+        self._awaited.clear()
         if self._recorder is not None and self._feed:
             try:
                 self._recorder.suspend("the media process came back")
@@ -167,6 +233,7 @@ class LessonSession:
         self._tracks.clear()
         self._anchors.clear()
         self._unsafe.clear()
+        self._held.clear()
         self._unsafe_bytes = 0
         self._broken.clear()
 
@@ -217,6 +284,8 @@ class LessonSession:
     def advance(self) -> None:
         """In a feed gone silent, time passes all the same: let what is held go to disk."""
         silent = self._monotonic() - self._received_at
+        if self._held:
+            return
         if self._recorder is not None and self._now and silent > _SILENT:
             try:
                 self._recorder.advance(self._now + silent)
@@ -245,6 +314,7 @@ class LessonSession:
         loop = asyncio.get_running_loop()
         if self._recorder is None:
             await self._open(loop)
+        self._release()
         recorder, store = self._recorder, self._store
         if recorder is None or store is None:
             return  # what waited met a bug at once
@@ -254,7 +324,8 @@ class LessonSession:
             recorder.finish(self._ending)
         actions = recorder.take_actions()
         needed = recorder.first_feed()
-        last = self._last
+        self._own = recorder.tell()
+        last = self._held[0][0] - 1 if self._held else self._last
         if actions:
             await loop.run_in_executor(self._executor, store.commit, actions)
         if any(isinstance(action, asked.Finish) for action in actions):
@@ -263,22 +334,35 @@ class LessonSession:
         self._settle(recorder, actions)
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        store = await loop.run_in_executor(self._executor, LessonStore, self._archives, self.lesson)
-        self._store = store
         settings = self._settings
+        store = await loop.run_in_executor(
+            self._executor,
+            partial(LessonStore, manifest=not settings.below),
+            self._archives,
+            self.lesson,
+        )
+        self._store = store
         recorder = LessonRecorder(
             self.lesson,
             beat_ms=settings.beat_ms,
             hold=settings.hold,
             stored=store.stored,
             resume=not self._dropped,
+            lag=settings.lag,
+            below=settings.below,
         )
+        if self._awaited.told is not None:
+            recorder.follow(self._awaited.told)
         self._recorder = recorder
         if self._dropped:
             recorder.note(f"{self._dropped} packets could not be kept: {self._detail}")
-        known: list[tuple[int, LessonRecord]] = [*self._tracks.values(), *self._anchors.values()]
+        known: list[tuple[int, LessonRecord]] = [*self._tracks.values()]
+        for anchors in self._anchors.values():
+            known += anchors
+        held = {sequence for sequence, _ in self._held}
         for sequence, record in (*known, *self._unsafe):
-            self._apply(sequence, record)
+            if sequence not in held:
+                self._apply(sequence, record)
 
     def _settle(self, recorder: LessonRecorder, actions: list[Action]) -> None:
         self._detail, self._dropped, self._at_fault = "", 0, False
@@ -299,7 +383,7 @@ class LessonSession:
                 case Track():
                     self._tracks[record.track] = (sequence, record)
                 case Sync():
-                    self._anchors[record.track] = (sequence, record)
+                    self._keep_anchor(sequence, record)
                 case End():
                     self._tracks.pop(record.track, None)
                     self._anchors.pop(record.track, None)
@@ -339,6 +423,7 @@ class LessonSession:
         self._dropped += sum(isinstance(record, Packet) for _, record in self._unsafe)
         if any(isinstance(record, LessonEnd) for _, record in self._unsafe):
             self._ending = self._now
+        self._held.clear()
         self._forget(self._last)
         self._unsafe_bytes = 0
         self.close()

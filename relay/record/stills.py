@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,23 +54,29 @@ class Keyframes:
     """Give it every record of the feed; ask it for the newest keyframe."""
 
     def __init__(self) -> None:
+        self.came: Callable[[], None] = lambda: None
+        """Called at each new keyframe of any lesson."""
         self._tracks: dict[int, _Track] = {}
         self._feed = ""
         self._number = 0
         self.faults = 0
         """Tracks that met a bug."""
 
-    def receive(self, record: Record) -> None:
-        """Take the next record; those that come again after a new connection do no harm."""
+    def receive(self, record: Record, now: float | None = None) -> None:
+        """Take the next record; those that come again after a new connection do no harm. now: Unix
+        seconds here; media from a relay above is timed by the clock there."""
         match record:
             case Packet():
                 track = self._tracks.get(record.track)
                 if track is not None:
-                    self._packet(track, record)
+                    later = 0.0
+                    if now is not None and track.track.origin:
+                        later = now - record.arrival
+                    self._packet(track, record, later)
             case Sync():
                 track = self._tracks.get(record.track)
                 if track is not None:
-                    track.clock.anchor(record.rtp_timestamp, record.wall)
+                    track.clock.anchor(record.rtp_timestamp, record.wall, record.since)
             case Track():
                 known = self._tracks.get(record.track)
                 is_new = known is None or known.track != record
@@ -87,12 +93,13 @@ class Keyframes:
                     self._feed = record.feed
                     self._tracks.clear()
 
-    def _packet(self, track: _Track, record: Packet) -> None:
+    def _packet(self, track: _Track, record: Packet, later: float) -> None:
         try:
             for frame in track.receive(record):
                 if frame.joined.key:
                     self._number += 1
-                    track.newest = _keyframe(self._number, track.track, frame)
+                    track.newest = _keyframe(self._number, track, frame, later)
+                    self.came()
         except Exception as error:
             # Media that no test thought of must not end the recording of every lesson.
             _log.error("stills-track-dropped", extra={"track": record.track}, exc_info=error)
@@ -132,10 +139,9 @@ class _Track:
             header = rtp.parse(packet.packet)
         except rtp.RtpError:
             return
-        wall = self.clock.wall(header.timestamp)
-        if wall is None:
+        if not self.clock.is_tied:
             return
-        self._reorder.push(Item(0, packet.arrival, wall, packet.packet, header))
+        self._reorder.push(Item(0, packet.arrival, packet.packet, header))
         yield from self._assembler.receive(self._reorder.take(packet.arrival))
 
 
@@ -145,7 +151,9 @@ def _fitness(frame: Keyframe) -> tuple[bool, int]:
     return (narrow, -frame.width if narrow else frame.width)
 
 
-def _keyframe(number: int, track: Track, frame: Frame) -> Keyframe:
+def _keyframe(number: int, of: _Track, frame: Frame, later: float) -> Keyframe:
+    """later: seconds by which the clock here is ahead of the one that timed it."""
+    track, captured = of.track, of.clock.wall(frame.timestamp) + later
     entry, data = frame.joined.entry, frame.joined.data
     if entry is not None:
         width = entry.width
@@ -154,9 +162,7 @@ def _keyframe(number: int, track: Track, frame: Frame) -> Keyframe:
         # A VP8 keyframe's size stands after its start code (RFC 6386 9.1).
         width = struct.unpack_from("<H", data, 6)[0] & 0x3FFF if len(data) >= 10 else 0
         config = b""
-    return Keyframe(
-        number, track.lesson, track.source, track.codec, config, data, frame.wall, width
-    )
+    return Keyframe(number, track.lesson, track.source, track.codec, config, data, captured, width)
 
 
 def _avcc(box: bytes) -> bytes:

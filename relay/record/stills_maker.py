@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgpack
 
 from relay.record.stills import Keyframe
-from relay.record.transcode_worker import LENGTH
+from relay.record.worker_wire import LENGTH
 
 _log: Final = logging.getLogger("relay.recorder")
 

@@ -37,7 +37,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from relay.record.transcode_worker import LENGTH
+from relay.record.worker_wire import LENGTH
 
 MAX_STREAMS: Final = 16
 # No camera or screen: a keyframe of some bytes may claim to be a gigabyte of picture.

@@ -49,11 +49,13 @@ from relay.record.lesson import Stored
 class LessonStore:
     """Opens (and recovers) on construction; `stored` is what was there, None for a new lesson."""
 
-    def __init__(self, archives: Path, lesson: str) -> None:
-        """archives: directory of all lessons. Raises OSError."""
+    def __init__(self, archives: Path, lesson: str, *, manifest: bool = True) -> None:
+        """archives: directory of all lessons. manifest: whether one is written at the end; below
+        another relay it comes from there. Raises OSError."""
         if not is_lesson(lesson):
             raise Misuse(f"{lesson!r} is not a lesson id, so it cannot name an archive")
         self.path = archives / lesson
+        self._manifest = manifest
         self._descriptors: dict[str, int] = {}
         self._dirty: set[str] = set()
         self._lines: list[Entry] = []
@@ -91,7 +93,8 @@ class LessonStore:
                 case Finish(at_ms):
                     self._lines.append(Finished(at_ms))
                     self._flush()
-                    self.write_manifest()
+                    if self._manifest:
+                        self.write_manifest()
         self._flush()
 
     def write_manifest(self) -> bytes:

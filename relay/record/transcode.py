@@ -16,8 +16,8 @@ from typing import Final
 
 import msgpack
 
-from relay.record.transcode_worker import LENGTH
 from relay.record.transcoded import Job, TranscodedPipeline
+from relay.record.worker_wire import LENGTH
 
 _log: Final = logging.getLogger("relay.recorder")
 

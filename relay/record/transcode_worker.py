@@ -11,7 +11,6 @@ with nothing; the process lives until its stdin ends.
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from collections import OrderedDict
 from fractions import Fraction
@@ -24,7 +23,8 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
-LENGTH: Final = struct.Struct("!I")
+from relay.record.worker_wire import LENGTH
+
 MAX_STREAMS: Final = 8
 NICE: Final = 10  # the live lesson comes first
 TIME_BASE: Final = 90_000

@@ -17,7 +17,7 @@ from relay.record.actions import Log
 from relay.record.assemble import Frame
 from relay.record.feed import Track
 from relay.record.join import H264Joiner, Joined
-from relay.record.pipeline import VideoPipeline, lowest
+from relay.record.pipeline import Patience, VideoPipeline, lowest
 from relay.record.rendition import RenditionWriter
 
 GROUP_HOLD: Final = 20.0
@@ -50,11 +50,11 @@ class TranscodedPipeline(VideoPipeline):
         writer: RenditionWriter,
         take: int,
         ticks: Callable[[float], int],
-        hold: float,
+        patience: Patience,
         resume: Place | None,
     ) -> None:
         # The decoder begins anew at a keyframe, whatever was durable before.
-        super().__init__(track, writer, take, ticks, hold, None)
+        super().__init__(track, writer, take, ticks, patience, None)
         self.jobs: deque[Job] = deque()
         self._limit = writer.end if writer.restored_take == take else 0
         self._stream = f"{writer.name}/{track.track}/{take}"

@@ -4,8 +4,11 @@ Here: redundancy (RFC 2198) filling lost packets, pauses filled, drift taken up.
 fragments. A player counts the samples that it decodes and does not look at the times of packets
 that follow each other (Chromium warns of "AV sync to drift" and goes on). So the number of samples
 itself must follow the lesson's clock: where a pause, a loss or a slow sound card leaves room,
-packets that conceal are put in (`opus.filler`); where a fast card gives too much, one is left out.
-At 50 ppm that is one packet of 20 ms in 400 s.
+packets that conceal are put in (`opus.fillers`); where a fast card gives too much, one is left out.
+At 50 ppm that is one packet of 20 ms in 400 s, since a voice's anchors move by whole packets alone.
+
+A packet's place follows from its timestamp and the anchor, never from what was recorded before it:
+so a relay that missed minutes records what follows like one that missed nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +27,14 @@ from relay.record.reorder import Item, Lost
 RATE: Final = 48_000
 FILL_SECONDS: Final = 10
 """Pauses up to this are filled; a longer one (the publisher was away) stays a hole."""
-_DRIFT_SHARE: Final = 0.75  # of a packet, before one is put in or left out: no to and fro
-_DRIFT_LIMIT: Final = 36 * RATE // 1000  # ticks; with it, voice stays within 40 ms of pictures
+_SHORTEST: Final = 120
+"""Ticks of the shortest Opus packet. What is less than it cannot be filled, and is not worth it."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoicePacket:
-    """One Opus packet. wall: capture time, Unix seconds. samples: its length at 48 kHz."""
+    """One Opus packet. samples: its length at 48 kHz."""
 
-    wall: float
     timestamp: int
     data: bytes
     samples: int
@@ -72,46 +74,40 @@ class VoiceAssembler:
         samples = opus.packet_samples(data)
         if samples is None:
             return
-        if self._next is not None and delta32(timestamp, self._next) < 0:
+        # Some senders' timestamps jitter by a tick or two: such a packet is no repetition.
+        if self._next is not None and delta32(timestamp, self._next) < -(samples // 2):
             return
         self._next = (timestamp + samples) & 0xFFFFFFFF
-        wall = item.wall + delta32(timestamp, item.header.timestamp) / RATE
-        sequence = item.header.sequence_number
-        yield VoicePacket(wall, timestamp, data, samples, item.feed, sequence)
+        yield VoicePacket(timestamp, data, samples, item.feed, item.header.sequence_number)
 
 
 class VoiceTimeline:
     """Where each packet goes, in samples since the lesson's epoch."""
 
-    def __init__(self, end: int | None, toc: int | None, next_timestamp: int | None) -> None:
+    def __init__(self, end: int | None) -> None:
         """end: ticks where the rendition ends now, None for a new one."""
         self._end = end
-        self._toc = opus.STEREO_20_MS if toc is None else toc
-        self._next = next_timestamp
         self.inserted = self.dropped = 0
         """Packets put in and left out so far."""
 
-    def place(self, packet: VoicePacket, ideal: int) -> list[tuple[int, int, bytes]]:
-        """(time, samples, data) of what to record for `packet`, whose own time is `ideal` ticks:
+    def place(self, packet: VoicePacket, at: int) -> list[tuple[int, int, bytes]]:
+        """(time, samples, data) of what to record for `packet`, whose own time is `at` ticks:
         fillers and then itself, or nothing."""
-        paused = self._next is not None and packet.timestamp != self._next
-        self._next = (packet.timestamp + packet.samples) & 0xFFFFFFFF
-        if self._end is None or ideal - self._end > FILL_SECONDS * RATE:
-            self._end = max(ideal, 0)
-        room = ideal - self._end
-        step = opus.frame_samples(self._toc)
-        share = _DRIFT_SHARE * packet.samples
-        limit = max(min(share, _DRIFT_LIMIT), 0.6 * packet.samples)
-        if room <= -limit:
+        at = max(at, 0)
+        if self._end is None or at - self._end > FILL_SECONDS * RATE:
+            self._end = at
+        room = at - self._end
+        if room <= -_SHORTEST:
             self.dropped += 1
             return []
         result: list[tuple[int, int, bytes]] = []
-        count = (2 * room + step) // (2 * step) if paused or room >= limit else 0
-        for _ in range(count):
-            result.append((self._end, step, opus.filler(self._toc)))
-            self._end += step
-            self.inserted += 1
-        result.append((self._end, packet.samples, packet.data))
-        self._end += packet.samples
-        self._toc = packet.data[0]
+        if room >= _SHORTEST:
+            found = opus.fillers(packet.data[0], room)
+            self.inserted += len(found)
+            start = at - sum(samples for samples, _ in found)
+            for samples, data in found:
+                result.append((start, samples, data))
+                start += samples
+        result.append((at, packet.samples, packet.data))
+        self._end = at + packet.samples
         return result

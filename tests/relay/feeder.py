@@ -56,7 +56,13 @@ class Feeder:
         self.now += 0.1
         ends = [self.sent_at[at % RING] + 7.0 for at in (base, self.number - 1)]
         taken = self.estimate.receive_calm(
-            base, count, ends[0] + first, ends[1] + last, self.sent_at, self.sent_size, self.now
+            base & 0xFFFF,
+            count,
+            ends[0] + first,
+            ends[1] + last,
+            self.sent_at,
+            self.sent_size,
+            self.now,
         )
         if not taken:
             arrivals: list[float | None] = [

@@ -134,7 +134,7 @@ def test_a_layer_switched_off_ends_and_comes_back_with_a_hole() -> None:
 def vp8_item(number: int, tid: int, tl0: int, *, key: bool = False, sync: bool = False) -> Item:
     payload = bytes((0x90, 0x60, tl0, tid << 6 | sync << 5, 0 if key else 1)) + b"x" * 12
     data = rtp.build(96, True, number, number * 3_000, 1, b"", payload)
-    return Item(number, 0.0, 0.0, data, rtp.parse(data))
+    return Item(number, 0.0, data, rtp.parse(data))
 
 
 def test_a_lost_frame_of_a_higher_temporal_layer_costs_only_its_layer() -> None:
@@ -192,7 +192,7 @@ def test_reorder_gives_numbers_in_order_across_the_wrap(first: int) -> None:
     order = [1, 0, 2, 4, 3, 3, 7, 6, 9, 5]
     for index, step in enumerate(order):
         data = rtp.build(96, False, first + step, 0, 1, b"", b"x")
-        reorder.push(Item(index, index * 0.1, 0.0, data, rtp.parse(data)))
+        reorder.push(Item(index, index * 0.1, data, rtp.parse(data)))
         for item in reorder.take(index * 0.1 + 0.05):
             got.append(
                 item if isinstance(item, Lost) else (item.header.sequence_number - first) & 0xFFFF
@@ -208,7 +208,7 @@ def test_a_layer_that_was_away_for_minutes_is_not_taken_for_an_old_one() -> None
     reorder = Reorder(2.0)
     for number, arrival in ((100, 0.0), (101, 0.2), (40_000, 300.0), (40_001, 303.0)):
         data = rtp.build(96, False, number, 0, 1, b"", b"x")
-        reorder.push(Item(number, arrival, 0.0, data, rtp.parse(data)))
+        reorder.push(Item(number, arrival, data, rtp.parse(data)))
     items = [i for i in reorder.take(304.0) if isinstance(i, Item)]
     assert [i.header.sequence_number for i in items] == [100, 101, 40_000, 40_001]
 

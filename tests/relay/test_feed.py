@@ -42,13 +42,14 @@ TRACK = Track(
     red_payload_type=None,
     extensions={"urn:ietf:params:rtp-hdrext:sdes:mid": 4},
     epoch=2,
+    origin="5f3a",
 )
 VOICE = Track(1, "toan-7", "voice", None, "opus", 48_000, 2, {"useinbandfec": "1"}, 111, 63, {}, 0)
 RECORDS: list[tuple[int, Record]] = [
     (0, Hello("a1b2")),
     (1, TRACK),
     (2, VOICE),
-    (3, Sync(3, 4_294_967_295, 1_760_000_000.25)),
+    (3, Sync(3, 4_294_967_295, 1_760_000_000.25, 0)),
     (4, Packet(3, 1_760_000_000.3, b"\x80" + bytes(40))),
     (5, End(3, "publisher left")),
     (6, LessonEnd("toan-7")),

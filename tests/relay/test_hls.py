@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from classroom.archive.journal import Init, Segment
 from classroom.archive.manifest import Manifest, RenditionManifest
-from relay.record import hls
+from relay.record import hls, hls_master
 from relay.record.cmaf_read import scan
 from relay.record.fill import fill, fits, model, parse_fill
 
@@ -113,7 +113,7 @@ def test_a_time_when_nobody_was_there_is_told_apart() -> None:
 def test_masters_list_what_there_is_with_real_rates() -> None:
     camera = rendition("camera-f", (0, 8, 0, 0), (8, 16, 0, 0))
     small = rendition("camera-q", (0, 16, 0, 0))
-    text = hls.master(lesson(VOICE, camera, small), "camera", "a b")
+    text = hls_master.master(lesson(VOICE, camera, small), "camera", "a b")
     assert text is not None
     assert (
         '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="voice",NAME="voice",DEFAULT=YES,AUTOSELECT=YES,'
@@ -124,11 +124,11 @@ def test_masters_list_what_there_is_with_real_rates() -> None:
         'CODECS="avc1.42e01f,opus",RESOLUTION=640x360,FRAME-RATE=30.000,AUDIO="voice"\n'
         "camera-f.m3u8?token=a%20b\n" in text
     )
-    assert hls.master(lesson(VOICE, camera), "screen") is None
-    alone = hls.master(lesson(VOICE), "camera")
+    assert hls_master.master(lesson(VOICE, camera), "screen") is None
+    alone = hls_master.master(lesson(VOICE), "camera")
     assert alone is not None
     assert 'CODECS="opus"\nvoice.m3u8\n' in alone
-    silent = hls.master(lesson(rendition("screen", (0, 8, 0, 0))), "screen")
+    silent = hls_master.master(lesson(rendition("screen", (0, 8, 0, 0))), "screen")
     assert silent is not None
     assert "AUDIO" not in silent
     assert "screen/index.m3u8\n" in silent
@@ -225,16 +225,16 @@ def test_fillings_are_segments_of_the_model_s_picture_or_of_silence() -> None:
     segment = model(camera, 300_000)
     assert (segment.beat, segment.init) == (1, 0)
     data = (GOLDEN / "camera-q" / "1.m4s").read_bytes()
-    held = fill(data, 270_000, 450_000, voice=False)
+    held = fill(data, 270_000, 450_000, name="camera-f")
     assert held is not None
     found = scan(held)
     assert [(s.start, s.duration, s.key) for s in found.samples] == [(270_000, 180_000, True)]
     first = scan(data).samples[0]
     assert held.endswith(data[first.offset : first.offset + first.size])
-    silence = fill((GOLDEN / "voice" / "0.m4s").read_bytes(), 1_000, 49_500, voice=True)
+    silence = fill((GOLDEN / "voice" / "0.m4s").read_bytes(), 1_000, 49_500, name="voice")
     assert silence is not None
     assert (scan(silence).start, scan(silence).end) == (1_000, 49_500)
-    assert fill(b"no segment", 0, 5, voice=True) is None
+    assert fill(b"no segment", 0, 5, name="voice") is None
     assert not fits(camera, 0, 10)
     assert fits(camera, 270_000, 450_000)
     assert not fits(camera, 720_000, 720_000 + 121 * 90_000)

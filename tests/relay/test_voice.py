@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import pytest
 
+from relay.media.timeline import VOICE_STEP, PublisherClock, TrackTimeline
 from relay.record import opus
 from relay.record.actions import Action, Append
 from relay.record.cmaf import STYP
 from relay.record.cmaf_read import scan
-from relay.record.feed import Packet
+from relay.record.feed import Packet, Sync
 from relay.record.lesson import LessonRecorder
+from relay.record.told import Told
 from tests.fakes.rtp_media import EPOCH, Encoded, Sender, encode_voice, track
 
 VOICE = encode_voice(200)
@@ -95,6 +97,55 @@ def test_a_pause_of_discontinuous_transmission_is_filled() -> None:
     assert sum(is_filler(packet) for _, packet in got) == 95
 
 
+def test_a_pause_that_is_no_multiple_of_packets_is_filled_to_the_voice_that_follows() -> None:
+    sender = Sender(track(1, "voice", "opus"))
+    packets = [p for n in range(50) for p in sender.voice(VOICE[n], n)]
+    odd = 960 + 480 + 120 + 7
+    for n in range(50, 100):
+        packets += sender.packets([VOICE[n]], sender.offset + n * 960 + odd, EPOCH + n / 50)
+    got = record(sender, packets)
+    assert [opus.packet_samples(packet) for _, packet in got[50:53]] == [120, 480, 960]
+    assert all(is_filler(packet) for _, packet in got[50:53])
+    assert [packet for _, packet in got[53:]] == list(VOICE[50:100])
+
+
+@pytest.mark.parametrize("toc", range(0, 256, 4))
+def test_every_mode_has_fillers_of_20_ms(toc: int) -> None:
+    for samples, packet in opus.fillers(toc, 5 * 960 + 840):
+        assert opus.packet_samples(packet) == samples
+        assert packet[0] & opus.STEREO_BIT == toc & opus.STEREO_BIT
+        if samples == 960 and toc >> 3 < 16:
+            assert packet[0] >> 5 == toc >> 5, "its mode and bandwidth stay"
+
+
+def test_what_a_relay_missed_before_does_not_move_what_it_records_now() -> None:
+    """A sound card that is fast: packets were left out, and the relay that came later missed it."""
+    whole = Sender(track(1, "voice", "opus"))
+    packets = [p for n in range(200) for p in whole.voice(VOICE[n], n)]
+    syncs = [(0, whole.sync(0.0))]
+    for index in (20, 60):
+        stamp = (whole.offset + index * 960) & 0xFFFFFFFF
+        wall = EPOCH + index / 50 - 0.020 * len(syncs)
+        syncs.append((index, Sync(1, stamp, wall, stamp)))
+    got = []
+    for first in (0, 100):
+        recorder = LessonRecorder("toan-7", beat_ms=1_000, hold=2.0, stored=None)
+        recorder.follow(Told(round(EPOCH * 1000), 1_000))
+        recorder.receive("feed", 1, whole.track)
+        sequence = 2
+        for _, sync in syncs:
+            recorder.receive("feed", sequence, sync)
+            sequence += 1
+        for packet in packets[first:]:
+            recorder.receive("feed", sequence, packet)
+            sequence += 1
+        recorder.finish(EPOCH + 100)
+        got.append(dict(recorded(recorder.take_actions())))
+    late = {at: packet for at, packet in got[1].items() if at >= 100 * 960}
+    assert len(late) > 90
+    assert late == {at: packet for at, packet in got[0].items() if at >= 100 * 960}
+
+
 def test_a_publisher_away_for_long_leaves_a_hole() -> None:
     sender = Sender(track(1, "voice", "opus"))
     packets = [p for n in range(50) for p in sender.voice(VOICE[n], n)]
@@ -125,20 +176,29 @@ def test_hours_of_drift_leave_voice_and_pictures_within_40_ms(
     recorder = LessonRecorder("toan-7", beat_ms=8_000, hold=2.0, stored=None)
     recorder.receive("feed", 1, voice.track)
     recorder.receive("feed", 2, camera.track)
+    lines = ((voice, TrackTimeline(48_000, VOICE_STEP)), (camera, TrackTimeline(90_000)))
+    clock = PublisherClock()
     sequence, anchored = 3, -anchor_every
     key = _vp9_key()
     said: dict[bytes, float] = {}
     spoken_at: dict[int, float] = {}
     shown_at: dict[int, float] = {}
+    lengths: list[int] = []
     voice_number = 0
     worst = 0.0
     for step in range(seconds):
         true = float(step)
         if true - anchored >= anchor_every:
             anchored = true
-            for sender in (voice, camera):
-                # A sender report tells the sender's time of now, exactly; its way here jitters.
-                recorder.receive("feed", sequence, sender.sync(true))
+            for sender, line in lines:
+                # A sender report tells the sender's time of now, exactly.
+                stamp, now = sender.timestamp(true) & 0xFFFFFFFF, EPOCH + true
+                line.receive_packet(stamp, now)
+                line.receive_report(stamp, now, clock, now)
+                anchor = line.anchors[-1]
+                number = sender.track.track
+                sync = Sync(number, anchor.rtp_timestamp, anchor.wall, anchor.since)
+                recorder.receive("feed", sequence, sync)
                 sequence += 1
         for packet in camera.frame(Encoded(step, True, key + step.to_bytes(4, "big")), true):
             recorder.receive("feed", sequence, packet)
@@ -152,12 +212,15 @@ def test_hours_of_drift_leave_voice_and_pictures_within_40_ms(
                 sequence += 1
             voice_number += 1
         if step % 60 == 59:
-            worst = max(worst, _check(recorder.take_actions(), said, spoken_at, shown_at))
+            worst = max(worst, _check(recorder.take_actions(), said, spoken_at, shown_at, lengths))
     recorder.finish(EPOCH + seconds)
-    worst = max(worst, _check(recorder.take_actions(), said, spoken_at, shown_at))
+    worst = max(worst, _check(recorder.take_actions(), said, spoken_at, shown_at, lengths))
     assert len(shown_at) == seconds
     assert len(spoken_at) > 0.99 * seconds * 48_000 / samples
     assert worst < 0.040
+    # A player counts samples, so there have to be as many as there was time.
+    assert sum(lengths) / 48_000 == pytest.approx(recorder.seconds, abs=1.1)
+    assert sum(lengths) / 48_000 == pytest.approx(max(spoken_at.values()), abs=0.061)
 
 
 def _vp9_key() -> bytes:
@@ -172,6 +235,7 @@ def _check(
     said: dict[bytes, float],
     spoken_at: dict[int, float],
     shown_at: dict[int, float],
+    lengths: list[int],
 ) -> float:
     """The largest difference between when something was and where it is recorded, in seconds."""
     worst = 0.0
@@ -185,6 +249,7 @@ def _check(
         for sample in scan(data).samples:
             packet = data[sample.offset : sample.offset + sample.size]
             if action.rendition == "voice":
+                lengths.append(opus.packet_samples(packet) or 0)
                 if not is_filler(packet):
                     place = sample.start / 48_000
                     spoken_at[int.from_bytes(packet[1:], "big")] = place
