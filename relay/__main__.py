@@ -1,7 +1,8 @@
 """`classroom-relay`: the data plane on the command line.
 
 `serve` runs a relay (its node, which starts the two processes). `media` and `service` are those
-processes; the node calls them, people do not. Misuse ends with a sentence and status 2.
+processes; the node calls them, people do not. `export` and `import` copy lessons to and from a USB
+drive, `status` says how the relay fares. Misuse ends with a sentence and status 2.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Final
 
 from classroom import toml_settings
 from classroom.errors import Misuse
-from relay import logs
+from relay import drive_command, logs, status_command
 from relay.settings import RelaySettings
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -38,10 +39,27 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--udp-port", type=int, help="UDP port for media, 0 for a free one")
     serve.add_argument("--data", help="directory for archives and state")
     serve.add_argument("--central", help="URL of the control plane")
+    serve.add_argument(
+        "--parent",
+        action="append",
+        dest="parents",
+        metavar="URL",
+        help="relay to take lessons from; again for each that may stand in for it",
+    )
+    serve.add_argument("--code", help="code from the central school, needed once per relay")
     serve.add_argument("--public-url", help="where browsers reach this relay")
     serve.add_argument("--token-file", help="file with this relay's token")
     serve.add_argument("--name", help="this relay's name")
     serve.add_argument("--json", action="store_true", help="print the ready line as JSON")
+    drive_command.add_commands(commands)
+    status_command.add_command(commands)
+    captions = commands.add_parser("captions", help="add captions to a recorded lesson")
+    captions.add_argument("lesson", help="the lesson's id")
+    captions.add_argument("file", type=Path, help="WebVTT, its times counted from the beginning")
+    captions.add_argument("--language", default="vi", help='as in "vi" or "en"')
+    captions.add_argument("--label", default="Tiếng Việt", help="what people read")
+    captions.add_argument("--config", type=Path, help="TOML file; see config/relay.toml")
+    captions.add_argument("--data", help="directory for archives and state")
     for name in ("media", "service"):
         process = commands.add_parser(name, help=argparse.SUPPRESS)
         process.add_argument("--settings", required=True)
@@ -63,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match options.command:
             case "serve":
                 _serve(options)
+            case "export" | "import":
+                return drive_command.run(options)
+            case "status":
+                return status_command.run(options)
+            case "captions":
+                _captions(options)
             case "media":
                 _die_with(options.parent)
                 _media(options)
@@ -82,9 +106,14 @@ def _serve(options: argparse.Namespace) -> None:
     settings = toml_settings.load(RelaySettings, options.config)
     changes = {
         name: value
-        for name in ("host", "port", "data", "central", "public_url", "token_file", "name")
+        for name in (
+            *("host", "port", "data", "central", "public_url", "token_file", "name", "code"),
+            "parents",
+        )
         if (value := getattr(options, name)) is not None
     }
+    if "parents" in changes:
+        changes["parents"] = tuple(changes["parents"])
     settings = replace(settings, **changes)
     if options.udp_port is not None:
         settings = replace(settings, media=replace(settings.media, udp_port=options.udp_port))
@@ -99,6 +128,15 @@ def _serve(options: argparse.Namespace) -> None:
         await Node(settings, ready).run()
 
     asyncio.run(run())
+
+
+def _captions(options: argparse.Namespace) -> None:
+    from relay.record.captions import add_captions
+
+    data = Path(options.data or toml_settings.load(RelaySettings, options.config).data)
+    language, label = options.language, options.label
+    added = add_captions(data / "archives", options.lesson, options.file, language, label)
+    print(f"{options.lesson} has captions in {added.language} now, {added.bytes} bytes")
 
 
 def _media(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from classroom.errors import Misuse
+from relay.sync.allowance import spans_of
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,67 @@ class MediaSettings:
 
 
 @dataclass(frozen=True)
+class CacheSettings:
+    """What recordings may take of the disk, in units of 10^9 bytes. quota_gb: 0 for no quota."""
+
+    quota_gb: float = 0.0
+    free_floor_gb: float = 2.0
+
+    def __post_init__(self) -> None:
+        _within("cache.quota_gb", self.quota_gb, 0, 1_000_000)
+        _within("cache.free_floor_gb", self.free_floor_gb, 0.1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """Fetching recordings, on a relay with parents. windows: "22:00-05:00" and the like, none for
+    always. rate_kbps: kbit/s, daily_mb: units of 10^6 bytes, 0 for no limit. metered: every byte of
+    the link to the parent costs money. siblings: base addresses of relays on the LAN."""
+
+    windows: tuple[str, ...] = ()
+    rate_kbps: float = 0.0
+    daily_mb: float = 0.0
+    metered: bool = False
+    siblings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        spans_of(self.windows)
+        _within("sync.rate_kbps", self.rate_kbps, 0, 10_000_000)
+        _within("sync.daily_mb", self.daily_mb, 0, 10_000_000)
+        for sibling in self.siblings:
+            if not _HTTP.match(sibling):
+                raise Misuse(f"sync.siblings holds {sibling!r}; it must be an http address")
+        if len(set(self.siblings)) != len(self.siblings) or len(self.siblings) > _SIBLINGS_MAX:
+            raise Misuse(f"sync.siblings must name up to {_SIBLINGS_MAX} relays, each of them once")
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """Replay of recordings. visitors: who is on the relay's own network and has no link may watch
+    published lessons: "on", "off", or "auto", which is on where the relay has a parent.
+    plain_port: TCP, -1 for none. files_gb: units of 10^9 bytes."""
+
+    visitors: str = "auto"
+    plain_port: int = 8083
+    mdns: bool = True
+    copies: bool = True
+    files_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.visitors not in _VISITORS:
+            raise Misuse(f'replay.visitors is {self.visitors!r}; write "auto", "on" or "off"')
+        _within("replay.plain_port", self.plain_port, -1, 65_535)
+        _within("replay.files_gb", self.files_gb, 0.1, 1_000)
+
+
+@dataclass(frozen=True)
 class RelaySettings:
     """The relay as a whole. data: directory of archives, keys' copy and state.
 
     What may be left out is None; the file, which knows no null, writes "" for it.
+    parents: base addresses of the relays that this one takes its lessons from, first preferred;
+    none: the root relay, which belongs to the control plane at `central`.
+    code: what a relay with parents enrols with, once.
     ice_servers: STUN and TURN addresses for peers, "stun:HOST" or "turn:HOST USER PASSWORD".
     """
 
@@ -56,6 +114,8 @@ class RelaySettings:
     port: int = 8081
     public_url: str | None = None
     central: str = "http://127.0.0.1:8080"
+    parents: tuple[str, ...] = ()
+    code: str | None = None
     ice_servers: tuple[str, ...] = ()
     token: str | None = None
     token_file: str | None = None
@@ -64,9 +124,12 @@ class RelaySettings:
     tls_certificate: str | None = None
     tls_key: str | None = None
     media: MediaSettings = field(default_factory=MediaSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    sync: SyncSettings = field(default_factory=SyncSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
 
     def __post_init__(self) -> None:
-        for name in ("public_url", "token", "token_file", "tls_certificate", "tls_key"):
+        for name in ("public_url", "token", "token_file", "tls_certificate", "tls_key", "code"):
             if getattr(self, name) == "":
                 object.__setattr__(self, name, None)
         _within("port", self.port, 0, 65_535)
@@ -78,6 +141,15 @@ class RelaySettings:
             url = getattr(self, name)
             if url is not None and not _HTTP.match(url):
                 raise Misuse(f"{name} is {url!r}; it must be an http or https address")
+        for parent in self.parents:
+            if not _HTTP.match(parent):
+                raise Misuse(f"parents holds {parent!r}; it must be an http or https address")
+        if len(set(self.parents)) != len(self.parents) or len(self.parents) > _PARENTS_MAX:
+            raise Misuse(f"parents must name up to {_PARENTS_MAX} relays, each of them once")
+        if self.code is not None and not self.parents:
+            raise Misuse(
+                "code enrols a relay with its parent: name that with --parent, or leave it out"
+            )
         for server in self.ice_servers:
             if not _ICE_SERVER.match(server):
                 raise Misuse(
@@ -88,6 +160,10 @@ class RelaySettings:
             raise Misuse("tls_certificate and tls_key go together: set both or neither")
 
 
+_VISITORS: Final = ("auto", "on", "off")
+# Each is asked in turn while all are away; with more, the first would wait for minutes.
+_PARENTS_MAX: Final = 8
+_SIBLINGS_MAX: Final = 16
 _HTTP: Final = re.compile(r"https?://[^/\s?#]+/?\Z")
 _HOST: Final = r"[\w.\-\[\]:]+(\?transport=(udp|tcp))?"
 # What stands in a quoted string of a Link header must need no escape there.

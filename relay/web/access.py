@@ -1,7 +1,8 @@
 """Who may do what here: tokens checked offline with the control plane's public keys.
 
 The keys are fetched when the service starts, again when a token names a key that is not known,
-and kept on disk, so that a relay whose control plane is away still lets its rooms in.
+and kept on disk, so that a relay whose control plane is away still lets its rooms in. A relay with
+a parent has them from there. Not here: the list of revoked relays (`revoked`).
 """
 
 from __future__ import annotations
@@ -9,34 +10,66 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
 
-from classroom.clock import monotonic, wall
+from classroom.clock import Clock, monotonic, wall
 from classroom.errors import Absent, Refused
 from classroom.tokens import Claims, Right, Verifier, require
+from relay.cache.files import write_atomic
+from relay.web.revoked import Revoked
 
 _log: Final = logging.getLogger("relay.service")
 
 # A stranger's made-up key name must not make us ask the control plane all the time.
 _REFETCH_SECONDS: Final = 10.0
+# A key that was changed reaches each level of the tree within so long.
+_RENEW_SECONDS: Final = 6 * 3600.0
+_MOST_BYTES: Final = 64 * 1024
+# RecursionError: an answer of nested brackets.
+_RUBBISH: Final = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    ValueError,
+    RecursionError,
+    Refused,
+)
+
+
+Visitors = Callable[[web.Request, str | None], Claims | None]
+"""Of a request without a token and the lesson that it asks for: what it may all the same."""
 
 
 class Access:
     """Checks requests. Call `start` first; it never fails, it only may know no keys yet."""
 
-    def __init__(self, central: str, keys_file: Path) -> None:
-        """central: base URL of the control plane. keys_file: where its keys are kept."""
-        self._url = central.rstrip("/") + "/api/keys"
+    def __init__(
+        self,
+        above: str | Callable[[], str],
+        keys_file: Path,
+        *,
+        revoked: Revoked | None = None,
+        date: Clock = wall,
+    ) -> None:
+        """above: base URL of the control plane, or of the parent by now, which gives its keys on.
+        keys_file: where they are kept. revoked: relays that count no more. date: unix seconds."""
+        self._above = above
+        self._revoked = revoked
+        self._date = date
+        self.keys: dict[str, Any] | None = None
+        """The key set as it came, None while there is none."""
         self._file = keys_file
         self._verifier: Verifier | None = None
         self._fetched_at = -_REFETCH_SECONDS
         self._lock = asyncio.Lock()
         self._fresh = False
+        self.visitors: Visitors | None = None
+        """What people without a link may replay; None: nothing."""
 
     async def start(self, http: aiohttp.ClientSession) -> None:
         """Read the kept keys; without any, ask for them before anybody is let in."""
@@ -45,6 +78,7 @@ class Access:
             if not isinstance(kept, dict):
                 raise ValueError("no key set")
             self._verifier = Verifier(kept)
+            self.keys = kept
         except FileNotFoundError:
             pass
         except (OSError, ValueError, Refused) as error:
@@ -53,19 +87,21 @@ class Access:
             await self.refresh(http)
 
     async def refresh(self, http: aiohttp.ClientSession) -> bool:
-        """Ask the control plane for its keys; whether they came. At most every 10 s."""
+        """Ask those above for the keys; whether they came. At most every 10 s."""
         async with self._lock:
             if monotonic() - self._fetched_at < _REFETCH_SECONDS:
                 return False
             self._fetched_at = monotonic()
             try:
-                async with http.get(self._url) as answer:
+                above = self._above if isinstance(self._above, str) else self._above()
+                async with http.get(above.rstrip("/") + "/api/keys") as answer:
                     answer.raise_for_status()
-                    document = await answer.json()
+                    document = json.loads(await _read(answer.content))
                 if not isinstance(document, dict):
                     raise ValueError("the answer is no key set")
                 self._verifier = Verifier(document)
-            except (aiohttp.ClientError, TimeoutError, ValueError, Refused) as error:
+                self.keys = document
+            except _RUBBISH as error:
                 # Not here yet: ask again soon, since without keys nobody can enter.
                 if self._verifier is None:
                     self._fetched_at = -_REFETCH_SECONDS
@@ -76,10 +112,8 @@ class Access:
             return True
 
     def _keep(self, text: str) -> None:
-        temporary = self._file.with_suffix(".tmp")
         try:
-            temporary.write_text(text)
-            os.replace(temporary, self._file)
+            write_atomic(self._file, text.encode())
         except OSError as error:
             _log.warning("keys-not-kept", extra={"reason": str(error)})
 
@@ -92,6 +126,10 @@ class Access:
         Absent when no keys are known yet.
         """
         token = bearer(request, query=query)
+        if not token and right is Right.REPLAY and self.visitors is not None:
+            visitor = self.visitors(request, lesson)
+            if visitor is not None:
+                return visitor
         try:
             claims = self._verify(token)
         except Refused as error:
@@ -100,22 +138,37 @@ class Access:
                 raise
             claims = self._verify(token)
         require(claims, right, lesson)
+        if self._revoked is not None:
+            self._revoked.check(claims)
         return claims
 
     def _verify(self, token: str) -> Claims:
         if self._verifier is None:
             raise Absent(
                 "This relay has not reached the central school yet.",
-                fix="Check the address of the control plane in the relay's settings, and wait.",
+                fix="Check the address of the control plane or parent in its settings, and wait.",
             )
-        return self._verifier.verify(token, wall())
+        return self._verifier.verify(token, self._date())
 
     async def keep_trying(self, http: aiohttp.ClientSession) -> None:
-        """Ask until the control plane has answered once; run in a task. Kept keys serve meanwhile,
-        so that a relay behind a dead link starts at once."""
-        while not self._fresh:
-            await self.refresh(http)
-            await asyncio.sleep(1.0)
+        """Ask until the keys came, and now and then again; run in a task. Kept keys serve
+        meanwhile, so that a relay behind a dead link starts at once."""
+        while True:
+            while not self._fresh:
+                await self.refresh(http)
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(_RENEW_SECONDS)
+            self._fresh = False
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """All of it; ValueError if it is more than any key set."""
+    raw = b""
+    while piece := await content.read(_MOST_BYTES + 1 - len(raw)):
+        raw += piece
+        if len(raw) > _MOST_BYTES:
+            raise ValueError("the answer is too large")
+    return raw
 
 
 def bearer(request: web.Request, *, query: bool) -> str:

@@ -1,43 +1,50 @@
-"""`/archives/{lesson}/…`: recordings over HTTP, finished or still running.
+"""`/archives/{lesson}/…`: recordings over HTTP, finished, still running or still being fetched.
 
-Playlists and the manifest are made from the journal at each request; segments, initialisation
-files and the event log are files. Names are recognised, never joined as they come, so no address
-reaches outside an archive. Whole segments never change: their ETag is their digest, and they may
-be kept for ever. Range requests (RFC 9110 14) are aiohttp's. Any origin may read: tokens decide.
+Playlists and the manifest are made at each request; segments, initialisation files and the event
+log are files, and no byte of a part leaves before it was verified (`relay.cache`). Names are looked
+up, never joined as they come, so no address reaches outside an archive. Whole segments never
+change: their ETag is their digest, and they may be kept for ever. A part that is not here yet is
+asked for and waited for a little. Range requests (RFC 9110 14) are aiohttp's. Any origin may read:
+tokens decide.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from aiohttp import ETag, web
 
-from classroom.archive import manifest as manifests
-from classroom.archive.contents import Header, JournalReader
-from classroom.archive.manifest import Manifest
+from classroom.archive.extras import Extras
+from classroom.archive.manifest import Manifest, RenditionManifest
 from classroom.archive.names import (
+    CAPTIONS,
     EVENTS,
-    HEADER,
-    JOURNAL,
+    EXTRAS,
     MANIFEST,
     init_name,
-    is_lesson,
+    is_copy,
     is_rendition,
-    parse_init,
-    parse_segment,
+    is_voice,
     segment_name,
 )
-from classroom.errors import Refused
-from relay.record import fill, hls
+from classroom.clock import monotonic
+from classroom.errors import Absent, Refused
+from relay.cache.cache import Cache, Found
+from relay.record import fill, hls, hls_master, tail
 from relay.record.fill import parse_fill
+from relay.record.hls_master import Wish
+from relay.web.extras import ExtrasReader, captions_text
+from relay.web.tails import Tails, growing_file
 
 Authorize = Callable[[web.Request, str], Awaitable[None]]
 
 _PLAYLIST: Final = "application/vnd.apple.mpegurl"
+_PLAYLISTS: Final = ".m3u8"
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag, Content-Range, Content-Length",
@@ -47,83 +54,129 @@ _FRESH: Final = "no-cache"
 _JSON_LINES: Final = "application/jsonl"
 
 
-@dataclass(slots=True)
-class _Known:
-    """An archive as read so far; its journal is read on from where it ended."""
+_WAIT_SECONDS: Final = 8.0
+"""How long a player waits for a part on its way: hls.js gives up on a silent answer after 10 s."""
+_HOLE_SECONDS: Final = 4.0
+"""How long a playlist waits to hear of what was missed; without it, it shows a hole there."""
+_AGAIN_SECONDS: Final = 5.0
+_BLOCK_SECONDS: Final = 4.0
+"""How long a player's request for what is listed next is held; it asks again."""
+_BLOCK_LOOK_SECONDS: Final = 0.2
 
-    header: Header
-    reader: JournalReader
-    offset: int = 0
-    identity: int = 0
+OnMissing = Callable[[str, str, str], Awaitable[object]]
+"""(lesson, rendition, name) of a part that somebody waits for; returns when it may be here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """A part that must be here before the request can be answered."""
+
+    rendition: str
+    name: str
 
 
 class Archives:
-    """What is recorded under one directory, for reading. Safe beside the recorder that writes."""
+    """What is recorded here, for reading. Its methods block."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._known: dict[str, _Known] = {}
-        self._finished: dict[str, tuple[int, Manifest]] = {}
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        self.tails = Tails()
+        self._extras = ExtrasReader()
 
-    def path(self, lesson: str) -> Path:
-        """The lesson's directory. Raises Refused 404."""
-        if not is_lesson(lesson) or not (self._directory / lesson / HEADER).is_file():
-            raise _absent("There is no recording of this lesson here.", "lesson")
-        return self._directory / lesson
+    def extras(self, lesson: str) -> Extras:
+        """Captions and copies of the lesson. Raises Refused 404."""
+        return self._extras.read(self.cache.path(lesson))
 
-    def read(self, lesson: str) -> tuple[Manifest, set[str]]:
-        """What is whole now, and the renditions with a growing segment. Blocking. Raises Refused
-        404, and OSError."""
-        path = self.path(lesson)
-        journal = path / JOURNAL
-        if not journal.exists() and (path / MANIFEST).exists():
-            return self._read_manifest(lesson, path / MANIFEST), set()
-        known = self._known.get(lesson)
-        size, identity = 0, 0
-        if journal.exists():
-            status = journal.stat()
-            size, identity = status.st_size, status.st_ino
-        if known is None or known.identity != identity or size < known.offset:
-            header = Header.decode((path / HEADER).read_bytes())
-            known = self._known[lesson] = _Known(header, JournalReader(), identity=identity)
-        if size > known.offset:
-            with journal.open("rb") as file:
-                file.seek(known.offset)
-                data = file.read(size - known.offset)
-            known.offset += len(data)
-            known.reader.receive(data)
-        contents = known.reader.contents
-        growing = {name for name, r in contents.renditions.items() if r.opened is not None}
-        return manifests.build(known.header, contents), growing
+    def media(
+        self,
+        manifest: Manifest,
+        name: str,
+        token: str | None,
+        growing: Collection[str],
+        *,
+        inside: bool = False,
+        parts: bool = False,
+    ) -> str | None:
+        """A media playlist. parts: with the newest segments in parts."""
+        tails: list[tail.Tail] | None = None
+        if parts and not manifest.finished and name in growing:
+            tails = self._tails(manifest, name)
+        return hls.media(manifest, name, token, growing=growing, inside=inside, tails=tails)
 
-    def _read_manifest(self, lesson: str, path: Path) -> Manifest:
-        """Of an archive that was copied here without its journal."""
-        stamp = path.stat().st_mtime_ns
-        kept = self._finished.get(lesson)
-        if kept is None or kept[0] != stamp:
-            kept = self._finished[lesson] = (stamp, Manifest.decode(path.read_bytes()))
-        return kept[1]
+    def growing(self, lesson: str, rendition: str, name: str) -> Path | None:
+        """The file of a segment that is being recorded now, None when it is not."""
+        _, growing = self.cache.view(lesson)
+        if rendition not in growing:
+            return None
+        return growing_file(self.cache.path(lesson), rendition, name)
+
+    def _tails(self, manifest: Manifest, name: str) -> list[tail.Tail]:
+        directory = self.cache.path(manifest.lesson)
+        rendition = manifest.rendition(name)
+        found: list[tail.Tail | None] = []
+        for segment in rendition.segments[-1:] if rendition is not None else ():
+            file = directory / name / segment_name(segment.beat, segment.part)
+            found.append(self.tails.whole(file, segment.init, segment.take))
+        found.append(self.tails.growing(directory, name))
+        return [one for one in found if one is not None]
+
+    def find(self, lesson: str, rendition: str, name: str, copies: Extras | None) -> Found | None:
+        """A part of a rendition or, where `copies` are given, of a copy; None: no such part."""
+        if copies is None:
+            return self.cache.find(lesson, rendition, name)
+        copy = copies.copy(rendition)
+        digest = _digest(copy, name) if copy is not None else None
+        if digest is None:
+            return None
+        return Found(self.cache.verified(lesson, rendition, name, digest), digest)
 
 
-def add_archive_routes(app: web.Application, archives_dir: Path, authorize: Authorize) -> Archives:
-    """Serve the archives under `archives_dir`. authorize(request, lesson) raises Refused unless
-    the request may replay the lesson."""
-    archives = Archives(archives_dir)
+def add_archive_routes(
+    app: web.Application, cache: Cache, authorize: Authorize, on_missing: OnMissing | None = None
+) -> Archives:
+    """Serve what the cache holds. authorize(request, lesson) raises Refused unless the request may
+    replay the lesson. on_missing: asks for a part that is not here; its errors mean not yet."""
+    archives = Archives(cache)
 
     async def top(request: web.Request) -> web.StreamResponse:
         lesson, name = request.match_info["lesson"], request.match_info["name"]
         await authorize(request, lesson)
-        return await asyncio.to_thread(_top, archives, lesson, name, request.query.get("token"))
+        token = request.query.get("token")
+        wish = Wish.read(request.query.get("play"), request.query.get("only"))
+        if on_missing is not None and name.endswith(_PLAYLISTS):
+            hole = await asyncio.to_thread(cache.hole, lesson)
+            if hole is not None:
+                await _wait(on_missing(lesson, *hole), _HOLE_SECONDS)
+        parts = tail.QUERY in request.query
+        asked = archives, lesson, name, token, wish
+        return await _until_listed(request, lambda: _top(*asked, parts=parts))
 
     async def inner(request: web.Request) -> web.StreamResponse:
         lesson = request.match_info["lesson"]
         rendition, name = request.match_info["rendition"], request.match_info["name"]
         await authorize(request, lesson)
         token = request.query.get("token")
-        answer = await asyncio.to_thread(_inner, archives, lesson, rendition, name, token)
+        asked = archives, lesson, rendition, name, token
+        if tail.QUERY in request.query:
+            if name == "index.m3u8":
+                return await _until_listed(request, lambda: _index(*asked))
+            file = await asyncio.to_thread(archives.growing, lesson, rendition, name)
+            if file is not None:
+                kind = "audio/mp4" if is_voice(rendition) else "video/mp4"
+                headers = _CORS | {"Cache-Control": "no-store", "Content-Type": kind}
+                return web.FileResponse(file, headers=headers)
+        answer = await asyncio.to_thread(_inner, *asked)
+        if isinstance(answer, _Lacking):
+            if on_missing is not None:
+                arrival = on_missing(lesson, answer.rendition, answer.name)
+                await _wait(arrival, _WAIT_SECONDS)
+            answer = await asyncio.to_thread(_inner, *asked, last=True)
+        if isinstance(answer, _Lacking):
+            raise _not_yet()
         known = {each.value for each in request.if_none_match or ()}
         if isinstance(answer, _File) and answer.digest in known:
-            headers = _CORS | {"Cache-Control": _FOREVER, "ETag": f'"{answer.digest}"'}
+            headers = _CORS | {"ETag": f'"{answer.digest}"'}
+            headers["Cache-Control"] = answer.headers["Cache-Control"]
             return web.Response(status=304, headers=headers)
         return answer
 
@@ -132,61 +185,147 @@ def add_archive_routes(app: web.Application, archives_dir: Path, authorize: Auth
     return archives
 
 
-def _top(archives: Archives, lesson: str, name: str, token: str | None) -> web.StreamResponse:
-    path = archives.path(lesson)
+async def _until_listed(
+    request: web.Request, answer: Callable[[], web.StreamResponse]
+) -> web.StreamResponse:
+    """The playlist as soon as it has what the player waits for, or soon without it."""
+    query = request.query
+    waits = query.get("_HLS_msn", "")
+    part = query.get("_HLS_part", "")
+    end = monotonic() + _BLOCK_SECONDS
+    while True:
+        response = await asyncio.to_thread(answer)
+        body = response.body if isinstance(response, web.Response) else None
+        if not waits.isdecimal() or not isinstance(body, bytes) or b"#EXT-X-PART-INF" not in body:
+            return response
+        wanted = int(part) if part.isdecimal() else None
+        if tail.is_listed(body.decode(), int(waits), wanted) or monotonic() > end:
+            return response
+        await asyncio.sleep(_BLOCK_LOOK_SECONDS)
+
+
+async def _wait(arrival: Awaitable[object], seconds: float) -> None:
+    """Wait for a part; whether it came is seen on the disk."""
+    with contextlib.suppress(TimeoutError, Absent, Refused):
+        async with asyncio.timeout(seconds):
+            await arrival
+
+
+def _top(
+    archives: Archives,
+    lesson: str,
+    name: str,
+    token: str | None,
+    wish: Wish,
+    *,
+    parts: bool = False,
+) -> web.StreamResponse:
+    path = archives.cache.path(lesson)
     if name == EVENTS and (path / EVENTS).exists():
         headers = _CORS | {"Content-Type": _JSON_LINES, "Cache-Control": _FRESH}
         return web.FileResponse(path / EVENTS, headers=headers)
-    manifest, growing = archives.read(lesson)
+    if name == EXTRAS and (path / EXTRAS).exists():
+        headers = _CORS | {"Content-Type": "application/json", "Cache-Control": _FRESH}
+        return web.FileResponse(path / EXTRAS, headers=headers)
+    manifest, growing = archives.cache.view(lesson)
     if name == MANIFEST:
         return _answer(manifest.encode(), "application/json")
     text: str | None = None
-    if name == "master.m3u8":
-        text = hls.master(manifest, "camera", token)
-    elif name == "screen.m3u8":
-        text = hls.master(manifest, "screen", token)
+    extras = archives.extras(lesson)
+    if name in ("master.m3u8", "screen.m3u8"):
+        source = "camera" if name == "master.m3u8" else "screen"
+        text = hls_master.master(manifest, source, token, extras=extras, wish=wish)
     elif name.endswith(".m3u8"):
-        text = hls.media(manifest, name.removesuffix(".m3u8"), token, growing=growing)
+        whole = hls_master.with_copies(manifest, extras)
+        text = archives.media(whole, name.removesuffix(".m3u8"), token, growing, parts=parts)
     if text is None:
         raise _absent("This recording has no such part, or none yet.", "name")
     return _answer(text.encode(), _PLAYLIST)
 
 
 def _inner(
-    archives: Archives, lesson: str, rendition: str, name: str, token: str | None
-) -> web.StreamResponse:
-    path = archives.path(lesson)
-    if not is_rendition(rendition):
+    archives: Archives,
+    lesson: str,
+    rendition: str,
+    name: str,
+    token: str | None,
+    *,
+    last: bool = False,
+) -> web.StreamResponse | _Lacking:
+    """last: nothing is waited for any more, so what stands in for a part is good enough."""
+    if not is_rendition(rendition) and not is_copy(rendition) and rendition != CAPTIONS:
         raise _absent("This recording has no such rendition.", "rendition")
-    manifest, growing = archives.read(lesson)
+    manifest, growing = archives.cache.view(lesson)
+    if rendition == CAPTIONS:
+        return _captions(archives, manifest, name, token)
+    copies = archives.extras(lesson) if is_copy(rendition) else None
+    if copies is not None:
+        manifest = hls_master.with_copies(manifest, copies)
     if name == "index.m3u8":
         text = hls.media(manifest, rendition, token, growing=growing, inside=True)
         if text is None:
             raise _absent("This recording has no such part, or none yet.", "name")
         return _answer(text.encode(), _PLAYLIST)
-    kind = "audio/mp4" if rendition == "voice" else "video/mp4"
-    filling = parse_fill(name)
+    headers = _CORS | {"Content-Type": "audio/mp4" if is_voice(rendition) else "video/mp4"}
+    wanted, filling = name, parse_fill(name)
     if filling is not None:
-        data = _fill(manifest, path, rendition, filling)
-        if data is not None:
-            headers = {"Content-Type": kind, "Cache-Control": _FOREVER}
-            return web.Response(body=data, headers=_CORS | headers)
-    digest = _digest(manifest, rendition, name)
-    if digest is None or not (path / rendition / name).is_file():
+        model = _model(manifest, rendition, filling)
+        if model is None:
+            raise _absent("This recording has no such segment, or not yet.", "name")
+        wanted = model
+    found = archives.find(lesson, rendition, wanted, copies)
+    if found is None:
         raise _absent("This recording has no such segment, or not yet.", "name")
-    headers = _CORS | {"Content-Type": kind, "Cache-Control": _FOREVER}
-    return _File(path / rendition / name, digest, headers)
+    path, digest = found.path, found.digest
+    # A copy may be made again, under the same names.
+    headers["Cache-Control"] = _FRESH if is_copy(rendition) else _FOREVER
+    if path is None and last and found.stand_in is not None:
+        (path, digest), headers["Cache-Control"] = found.stand_in, _FRESH
+    if path is None:
+        return _Lacking(rendition, wanted)
+    if filling is None:
+        return _File(path, digest, headers)
+    data = fill.fill(path.read_bytes(), *filling, name=rendition)
+    if data is None:
+        raise _absent("This recording has no such segment, or not yet.", "name")
+    return web.Response(body=data, headers=headers)
 
 
-def _fill(manifest: Manifest, path: Path, name: str, filling: tuple[int, int]) -> bytes | None:
-    """A filling where a rendition has nothing; None where it has something, or is not there."""
+def _index(
+    archives: Archives, lesson: str, rendition: str, name: str, token: str | None
+) -> web.StreamResponse:
+    """The playlist of a rendition inside its directory, with parts."""
+    manifest, growing = archives.cache.view(lesson)
+    text = archives.media(manifest, rendition, token, growing, inside=True, parts=True)
+    if text is None:
+        raise _absent("This recording has no such part, or none yet.", "name")
+    return _answer(text.encode(), _PLAYLIST)
+
+
+def _captions(
+    archives: Archives, manifest: Manifest, name: str, token: str | None
+) -> web.StreamResponse | _Lacking:
+    lesson = manifest.lesson
+    found = captions_text(manifest, archives.extras(lesson), name, token)
+    if found is None:
+        raise _absent("This recording has no such captions.", "name")
+    if found[0]:
+        return _answer(found[0].encode(), _PLAYLIST)
+    path = archives.cache.verified(lesson, CAPTIONS, name, found[1])
+    if path is None:
+        return _Lacking(CAPTIONS, name)
+    headers = _CORS | {"Content-Type": "text/vtt; charset=utf-8", "Cache-Control": _FRESH}
+    return _File(path, found[1], headers)
+
+
+def _model(manifest: Manifest, name: str, filling: tuple[int, int]) -> str | None:
+    """The part that a filling is made of; None where the rendition has something, or is not there,
+    and so has no such filling."""
     rendition = manifest.rendition(name)
-    start, end = filling
-    if rendition is None or not fill.fits(rendition, start, end):
+    if rendition is None or not fill.fits(rendition, *filling):
         return None
-    segment = fill.model(rendition, start)
-    file = path / name / segment_name(segment.beat, segment.part)
-    return fill.fill(file.read_bytes(), start, end, voice=name == "voice")
+    segment = fill.model(rendition, filling[0])
+    return segment_name(segment.beat, segment.part)
 
 
 class _File(web.FileResponse):
@@ -206,16 +345,12 @@ class _File(web.FileResponse):
         self.headers["ETag"] = f'"{self.digest}"'
 
 
-def _digest(manifest: Manifest, name: str, file: str) -> str | None:
-    """The digest of a whole file of a rendition, None if it is no such file."""
-    rendition = manifest.rendition(name)
-    if rendition is None:
-        return None
-    number, place = parse_init(file), parse_segment(file)
-    for init in rendition.inits if number is not None else ():
+def _digest(rendition: RenditionManifest, file: str) -> str | None:
+    """The digest of a whole file of a copy, None if it is no such file."""
+    for init in rendition.inits:
         if init_name(init.number) == file:
             return init.digest
-    for segment in rendition.segments if place is not None else ():
+    for segment in rendition.segments:
         if segment_name(segment.beat, segment.part) == file:
             return segment.digest
     return None
@@ -223,7 +358,18 @@ def _digest(manifest: Manifest, name: str, file: str) -> str | None:
 
 def _answer(body: bytes, kind: str) -> web.Response:
     headers = _CORS | {"Cache-Control": _FRESH, "Content-Type": kind}
-    return web.Response(body=body, headers=headers)
+    response = web.Response(body=body, headers=headers)
+    # A room that watches a running lesson reads three lists every second, on whatever link it has.
+    response.enable_compression()
+    return response
+
+
+def _not_yet() -> Absent:
+    return Absent(
+        "This part of the lesson is not here yet.",
+        fix="Wait a little: it is fetched as soon as the link allows.",
+        retry_after=_AGAIN_SECONDS,
+    )
 
 
 def _absent(detail: str, field: str) -> Refused:

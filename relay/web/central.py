@@ -1,23 +1,22 @@
-"""The relay's line to the control plane: a WebSocket that the relay opens and opens again.
+"""The relay's line upwards: a WebSocket that it opens, and opens again, to whoever is above it.
 
-Tells: who the relay is, how its lessons fare, what their rooms receive, which archives are
-finished. Hears: which lessons
-there are and which have ended. Everything that must not be lost while the line is down (an ended
-lesson's archive) is told when it is up again. The conversation's rules are
-`classroom.signalling.caller`'s.
+That is the control plane at the root, else the parent that counts (`upstream`). Tells: who the
+relay is, how its lessons fare, what rooms here and below receive, which archives are finished.
+Hears: which lessons there are and which have ended, what is revoked, the way to the control plane.
+The conversation's rules are `classroom.signalling.caller`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -26,23 +25,28 @@ from classroom.errors import Refused
 from classroom.signalling.actions import Close, Received, Send
 from classroom.signalling.caller import Caller, retry_delay
 from classroom.wire import (
+    MAX_BYTES,
     Error,
     LessonEnd,
     Message,
     Pong,
-    Recording,
     RelayArchive,
     RelayHello,
-    RelayLesson,
     RelayLessons,
-    RoomRung,
-    Source,
+    RelayPath,
+    RelayRevoked,
     VoiceWish,
     decode,
     encode,
 )
+from relay.web.below import Below, Nobody
 from relay.web.lessons import KnownLessons
-from relay.web.rungs import Rungs, told
+from relay.web.revoked import Revoked
+from relay.web.rungs import Rungs
+from relay.web.server_date import ServerDate
+from relay.web.told_up import ToldUp, report
+from relay.web.unreported import Unreported
+from relay.web.upstream import Upstream
 
 _log: Final = logging.getLogger("relay.service")
 
@@ -52,6 +56,15 @@ REPEAT_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 0.2
 # A teacher need not see a rung that a room has left again within two seconds.
 _ROOMS_SECONDS: Final = 2.0
+# One that answers and tells no lessons is no parent; a weak link needs a few seconds for the list.
+_LIST_SECONDS: Final = 20.0
+# PROTOCOL.md: who was refused for good comes back no sooner.
+_REFUSED_SECONDS: Final = 30.0
+_NEXT_SECONDS: Final = 0.5
+# RFC 7692: 200 lessons to come are 46 KB, seconds of a weak link, or 2.3 KB packed. With a small
+# window a parent of hundreds spends 150 KiB on each of them.
+_WINDOW_BITS: Final = 12
+_FOR_GOOD: Final = ("relay-revoked", "relay-not-root", "relay-replaced", "right-missing")
 
 
 class CentralLink:
@@ -59,95 +72,189 @@ class CentralLink:
 
     def __init__(
         self,
-        url: str,
+        upstream: Upstream,
         token: Callable[[], str],
-        hello: RelayHello,
+        hello: Callable[[], RelayHello],
         lessons: KnownLessons,
         ended: Callable[[str], Awaitable[None]],
         unreported: Path,
         rungs: Rungs | None = None,
+        *,
+        below: Below | None = None,
+        revoked: Revoked | None = None,
+        date: ServerDate | None = None,
+        is_root: bool = True,
     ) -> None:
-        """url: the control plane. token: the relay's token, read at each attempt.
-        ended(lesson): finish the lesson here. unreported: file of archives still to be told.
-        rungs: what rooms receive.
+        """upstream: whom to call. token, hello: asked at each attempt. ended(lesson): finish the
+        lesson here. unreported: file of archives still to be told. rungs: what rooms receive.
+        below: relays below. revoked, date: told what is heard. is_root: the control plane is
+        called, not a parent.
         """
-        self._url = url.rstrip("/") + "/api/relay"
+        self._upstream = upstream
         self._token = token
         self._hello = hello
         self._lessons = lessons
         self._ended = ended
-        self._file = unreported
+        self._unreported = Unreported(unreported)
         self._rungs = rungs or Rungs()
+        self._below = below or Nobody()
+        self._revoked = revoked
+        self._date = date
+        self._is_root = is_root
         self.wishes: dict[str, VoiceWish] = {}
         """What is asked of each lesson's voice."""
-        self._archives: dict[str, RelayArchive] = {}
-        # When each was sent on the present line, monotonic seconds.
-        self._sent: dict[str, float] = {}
+        self.on_message: list[Callable[[Message], None]] = []
+        """Called with each message of the parent that is of no use here."""
+        self.problem = ""
+        """Why the line does not stand, in a sentence; empty while it does."""
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
-        self.connected = False
-        self._load()
+        self._out = asyncio.Event()
+        self._caller: Caller | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._refused = ""
+        self._moving = False
+        self._again = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the line stands and its other end has told which lessons there are."""
+        return self._upstream.connected
 
     async def run(self, http: aiohttp.ClientSession) -> None:
         """Connect, talk, and connect again, until cancelled."""
-        attempt = 0
-        forget = self._lessons.observe(self._note)
+        forgets = [self._lessons.observe(self._note), self._below.observe(self._note)]
         try:
             while True:
-                reason = "closed"
-                try:
-                    async with http.ws_connect(self._url, params={"token": self._token()}) as ws:
-                        _log.info("control-plane-reached")
-                        attempt = 0
-                        reason = await self._talk(ws)
-                except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                    reason = str(error) or type(error).__name__
-                finally:
-                    self.connected = False
-                if attempt == 0:
-                    _log.warning("control-plane-lost", extra={"reason": reason})
-                await asyncio.sleep(retry_delay(attempt, random.random()))
-                attempt += 1
+                self._again.clear()
+                if not self._is_root and not self._token():
+                    self.problem = "This relay is not enrolled."
+                    await self._again.wait()
+                    continue
+                stood = await self._once(http)
+                if self._moving:
+                    self._moving = False
+                    continue
+                pause = retry_delay(0, random.random())
+                # One that restarts is back in a moment; the next one is asked after that.
+                if not stood or self._refused:
+                    self._upstream.failed()
+                    pause = self._pause()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._again.wait()
         finally:
-            forget()
+            for forget in forgets:
+                forget()
 
     def archive_finished(self, archive: RelayArchive) -> None:
         """An archive is complete: tell it, now or when the line is up."""
-        self._archives[archive.lesson] = archive
-        self._sent.pop(archive.lesson, None)
-        self._store()
+        self._unreported.add(archive)
         self._wake.set()
+
+    def send(self, message: Message) -> bool:
+        """Say `message` now; False while there is no line, and then it is not said."""
+        if self._caller is None or not self._upstream.connected:
+            return False
+        self._caller.send(message)
+        self._out.set()
+        return True
+
+    def try_again(self) -> None:
+        """There is a reason to: a new token."""
+        self._again.set()
+
+    async def move(self, url: str) -> None:
+        """Call `url`, another of the parents, from now on."""
+        self._upstream.use(url)
+        self._moving = True
+        if self._socket is not None:
+            await self._socket.close()
+
+    def _pause(self) -> float:
+        if self._refused in _FOR_GOOD or self._refused.startswith("token-"):
+            return _REFUSED_SECONDS * random.uniform(1.0, 1.3)
+        rounds = self._upstream.rounds
+        if rounds == 0:
+            return _NEXT_SECONDS * random.uniform(0.4, 1.4)
+        return retry_delay(rounds - 1, random.random())
 
     def _note(self, lesson: str) -> None:
         self._dirty.add(lesson)
         self._wake.set()
 
+    async def _once(self, http: aiohttp.ClientSession) -> bool:
+        """One connection, from opening to end; whether it stood."""
+        reason, stood = "closed", False
+        self._refused = ""
+        url = self._upstream.url
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        try:
+            async with http.ws_connect(
+                f"{url}/api/relay",
+                headers=headers,
+                max_msg_size=MAX_BYTES,
+                compress=_WINDOW_BITS,
+            ) as ws:
+                self._socket = ws
+                reason = await self._talk(ws)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+        finally:
+            stood = self._upstream.connected
+            self._caller = self._socket = None
+            self._upstream.closed()
+        if stood:
+            _log.warning("control-plane-lost", extra={"url": url, "reason": reason})
+        if not self._refused:
+            self.problem = f"{url}: {reason}"
+        return stood
+
     async def _talk(self, ws: aiohttp.ClientWebSocketResponse) -> str:
-        caller = Caller(self._hello, monotonic())
-        self._sent.clear()
+        caller = self._caller = Caller(_reachable(self._hello(), ws), monotonic())
+        self._unreported.begin_line()
         self._dirty.update(info.id for info in self._lessons.all())
+        self._dirty.update(self._below.lessons())
         await self._carry_out(caller, ws)
-        self.connected = True
         async with asyncio.TaskGroup() as tasks:
-            telling = tasks.create_task(self._tell(caller, ws))
-            ticking = tasks.create_task(self._tick(caller, ws))
-            rooms = tasks.create_task(self._tell_rooms(caller, ws))
+            parts = [
+                tasks.create_task(part)
+                for part in (
+                    self._tell(caller, ws),
+                    self._tick(caller, ws),
+                    self._tell_rooms(caller, ws),
+                    self._send_out(caller, ws),
+                    self._expect(ws),
+                )
+            ]
             try:
                 async for message in ws:
                     if message.type == aiohttp.WSMsgType.BINARY:
                         caller.receive_message(message.data, monotonic())
-                        self._forget_arrived(message.data)
+                        self._take_pong(message.data, caller)
                         await self._carry_out(caller, ws)
             finally:
-                telling.cancel()
-                ticking.cancel()
-                rooms.cancel()
+                for part in parts:
+                    part.cancel()
         return f"close code {ws.close_code}"
+
+    async def _expect(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        """Leave one that does not behave as a parent."""
+        await asyncio.sleep(_LIST_SECONDS)
+        if not self._upstream.connected:
+            _log.warning("parent-tells-nothing", extra={"url": self._upstream.url})
+            await ws.close(code=4408, message=b"no list of lessons")
 
     async def _tick(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
         while (due := caller.get_timer()) is not None:
             await asyncio.sleep(max(0.0, due - monotonic()) + 0.01)
             caller.handle_timer(monotonic())
+            await self._carry_out(caller, ws)
+
+    async def _send_out(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            await self._out.wait()
+            self._out.clear()
             await self._carry_out(caller, ws)
 
     async def _tell(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
@@ -162,56 +269,30 @@ class CentralLink:
             self._wake.clear()
             dirty, self._dirty = self._dirty, set()
             for lesson in dirty:
-                caller.send(self._report(lesson))
-            for lesson, archive in self._archives.items():
-                if lesson not in self._sent:
-                    caller.send(archive)
-                    self._sent[lesson] = monotonic()
+                caller.send(report(lesson, self._lessons, self._below))
+            for archive in self._unreported.due(monotonic()):
+                caller.send(archive)
             await self._carry_out(caller, ws)
 
     async def _tell_rooms(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
-        """What rooms receive, for as long as this line holds."""
-        known: dict[str, dict[str, RoomRung]] = {}
-        asked: dict[str, VoiceWish] = {}
+        """What rooms receive and which relays are below, for as long as this line holds."""
+        told = ToldUp(self._rungs, self._below)
         while True:
-            for lesson in {*self._rungs.lessons(), *known}:
-                now = self._rungs.rooms(lesson)
-                for message in told(lesson, known.get(lesson), now):
-                    caller.send(message)
-                known[lesson] = now
-            for lesson, wish in self.wishes.items():
-                if asked.get(lesson) != wish:
-                    caller.send(wish)
-                    asked[lesson] = wish
+            for message in told.due(self.wishes):
+                caller.send(message)
             await self._carry_out(caller, ws)
-            known = {lesson: rooms for lesson, rooms in known.items() if rooms}
             await asyncio.sleep(_ROOMS_SECONDS)
 
-    def _forget_arrived(self, raw: bytes) -> None:
+    def _take_pong(self, raw: bytes, caller: Caller) -> None:
         """A pong answers a ping that was sent after an archive: that archive has arrived."""
         try:
             message = decode(raw)
         except Refused:
             return  # the caller has its own opinion of it
-        if not isinstance(message, Pong):
-            return
-        arrived = [name for name, sent in self._sent.items() if sent <= message.t]
-        for name in arrived:
-            del self._sent[name]
-            self._archives.pop(name, None)
-        if arrived:
-            self._store()
-
-    def _report(self, lesson: str) -> RelayLesson:
-        status = self._lessons.status(lesson)
-        recording: Recording = self._lessons.recording_of(lesson)
-        return RelayLesson(
-            lesson,
-            status["publishing"],
-            tuple(Source(name) for name in status["sources"]),
-            status["rooms"],
-            recording,
-        )
+        if isinstance(message, Pong):
+            self._unreported.arrived(message.t)
+            if self._date is not None and caller.wall_offset is not None:
+                self._date.told(caller.wall_offset)
 
     async def _carry_out(self, caller: Caller, ws: aiohttp.ClientWebSocketResponse) -> None:
         for action in caller.take_actions():
@@ -223,48 +304,60 @@ class CentralLink:
                 case Close(code, reason):
                     await ws.close(code=code, message=reason.encode()[:120])
                 case Received(message):
-                    await self._receive(message)
+                    await self._receive(message, ws)
                 case _:
                     continue
 
-    async def _receive(self, message: Message) -> None:
+    async def _receive(self, message: Message, ws: aiohttp.ClientWebSocketResponse) -> None:
         match message:
-            case RelayLessons(lessons):
-                for lesson in self._lessons.told(lessons):
-                    await self._ended(lesson)
+            case RelayLessons():
+                await self._take_list(message)
             case LessonEnd(lesson):
                 self._lessons.ended(lesson)
                 await self._ended(lesson)
+            case RelayPath(path, reached):
+                if self._upstream.is_loop(path):
+                    self._tell_refusal("relay-loop", "This parent has its lessons from here.", "")
+                    await ws.close(code=4409, message=b"relay-loop")
+                    return
+                self._upstream.told(path, reached)
+            case RelayRevoked():
+                if self._revoked is not None:
+                    self._revoked.told(message)
             case Error(code, detail, fix):
-                _log.warning("control-plane-refused", extra={"code": code, "reason": detail + fix})
+                self._tell_refusal(code, detail, fix)
             case _:
-                return
+                for hear in list(self.on_message):
+                    hear(message)
 
-    def _load(self) -> None:
-        try:
-            for entry in json.loads(self._file.read_text()):
-                archive = RelayArchive(
-                    entry["lesson"], entry["duration"], entry["bytes"], tuple(entry["renditions"])
-                )
-                self._archives[archive.lesson] = archive
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.warning("unreported-archives-unusable", extra={"reason": str(error)})
+    async def _take_list(self, message: RelayLessons) -> None:
+        lessons = message.lessons
+        if self._is_root:
+            self._upstream.told((), True)
+        elif not self._upstream.reached:
+            # A parent that is cut off itself may have missed lessons; it ends none by its silence.
+            names = {info.id for info in lessons}
+            lessons += tuple(info for info in self._lessons.standing() if info.id not in names)
+        for lesson in self._lessons.told(lessons):
+            await self._ended(lesson)
+        if not self._upstream.connected:
+            _log.info("control-plane-reached", extra={"url": self._upstream.url})
+            self.problem = ""
+            self._upstream.opened()
 
-    def _store(self) -> None:
-        entries = [
-            {
-                "lesson": one.lesson,
-                "duration": one.duration,
-                "bytes": one.bytes,
-                "renditions": list(one.renditions),
-            }
-            for one in self._archives.values()
-        ]
-        temporary = self._file.with_suffix(".tmp")
-        try:
-            temporary.write_text(json.dumps(entries))
-            os.replace(temporary, self._file)
-        except OSError as error:
-            _log.warning("unreported-archives-not-kept", extra={"reason": str(error)})
+    def _tell_refusal(self, code: str, detail: str, fix: str) -> None:
+        self._refused = self._upstream.refusal = code
+        self.problem = f"{detail} {fix}".strip()
+        facts = {"url": self._upstream.url, "code": code, "reason": self.problem}
+        _log.warning("control-plane-refused", extra=facts)
+
+
+def _reachable(hello: RelayHello, ws: aiohttp.ClientWebSocketResponse) -> RelayHello:
+    """`hello` with an address that others reach: what this machine is called towards its parent,
+    where nothing better is known than that it is this machine."""
+    parts = urlsplit(hello.url)
+    here = ws.get_extra_info("sockname")
+    if parts.hostname not in ("127.0.0.1", "::1", "localhost") or not here:
+        return hello
+    host = f"[{here[0]}]" if ":" in here[0] else here[0]
+    return replace(hello, url=f"{parts.scheme}://{host}:{parts.port}")

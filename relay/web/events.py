@@ -2,7 +2,8 @@
 
 The page introduces itself, hears which lesson it should show and every change of it, and pings. A
 room's page also hears what its room receives, and gets still pictures while that is no video. When
-a lesson ends its page is told so, before it hears of the next one. A refusal is told over the
+a lesson ends its page is told so, before it hears of the next one. A page that watches the
+recording says so, and the media process sends it nothing live. A refusal is told over the
 opened socket, because a browser hides the answer to a refused upgrade. The conversation's rules are
 `classroom.signalling`'s; this is its socket.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -24,6 +25,7 @@ from classroom.signalling.session import Session
 from classroom.tokens import Claims, Right
 from classroom.wire import (
     MAX_BYTES,
+    CatchUp,
     Hello,
     LessonInfo,
     Message,
@@ -45,6 +47,9 @@ _ENDED_TOLD: Final = 8
 # A page that does not answer a close within three bad round trips is gone.
 _CLOSE_SECONDS: Final = 3.0
 
+Behind = Callable[[CatchUp, str], Awaitable[None]]
+"""behind(wish, subject): pass it on to the media process. Raises Refused or Absent."""
+
 
 class Events:
     """Handler of `/events`; counts pages for the metrics."""
@@ -55,12 +60,15 @@ class Events:
         lessons: KnownLessons,
         rungs: Rungs | None = None,
         stills: Stills | None = None,
+        behind: Behind | None = None,
     ) -> None:
-        """rungs: what rooms receive. stills: pictures for those without video."""
+        """rungs: what rooms receive. stills: pictures for those without video. behind: of whoever
+        watches the recording."""
         self._access = access
         self._lessons = lessons
         self._rungs = rungs or Rungs()
         self._stills = stills
+        self._behind = behind
         self._sockets: set[web.WebSocketResponse] = set()
 
     @property
@@ -91,6 +99,7 @@ class Events:
         began = monotonic()
         try:
             page = _Page(who, self._lessons, self._rungs, self._stills, socket, request.transport)
+            page.behind = self._behind
             await page.run()
         finally:
             self._sockets.discard(socket)
@@ -133,7 +142,8 @@ class _Page:
         self._stills = stills
         self._sender: StillSender | None = None
         if stills is not None:
-            self._sender = StillSender(stills, self._room, self._send, self._queued)
+            self._sender = StillSender(stills, self._room, self._send, self._queued, self._ping)
+        self.behind: Behind | None = None
         self._is_room = False
         self._told: RoomState | None = None
         self._watching: Watching | None = None
@@ -241,6 +251,10 @@ class _Page:
         with contextlib.suppress(ConnectionError):
             await self._socket.send_bytes(encode(message))
 
+    async def _ping(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._socket.ping()
+
     def _queued(self) -> tuple[int, int]:
         """What waits in this page's socket; see `still_sender`."""
         transport = self._transport
@@ -267,6 +281,14 @@ class _Page:
                 case Received(Watching() as watching):
                     self._watching = watching
                     self._changed.set()
+                case Received(CatchUp() as wish) if self.behind is not None:
+                    assert self._claims is not None, "a session that was refused receives nothing"
+                    try:
+                        await self.behind(wish, self._claims.subject)
+                    except (Refused, Absent) as error:
+                        # Its session is gone or the media process is: the page says it again.
+                        self._session.tell(error)
+                    await self._carry_out()
                 case Opened(Hello() as hello):
                     self._open(hello)
                     await self._carry_out()

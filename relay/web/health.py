@@ -36,8 +36,11 @@ class Health:
         restarts: int,
         rungs: Rungs | None = None,
         stills_made: Callable[[], int] = int,
+        more: Callable[[], list[Metric]] = list,
     ) -> None:
-        """restarts: how often this service process was started again by its node."""
+        """restarts: how often this service process was started again by its node. more: what others
+        have to tell."""
+        self._more = more
         self._media = media
         self._lessons = lessons
         self._central_connected = central_connected
@@ -107,6 +110,7 @@ class Health:
             rooms.add_metric([info.id], info.rooms)
         families.append(rooms)
         families.append(_by_rung(GaugeMetricFamily, "room_rungs", self._rungs.counts()))
+        families.extend(self._more())
         families.append(_by_rung(CounterMetricFamily, "room_rung_changes", self._rungs.changes))
         counter("stills_made", "Still pictures encoded", {"all": self._stills_made()})
         if statistics is None:

@@ -7,6 +7,7 @@ Here: reading, checking and writing the file, and when. The media process measur
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from pathlib import Path
@@ -35,25 +36,36 @@ class KeptRates:
         self._media = media
         self._kept: Rates = {}
         self._recall = asyncio.Event()
+        self._recalled = False
 
     def media_connected(self) -> None:
         """A media process is there, perhaps a new one that remembers nothing."""
+        self._recalled = False
         self._recall.set()
 
     async def run(self) -> None:
         """Give the media process what is kept, and keep what it knows; until cancelled."""
         self._kept = await asyncio.to_thread(self._read)
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(KEEP_EVERY):
                     await self._recall.wait()
-                self._recall.clear()
-                await self._media.call("recall", rates=self._kept)
-            except TimeoutError:
+            self._recall.clear()
+            # One that came while we turned to it knows nothing yet: it is told, never believed.
+            if self._recalled:
                 await self._keep()
-            except (Absent, Refused) as error:
-                # It is gone again; when it is back, it is told again.
-                _log.info("rates-not-recalled", extra={"reason": str(error)})
+            elif self._media.is_connected:
+                await self._tell()
+
+    async def _tell(self) -> None:
+        try:
+            await self._media.call("recall", rates=self._kept)
+        except (Absent, Refused) as error:
+            # When it is back, or has time for it, it is told again.
+            _log.info("rates-not-recalled", extra={"reason": str(error)})
+            return
+        # Unless that was the one before.
+        self._recalled = not self._recall.is_set()
 
     async def _keep(self) -> None:
         try:

@@ -107,6 +107,10 @@ class KnownLessons:
         ]
         return min(shown, key=lambda info: _turn(info, now), default=None)
 
+    def standing(self) -> list[LessonInfo]:
+        """The list as those above told it last."""
+        return list(self._told.values())
+
     def over(self, allowed: Callable[[str], bool], most: int) -> list[LessonInfo]:
         """The last `most` lessons that ended here, newest first."""
         names = [name for name in reversed(self._over) if allowed(name)]

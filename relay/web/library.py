@@ -1,8 +1,8 @@
 """`GET /api/lessons`: the lessons that can be watched here, running or recorded, found by words.
 
-Merges what is known of lessons with the archives on disk. An archive without news from the control
-plane is shown by its id. Titles and other words of lessons are kept by `about` beside each archive
-when the recording begins, so that a relay alone can show its library.
+Merges what is known of lessons with the archives on disk, which the catalogue finds. An archive
+without news from the control plane is shown by its id. Titles and other words of lessons are kept
+as `about` beside each archive when the recording begins: a relay alone can show its library.
 """
 
 from __future__ import annotations
@@ -13,131 +13,141 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from heapq import merge
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from aiohttp import ETag, web
 
-from classroom.archive.manifest import Manifest
-from classroom.errors import Refused
-from classroom.library import Listing, read_listing, search
-from classroom.tokens import Right
-from classroom.wire import LessonInfo, LessonState, is_lesson_id
+from classroom.library import Listing, Rank, rank, read_listing
+from classroom.tokens import ANY_LESSON, Claims, Right
+from classroom.wire import LessonInfo, LessonState
 from relay.web.access import Access
+from relay.web.archived import ABOUT
+from relay.web.catalogue import Catalogue
+from relay.web.lan import VISITOR
 from relay.web.lessons import KnownLessons, as_json
 
 _log: Final = logging.getLogger("relay.service")
 
-ABOUT: Final = "about.json"
-
 # Below this, packing saves less than a packet; a long list is packed beside the event loop.
 _PACKED_BYTES: Final = 1024
 _PACKED_ASIDE_BYTES: Final = 32 * 1024
+# What a request spends on archives that came or went; beyond that it shows what is known already.
+_LOOK_SECONDS: Final = 0.02
+# What is taken in at a time, between which requests are answered, and rests until the next.
+_TURN_SECONDS: Final = 0.02
+_REST_SECONDS: Final = 0.02
 
-
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """An archive on disk with the words about its lesson; can be searched.
-
-    started_at: unix seconds, None while unknown. duration: seconds, None while it is written.
-    """
-
-    id: str
-    title: str
-    teacher: str
-    subject: str | None
-    grade: str | None
-    planned_at: float | None
-    started_at: float | None
-    finished: bool
-    duration: float | None
-
-    @property
-    def state(self) -> str:
-        """A lesson whose archive is finished can be replayed as a whole."""
-        return (LessonState.PUBLISHED if self.finished else LessonState.ENDED).value
-
-    def as_json(self) -> dict[str, Any]:
-        """The lesson, when nothing but its archive is known."""
-        return {
-            "id": self.id,
-            "title": self.title,
-            "subject": self.subject,
-            "grade": self.grade,
-            "teacher": self.teacher,
-            "state": self.state,
-            "publishing": False,
-            "sources": [],
-            "rooms": 0,
-            "planned_at": self.planned_at,
-            "started_at": self.started_at,
-            "recording": {
-                "state": "finished" if self.finished else "none",
-                "detail": "",
-                "seconds": self.duration or 0.0,
-            },
-        }
+_T = TypeVar("_T")
 
 
 class Library:
-    """Handler of the list; keeps what was read of finished archives, which never change."""
+    """Handler of the list. `run` is a task of its own that reads what many new archives hold."""
 
     def __init__(self, access: Access, lessons: KnownLessons, archives: Path) -> None:
+        """archives: directory of archives; the catalogue is kept beside it."""
         self._access = access
         self._lessons = lessons
         self._archives = archives
-        self._finished: dict[str, Archived] = {}
+        self._catalogue = Catalogue(archives.parent / "library.sqlite3", archives)
+        # The catalogue's one thread. Most of its time is spent in the database, where the event
+        # loop goes on beside it.
+        self._thread = ThreadPoolExecutor(1, "library")
+        self._behind = asyncio.Event()
+        self._behind.set()
+        self._closed = False
         lessons.observe(self._keep_about)
 
     def add_routes(self, app: web.Application) -> None:
-        """GET /api/lessons."""
+        """GET /api/lessons and GET /api/lessons/labels."""
         app.router.add_get("/api/lessons", self._list)
+        app.router.add_get("/api/lessons/labels", self._labels)
+
+    def changed(self, lesson: str) -> None:
+        """The archive of `lesson` was begun, finished, fetched or put out; from any thread."""
+        self._catalogue.note(lesson)
+
+    async def run(self) -> None:
+        """Take in what is new or changed on disk while there is much of it, until cancelled."""
+        try:
+            while True:
+                await self._behind.wait()
+                self._behind.clear()
+                await self.settled()
+        finally:
+            self.close()
+
+    async def settled(self) -> None:
+        """Return once all that came or went on disk is known, a little at a time."""
+        while True:
+            if not await self._apart(lambda: self._catalogue.look(_TURN_SECONDS)):
+                return
+            await asyncio.sleep(_REST_SECONDS)
+
+    def close(self) -> None:
+        """No more requests: close the catalogue once its thread is done with the last."""
+        if not self._closed:
+            self._closed = True
+            self._thread.submit(self._catalogue.close)
+            self._thread.shutdown(wait=False)
+
+    def _apart(self, do: Callable[[], _T]) -> asyncio.Future[_T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, do)
 
     async def _list(self, request: web.Request) -> web.Response:
         claims = await self._access.check(request, Right.REPLAY, None, query=True)
         asked = read_listing(request.query)
         known = self._lessons.all()
-        body = await asyncio.to_thread(self._found, asked, known, claims.covers)
+        body, behind = await self._apart(lambda: self._found(asked, known, claims))
+        if behind:
+            self._behind.set()
         return _answer(request, body)
 
-    def _found(
-        self, asked: Listing, known: list[LessonInfo], covers: Callable[[str], bool]
-    ) -> bytes:
-        """The answer's body; runs in a thread, since an archive holds thousands of lessons."""
-        archived = self._scan()
-        names = {info.id for info in known}
-        entries: list[LessonInfo | Archived] = [info for info in known if covers(info.id)]
-        entries += (one for name, one in archived.items() if name not in names and covers(name))
-        found = search(entries, asked.query)
-        # What can be joined now stands before everything.
-        found.sort(key=lambda entry: entry.state != LessonState.LIVE)
-        lessons = [_entry(entry, archived.get(entry.id)) for entry in asked.part(found)]
-        document = {"lessons": lessons, "total": len(found)}
-        return json.dumps(document, ensure_ascii=False).encode(errors="replace")
+    async def _labels(self, request: web.Request) -> web.Response:
+        """Subjects and grades to choose from."""
+        await self._access.check(request, Right.REPLAY, None, query=True)
 
-    def _scan(self) -> dict[str, Archived]:
-        """Archives on disk; runs in a thread."""
-        found: dict[str, Archived] = {}
-        try:
-            entries = [entry for entry in os.scandir(self._archives) if entry.is_dir()]
-        except OSError as error:
-            _log.warning("archives-unreadable", extra={"reason": str(error)})
-            return found
-        for entry in entries:
-            name = entry.name
-            if not is_lesson_id(name):
-                continue
-            if name in self._finished:
-                found[name] = self._finished[name]
-                continue
-            read = _read(Path(entry.path))
-            if read is None:
-                continue
-            found[name] = read
-            if read.finished:
-                self._finished[name] = read
-        return found
+        def read() -> bytes:
+            found = {f"{name}s": self._catalogue.labels(name) for name in ("subject", "grade")}
+            return json.dumps(found, ensure_ascii=False).encode(errors="replace")
+
+        return _answer(request, await self._apart(read))
+
+    def _found(self, asked: Listing, known: list[LessonInfo], claims: Claims) -> tuple[bytes, bool]:
+        """The answer's body, and whether the catalogue is behind the disk; for its thread."""
+        behind = self._catalogue.look(_LOOK_SECONDS)
+        lesson = None if claims.lesson == ANY_LESSON else claims.lesson
+        names = [info.id for info in known]
+        if claims is VISITOR:
+            # What the archives say counts: a lesson that is told of may have no recording here.
+            names = [info.id for info in known if info.state is LessonState.LIVE]
+            asked, known = _published(asked), []
+        places = [
+            (_first(place, info.state), info)
+            for info in known
+            if claims.covers(info.id) and (place := rank(info, asked.query)) is not None
+        ]
+        # Each known lesson may push an archive down by one place.
+        skipped = max(0, asked.offset - len(places))
+        archived, total = self._catalogue.page(
+            asked.query, lesson, names, asked.limit + len(places), skipped
+        )
+        durations = self._catalogue.durations(info.id for _, info in places)
+        merged = merge(
+            sorted(
+                ((place, _entry(info, durations)) for place, info in places),
+                key=lambda entry: entry[0],
+            ),
+            ((_first(place, ""), document) for place, document in archived),
+            key=lambda entry: entry[0],
+        )
+        part = Listing(asked.query, asked.limit, asked.offset - skipped).part(list(merged))
+        lessons = ", ".join(document for _, document in part)
+        body = f'{{"lessons": [{lessons}], "total": {total + len(places)}}}'
+        return body.encode(errors="replace"), behind
 
     def _keep_about(self, lesson: str) -> None:
         """Words about a lesson go beside its archive as soon as there is one."""
@@ -158,18 +168,33 @@ class Library:
             temporary = file.with_suffix(".tmp")
             temporary.write_text(text)
             os.replace(temporary, file)
+            self.changed(lesson)
         except OSError as error:
             _log.warning("lesson-words-not-kept", extra={"reason": str(error)})
 
 
-def _entry(entry: LessonInfo | Archived, archive: Archived | None) -> dict[str, Any]:
-    document = entry.as_json() if isinstance(entry, Archived) else as_json(entry)
-    duration = archive.duration if archive is not None else None
-    return {
+def _published(asked: Listing) -> Listing:
+    """What of it everybody may see."""
+    states = frozenset({LessonState.PUBLISHED.value})
+    if asked.query.states is not None:
+        states &= asked.query.states
+    return replace(asked, query=replace(asked.query, states=states))
+
+
+def _first(place: Rank, state: str) -> tuple[bool, Rank]:
+    """What can be joined now stands before everything."""
+    return (state != LessonState.LIVE, place)
+
+
+def _entry(info: LessonInfo, durations: dict[str, float | None]) -> str:
+    """The JSON object of a lesson that is known. durations: those of archives that are here."""
+    document = as_json(info)
+    entry = {
         **document,
-        "duration": duration or document["recording"]["seconds"],
-        "playable": archive is not None,
+        "duration": durations.get(info.id) or document["recording"]["seconds"],
+        "playable": info.id in durations,
     }
+    return json.dumps(entry, ensure_ascii=False)
 
 
 def _answer(request: web.Request, body: bytes) -> web.Response:
@@ -189,50 +214,3 @@ def _answer(request: web.Request, body: bytes) -> web.Response:
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Accept-Encoding, Authorization"
     return response
-
-
-def _read(directory: Path) -> Archived | None:
-    finished, duration, epoch = False, None, None
-    try:
-        manifest = Manifest.decode((directory / "manifest.json").read_bytes())
-        finished = manifest.finished
-        duration, epoch = manifest.duration_ms / 1000, manifest.epoch_ms / 1000
-    except FileNotFoundError:
-        if not (directory / "journal.jsonl").exists():
-            return None
-    except (OSError, Refused) as error:
-        _log.warning("archive-unreadable", extra={"lesson": directory.name, "reason": str(error)})
-        return None
-    about = _about(directory)
-    name = directory.name
-    return Archived(
-        id=name,
-        title=_words(about, "title") or name,
-        teacher=_words(about, "teacher") or "",
-        subject=_words(about, "subject"),
-        grade=_words(about, "grade"),
-        planned_at=_date(about, "planned_at"),
-        started_at=_date(about, "started_at") or epoch,
-        finished=finished,
-        duration=duration,
-    )
-
-
-def _about(directory: Path) -> dict[str, Any]:
-    """The words kept beside the archive; empty where there are none to be used."""
-    try:
-        about = json.loads((directory / ABOUT).read_bytes())
-    # RecursionError: nested brackets, which nobody wrote on purpose.
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def _words(about: dict[str, Any], name: str) -> str | None:
-    value = about.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _date(about: dict[str, Any], name: str) -> float | None:
-    value = about.get(name)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""The pages that this relay serves on the LAN: room, library, and their assets.
+"""The pages that this relay serves on the LAN: room, library as an app of its own, their assets.
 
 Files come from the built web client; assets carry a digest in their names and may be cached for
 ever, pages may not. A relay without built pages says so instead of showing nothing. Lessons are
@@ -22,11 +22,19 @@ _PAGES: Final = {
     "/": "index.html",
     "/room": "room.html",
     "/library": "library.html",
+    "/status": "status.html",
+    # Asked for anew each time, like the pages: the browser sees by it that there is a new build.
+    "/sw.js": "sw.js",
+    "/favicon.svg": "favicon.svg",
+    "/app/library.webmanifest": "app/library.webmanifest",
+    "/app/icon-192.png": "app/icon-192.png",
+    "/app/icon-512.png": "app/icon-512.png",
+    "/app/icon-512-maskable.png": "app/icon-512-maskable.png",
 }
 
 
 def add_page_routes(app: web.Application, central: str, dist: Path = DIST) -> None:
-    """GET of the pages, of /assets/* and of /favicon.svg. Looks at `dist` once, now.
+    """GET of the pages, their icons and /assets/*. Looks at `dist` once, now.
 
     central: base URL of the control plane, as this relay reaches it.
     """
@@ -42,11 +50,10 @@ def add_page_routes(app: web.Application, central: str, dist: Path = DIST) -> No
         return web.Response(status=302, headers={"Location": path + query})
 
     app.router.add_get("/teach", teach)
-    for name in ("teach", "room", "library"):
+    for name in ("teach", "room", "library", "status"):
         app.router.add_get(f"/{name}/", without_slash)
     for path, name in _PAGES.items():
         app.router.add_get(path, _page(dist / name))
-    app.router.add_get("/favicon.svg", _page(dist / "favicon.svg"))
     folder = dist / "assets"
     assets = {file.name: file for file in folder.iterdir()} if folder.is_dir() else {}
 

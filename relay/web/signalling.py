@@ -62,7 +62,7 @@ class Signalling:
         lesson = _lesson(request)
         claims = await self._access.check(request, Right.PUBLISH, lesson)
         self._refuse_ended(lesson, "Start a new lesson.")
-        text = await _offer(request)
+        text = await offered_text(request)
         result = await self._media.call("publish", lesson=lesson, subject=claims.subject, text=text)
         return self._created("whip", lesson, result)
 
@@ -91,7 +91,7 @@ class Signalling:
                 fix="Check the link; if the lesson was planned just now, try again.",
                 field="lesson",
             )
-        text = await _offer(request)
+        text = await offered_text(request)
         result = await self._media.call("watch", lesson=lesson, subject=claims.subject, text=text)
         return self._created("whep", lesson, result)
 
@@ -183,7 +183,8 @@ def _lesson(request: web.Request) -> str:
     return lesson
 
 
-async def _offer(request: web.Request) -> str:
+async def offered_text(request: web.Request) -> str:
+    """The SDP that was posted, packed or not. Raises Refused."""
     if request.headers.get("Content-Encoding", "").strip().lower() != "gzip":
         return await _body(request, SDP)
     require_body(request.content_type, {}, SDP)
@@ -193,6 +194,12 @@ async def _offer(request: web.Request) -> str:
 async def _body(request: web.Request, content_type: str) -> str:
     require_body(request.content_type, request.headers, content_type)
     return _text(await request.read())
+
+
+def pack(data: bytes) -> bytes:
+    """As gzip, for `unpack`."""
+    deflater = zlib.compressobj(wbits=31)
+    return deflater.compress(data) + deflater.flush()
 
 
 def unpack(data: bytes) -> bytes:

@@ -29,6 +29,11 @@ _UNDER_WAY_SECONDS: Final = 1.5
 _LOOK_SECONDS: Final = 0.05
 # s of the room's pace that go at once: such rooms play their voice at least twice as late.
 _AHEAD_SECONDS: Final = 0.3
+# Of a picture's last packet TCP finds out only after two round trips that it was lost, for nothing
+# comes behind it that could be acknowledged; a word behind it, later by as much as packets may
+# overtake each other (a quarter of a round trip: RFC 8985 §6.2), makes it one and a quarter.
+_WORD_TRIPS: Final = 0.25
+_WORD_LEAST_SECONDS: Final = 0.05
 # s. A link that took nothing for so long is away; the picture would be an old one.
 _GIVE_UP_SECONDS: Final = 30.0
 
@@ -55,14 +60,17 @@ class StillSender:
         state: Callable[[], RoomState | None],
         send: Callable[[Message], Awaitable[None]],
         queued: Queued,
+        ping: Callable[[], Awaitable[None]],
         now: Clock = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """state: what the room receives now. send: a message on its socket. sleep: seconds."""
+        """state: what the room receives now. send: a message on its socket; ping: the shortest
+        word there. sleep: seconds."""
         self._stills = stills
         self._state = state
         self._send = send
         self._queued = queued
+        self._ping = ping
         self._now = now
         self._sleep = sleep
         self._wake = asyncio.Event()
@@ -99,6 +107,9 @@ class StillSender:
             size = len(message.data) if isinstance(message, StillPart) else PART_OVERHEAD
             self._spend(size + PART_OVERHEAD)
         self._sent = still.number
+        await self._sleep(max(_WORD_TRIPS * (state.round_trip or 0.0), _WORD_LEAST_SECONDS))
+        if self._queued()[1]:
+            await self._ping()
         return True
 
     async def _may_send(self) -> bool:

@@ -9,6 +9,7 @@ same as the one before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -29,7 +30,10 @@ CLASSES: Final = (1_500, 2_500, 3_500, 5_000, 7_000, 10_000, 14_000, 20_000, 32_
 _SHARE_OF_BEAT: Final = {Source.CAMERA: 0.11, Source.SCREEN: 0.6}
 # What a part costs beside its bytes: message, WebSocket, TCP and IP.
 PART_OVERHEAD: Final = 90
+# How often is looked for rooms that begin to want stills.
 _LOOK_SECONDS: Final = 0.25
+# Of a beat's keyframes the smallest come first, and the one that suits best may be a large one.
+_TOGETHER_SECONDS: Final = 0.05
 # A worker that nobody asked for so long is ended.
 _IDLE_SECONDS: Final = 60.0
 
@@ -115,9 +119,15 @@ class Stills:
     async def run(self) -> None:
         """Make pictures while rooms want them, until cancelled."""
         asked_at = self._now()
+        came = asyncio.Event()
+        self._keyframes.came = came.set
         try:
             while True:
-                await asyncio.sleep(_LOOK_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await came.wait()
+                        await asyncio.sleep(_TOGETHER_SECONDS)
+                came.clear()
                 if await self.look():
                     asked_at = self._now()
                 elif self._now() - asked_at > _IDLE_SECONDS:

@@ -9,6 +9,7 @@ Opus parameters: RFC 7587 section 6.1.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from classroom.wire import RungName, VoiceWish
@@ -24,7 +25,12 @@ _SHARE_WELL: Final = 0.3
 # s. A storm over one valley passes; a change of the voice's packets is heard by everyone.
 _POOR_SECONDS: Final = 10.0
 _WELL_SECONDS: Final = 60.0
+_WELL_BITRATE: Final = 32_000
 _LOW: Final = (RungName.STILLS, RungName.VOICE)
+
+
+Vote = tuple[VoiceWish | None, int]
+"""What a relay below asks for, None while it does not say, and for how many rooms."""
 
 
 class Wishes:
@@ -38,17 +44,19 @@ class Wishes:
         rooms: Mapping[str, Collection[RoomState]],
         goes_on: Callable[[str], bool],
         now: float,
+        below: Mapping[str, Collection[Vote]] = MappingProxyType({}),
     ) -> dict[str, VoiceWish]:
         """What is asked of each lesson's voice. Call about once a second.
 
         rooms: by lesson. goes_on(lesson): one that does is remembered while all its rooms are
-        away, since they come back as poor as they were. now: monotonic seconds.
+        away, since they come back as poor as they were. now: monotonic seconds. below: what relays
+        below ask for, each with its number of rooms.
         """
-        for lesson in rooms:
+        for lesson in (*rooms, *below):
             self._lessons.setdefault(lesson, WishOfLesson(lesson))
         for lesson, of in list(self._lessons.items()):
-            if lesson in rooms or goes_on(lesson):
-                of.update(rooms.get(lesson, ()), now)
+            if lesson in rooms or lesson in below or goes_on(lesson):
+                of.update(rooms.get(lesson, ()), now, below.get(lesson, ()))
             else:
                 del self._lessons[lesson]
         wishes = {lesson: of.wish for lesson, of in self._lessons.items()}
@@ -60,17 +68,22 @@ class WishOfLesson:
 
     def __init__(self, lesson: str) -> None:
         self._poor = VoiceWish(lesson, 24_000, 60, True)
-        self._well = VoiceWish(lesson, 32_000, 20, False)
+        self._well = VoiceWish(lesson, _WELL_BITRATE, 20, False)
         self.wish: VoiceWish | None = None
         """What is asked for now; None: not known yet. Said of rooms that do well, too: the page may
         still follow what a service process before this one asked for."""
         self._began: float | None = None
         self._differs_since: float | None = None
 
-    def update(self, rooms: Collection[RoomState], now: float) -> None:
-        """rooms: of this lesson. now: monotonic seconds."""
+    def update(
+        self, rooms: Collection[RoomState], now: float, below: Collection[Vote] = ()
+    ) -> None:
+        """rooms: of this lesson, and below those of relays. now: monotonic seconds."""
         poor = sum(_is_poor(room) for room in rooms)
-        share = poor / len(rooms) if rooms else 0.0
+        # A relay below speaks for its rooms: one poor school is no reason to thin everyone's voice.
+        poor += sum(number for wish, number in below if _is_thrifty(wish))
+        every = len(rooms) + sum(number for _, number in below)
+        share = poor / every if every else 0.0
         is_poor = self.wish is self._poor
         many = poor >= MANY and share >= _SHARE_POOR
         differs = share < _SHARE_WELL if is_poor else many
@@ -88,8 +101,14 @@ class WishOfLesson:
             self._differs_since = None
 
 
+def _is_thrifty(wish: VoiceWish | None) -> bool:
+    return wish is not None and wish.maxaveragebitrate < _WELL_BITRATE
+
+
 def _is_poor(room: RoomState) -> bool:
     # A link that is not known yet is thought to be slow; one that has all that the teacher sends is
     # not asked whether it takes more.
     told = room.reason not in ("starting", "source")
+    if room.rung is RungName.CATCH_UP:
+        return False  # it hears the recording
     return told and (room.rung in _LOW or room.bitrate < POOR_BITRATE)

@@ -19,6 +19,7 @@ from classroom.clock import monotonic, wall
 from classroom.wire import LessonEnd, Message, Pong, RelayArchive, RelayHello, decode, encode
 from relay.web.central import CentralLink
 from relay.web.lessons import KnownLessons
+from relay.web.upstream import Upstream
 
 ARCHIVE = RelayArchive("physics", 60.0, 1_000, ("voice",))
 
@@ -82,9 +83,9 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
     file = tmp_path / "unreported.json"
     link = CentralLink(
-        f"http://127.0.0.1:{runner.addresses[0][1]}",
+        Upstream([f"http://127.0.0.1:{runner.addresses[0][1]}"]),
         lambda: "token",
-        RelayHello("root", "http://relay.example", "0.1.0", 10),
+        lambda: RelayHello("root", "http://relay.example", "0.1.0", 10),
         KnownLessons(tmp_path / "lessons"),
         end,
         file,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import ipc
-from relay.media_process import RPC_SOCKET, MediaProcess, relay_clock
+from relay.ipc import RPC_SOCKET
+from relay.media_process import MediaProcess, relay_clock
 from relay.settings import MediaSettings
 from relay.web import kept_rates
 from relay.web.kept_rates import KeptRates, checked
@@ -74,6 +75,21 @@ async def test_a_room_is_remembered_by_a_media_process_after_the_one_that_knew_i
     # And after a power cut that took both.
     async with _keeper(tmp_path, file), _media(tmp_path) as third:
         await _until_starts_with(third, "room-7", 240_000.0)
+
+
+async def test_a_media_process_that_was_not_told_yet_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes first, its connection or the time to keep."""
+    monkeypatch.setattr(kept_rates, "KEEP_EVERY", 0.0)
+    file = tmp_path / "rates.json"
+    kept = {"room-7": [300_000.0, relay_clock()]}
+    file.write_text(json.dumps(kept))
+    async with _keeper(tmp_path, file):
+        for _ in range(5):
+            async with _media(tmp_path) as process:
+                await _until_starts_with(process, "room-7", 300_000.0)
+    assert json.loads(file.read_text()) == kept
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from aiohttp import web
 from classroom.errors import Absent
 from classroom.wire import LessonInfo, LessonState, Recording
 from relay import ipc
-from relay.media_process import FEED_SOCKET, RPC_SOCKET
+from relay.ipc import FEED_SOCKET, RPC_SOCKET
 from relay.service import Service
 from relay.settings import RelaySettings
 from relay.web import voice_wish

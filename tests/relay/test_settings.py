@@ -12,12 +12,19 @@ import pytest
 
 from classroom.errors import Misuse
 from classroom.toml_settings import from_table, load
-from relay.settings import MediaSettings, RelaySettings
+from relay.__main__ import parser
+from relay.settings import CacheSettings, MediaSettings, RelaySettings, ReplaySettings, SyncSettings
 
 FILE = Path(__file__).parent.parent.parent / "config" / "relay.toml"
 
 
-def _keys(cls: type[RelaySettings] | type[MediaSettings]) -> set[str]:
+def _keys(
+    cls: type[RelaySettings]
+    | type[MediaSettings]
+    | type[CacheSettings]
+    | type[SyncSettings]
+    | type[ReplaySettings],
+) -> set[str]:
     return {field.name for field in dataclasses.fields(cls)}
 
 
@@ -25,6 +32,9 @@ def test_the_file_lists_every_key_with_its_default() -> None:
     table = tomllib.loads(FILE.read_text(encoding="utf-8"))
     assert set(table) == _keys(RelaySettings)
     assert set(table["media"]) == _keys(MediaSettings)
+    assert set(table["cache"]) == _keys(CacheSettings)
+    assert set(table["sync"]) == _keys(SyncSettings)
+    assert set(table["replay"]) == _keys(ReplaySettings)
     # Two places stand as the unit for systemd needs them.
     found = load(RelaySettings, FILE)
     assert dataclasses.replace(found, data="relay-data", token_file=None) == RelaySettings()
@@ -51,6 +61,12 @@ def test_every_key_is_explained_above_it() -> None:
         ("public_url", "https://relay.example/path"),
         ("central", ""),
         ("central", "ftp://central.example"),
+        ("parents", ["relay.example"]),
+        ("parents", ["https://relay.example/trunk"]),
+        ("parents", ["https://relay.example", "https://relay.example"]),
+        ("parents", [f"https://relay-{number}.example" for number in range(9)]),
+        ("parents", "https://relay.example"),
+        ("code", "ABCDE-FGHJK"),
         ("ice_servers", ["https://stun.example"]),
         ("ice_servers", ["turn:turn.example"]),
         ("ice_servers", ['turn:turn.example a"b c']),
@@ -88,6 +104,23 @@ def test_a_bad_value_of_the_media_names_its_key(key: str, value: object) -> None
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [("quota_gb", -1), ("quota_gb", "64"), ("free_floor_gb", 0), ("free_floor_gb", float("nan"))],
+)
+def test_a_bad_value_of_the_cache_names_its_key(key: str, value: object) -> None:
+    with pytest.raises(Misuse, match=key):
+        from_table(RelaySettings, {"cache": {key: value}}, where="relay.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("visitors", "yes"), ("visitors", True), ("plain_port", -2), ("files_gb", 0)]
+)
+def test_a_bad_value_of_replay_names_its_key(key: str, value: object) -> None:
+    with pytest.raises(Misuse, match=key):
+        from_table(RelaySettings, {"replay": {key: value}}, where="relay.toml")
+
+
+@pytest.mark.parametrize(
     "server",
     [
         "stun:stun.example",
@@ -100,5 +133,30 @@ def test_stun_and_turn_servers_are_taken(server: str) -> None:
     assert RelaySettings(ice_servers=(server,)).ice_servers == (server,)
 
 
+def test_parents_come_in_the_order_that_they_are_named() -> None:
+    words = "serve --parent https://region.example --parent https://root.example --code ABCDEFGHJK"
+    options = parser().parse_args(words.split())
+    assert options.parents == ["https://region.example", "https://root.example"]
+    settings = RelaySettings(parents=tuple(options.parents), code=options.code)
+    assert settings.parents[0] == "https://region.example"
+
+
 def test_an_empty_text_means_none() -> None:
     assert RelaySettings(public_url="", token="", tls_key="", tls_certificate="") == RelaySettings()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("windows", ["22-5"]),
+        ("windows", "22:00-05:00"),
+        ("rate_kbps", -1),
+        ("daily_mb", float("nan")),
+        ("metered", "yes"),
+        ("siblings", ["10.1.2.3"]),
+        ("siblings", ["http://10.1.2.3", "http://10.1.2.3"]),
+    ],
+)
+def test_a_bad_value_of_the_sync_names_its_key(key: str, value: object) -> None:
+    with pytest.raises(Misuse, match=key):
+        from_table(RelaySettings, {"sync": {key: value}}, where="relay.toml")

@@ -18,10 +18,12 @@ import pytest
 from classroom.wire import LessonInfo, LessonState, Message, Recording, Source, Still, StillPart
 from relay.record.stills import Keyframe, Keyframes
 from relay.record.stills_maker import Picture, StillsMaker
+from relay.web import stills
 from relay.web.lessons import KnownLessons
 from relay.web.rungs import Rungs
 from relay.web.still_sender import StillSender, queued
 from relay.web.stills import CLASSES, PART_OVERHEAD, NewStill, Stills, messages, size_class
+from tests.eventually import eventually
 from tests.relay.test_rungs import notice
 
 LIVE = LessonInfo("toan-8", "Toán 8", "", LessonState.LIVE, False, (), 0, Recording(), 1e9)
@@ -78,6 +80,7 @@ class World:
         self.stills = Stills(self.rungs, self.lessons, self.frames, self.maker, BEAT, self.clock)
         self.sent: list[tuple[float, Message]] = []
         self.queue = (0, 0)
+        self.pings: list[float] = []
 
     def clock(self) -> float:
         return self.now
@@ -98,6 +101,9 @@ class World:
     async def send(self, message: Message) -> None:
         self.sent.append((self.now, message))
 
+    async def ping(self) -> None:
+        self.pings.append(self.now)
+
     @contextlib.asynccontextmanager
     async def sender(self) -> AsyncIterator[StillSender]:
         async def sleep(seconds: float) -> None:
@@ -109,6 +115,7 @@ class World:
             lambda: self.rungs.of("toan-8", "room-1"),
             self.send,
             lambda: self.queue,
+            self.ping,
             self.clock,
             sleep,
         )
@@ -287,6 +294,43 @@ async def test_parts_leave_at_the_rooms_pace(world: World) -> None:
         sender.wake()
         await settle()
         assert world.numbers() == [1]
+
+
+async def test_a_word_behind_a_picture_shows_that_its_end_was_lost(world: World) -> None:
+    world.frames.show(1)
+    world.rungs.receive(notice(rung="stills", round_trip=0.8))
+    await world.look()
+    world.queue = (0, 900)  # under way
+    async with world.sender() as sender:
+        sender.wake()
+        await settle()
+        assert [at - world.sent[-1][0] for at in world.pings] == [pytest.approx(0.2)]
+        # What has arrived needs none.
+        world.queue = (0, 0)
+        world.frames.show(9)
+        await world.look(BEAT)
+        world.rungs.receive(notice(rung="stills"))
+        sender.wake()
+        await settle()
+        assert world.numbers() == [1, 2]
+        assert len(world.pings) == 1
+
+
+async def test_a_keyframe_is_looked_at_when_it_comes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stills, "_LOOK_SECONDS", 1e6)
+    monkeypatch.setattr(stills, "_TOGETHER_SECONDS", 0.0)
+    world.rungs.receive(notice(rung="stills"))
+    running = asyncio.ensure_future(world.stills.run())
+    await settle()
+    world.frames.show(1)
+    await settle()
+    assert world.maker.asked == []
+    world.frames.came()
+    await eventually(lambda: world.maker.asked)
+    running.cancel()
+    await asyncio.wait((running,))
 
 
 async def test_of_pictures_made_meanwhile_the_newest_is_next(world: World) -> None:

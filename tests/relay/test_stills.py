@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 
 from relay.derive import pictures
 from relay.record import stills_worker
-from relay.record.feed import End, Hello, LessonEnd, Packet, Record
+from relay.record.feed import End, Hello, LessonEnd, Packet, Record, Track
 from relay.record.stills import Keyframe, Keyframes
 from relay.record.stills_maker import StillsMaker
 from relay.record.stills_worker import NICE, Worker, decode, encode, fit, grid_of, is_changed
@@ -60,6 +60,18 @@ def test_the_newest_keyframe_can_be_decoded(codec: str) -> None:
     assert shown is not None
     assert not is_changed(grid_of(picture(60, 160, 96)), grid_of(shown))
     assert is_changed(grid_of(picture(30, 160, 96)), grid_of(shown))
+
+
+def test_a_picture_from_a_relay_above_has_the_time_of_the_clock_here() -> None:
+    ahead = 86_400.0 * 365
+    keyframes = Keyframes()
+    for record in lesson_records(3, codec="vp9", key_every=30, ended=False):
+        told = replace(record, origin="root") if isinstance(record, Track) else record
+        arrival = record.arrival if isinstance(record, Packet) else EPOCH
+        keyframes.receive(told, arrival + ahead)
+    newest = keyframes.newest("toan-7", ("camera",))
+    assert newest is not None
+    assert newest.captured == pytest.approx(EPOCH + ahead + 2.0, abs=0.01)
 
 
 @pytest.mark.parametrize("codec", ["vp8", "vp9", "h264", "av1"])

@@ -1,0 +1,73 @@
+"""The list of lessons that relays below are told, made once for all of them.
+
+Media and recordings change every second and concern no child; the list changes when a lesson is
+planned, begins, ends or is taken back. Lives here: what is in the list and when it is another one.
+Must not live here: sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from classroom.wire import LessonInfo, LessonState, Recording, RelayLessons, fit_lessons
+from relay.web.lessons import KnownLessons
+
+
+class Timetable:
+    """Call `observe` to hear of changes."""
+
+    def __init__(self, lessons: KnownLessons) -> None:
+        self._lessons = lessons
+        self._steady = {info.id: _steady(info) for info in lessons.all() if _is_open(info)}
+        self._made: RelayLessons | None = None
+        self._observers: set[Callable[[], None]] = set()
+        lessons.observe(self._look)
+
+    def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
+        """Call `observer()` when the list is another one; the result ends it."""
+        self._observers.add(observer)
+        return lambda: self._observers.discard(observer)
+
+    @property
+    def message(self) -> RelayLessons:
+        """What can still be taught, live ones first, then the next. The same object while nothing
+        changed."""
+        if self._made is None:
+            infos = [_steady(info) for info in self._lessons.all() if _is_open(info)]
+            infos.sort(
+                key=lambda info: (
+                    info.state is not LessonState.LIVE,
+                    info.planned_at or info.started_at or 0.0,
+                    info.id,
+                )
+            )
+            self._made = fit_lessons(infos)
+        return self._made
+
+    def ended(self, most: int) -> list[str]:
+        """The last `most` lessons that ended, the newest first."""
+        return [info.id for info in self._lessons.over(lambda _: True, most)]
+
+    def _look(self, lesson: str) -> None:
+        info = self._lessons.info(lesson)
+        now = _steady(info) if info is not None and _is_open(info) else None
+        over = info is not None and info.state is LessonState.ENDED
+        if now == self._steady.get(lesson) and not over:
+            return
+        if now is None:
+            self._steady.pop(lesson, None)
+        else:
+            self._steady[lesson] = now
+        self._made = None
+        for observer in list(self._observers):
+            observer()
+
+
+def _is_open(info: LessonInfo) -> bool:
+    return info.state in (LessonState.PLANNED, LessonState.LIVE)
+
+
+def _steady(info: LessonInfo) -> LessonInfo:
+    """Without what changes by the second, which a child sees for itself."""
+    return replace(info, rooms=0, recording=Recording(), sources=(), publishing=False)
