@@ -25,8 +25,21 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # Vite's bundler needs this release of Node 20 (it loads ES modules through require).
 NODE_MINIMUM: Final = (20, 19)
-PAGES: Final = ("index.html", "teach.html", "room.html", "library.html", "norelay.html")
-SOURCE_FILES: Final = (*PAGES, "package.json", "package-lock.json", "tsconfig.json")
+PAGES: Final = (
+    "index.html",
+    "teach.html",
+    "room.html",
+    "library.html",
+    "status.html",
+    "norelay.html",
+)
+SOURCE_FILES: Final = (
+    *PAGES,
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "tsconfig.worker.json",
+)
 SOURCE_FOLDERS: Final = ("src", "public")
 STAMP: Final = "sources.sha256"
 LOCK_STAMP: Final = ".installed-lock.sha256"

@@ -35,6 +35,8 @@ export interface LessonQuery {
   q?: string
   /** States with commas between them. */
   state?: string
+  subject?: string
+  grade?: string
   limit?: number
   offset?: number
 }
@@ -43,6 +45,12 @@ export interface LessonQuery {
 export interface LessonList {
   lessons: Lesson[]
   total: number
+}
+
+/** What there is to choose from in the list. */
+export interface Labels {
+  subjects: string[]
+  grades: string[]
 }
 
 export interface Started {
@@ -57,6 +65,12 @@ export interface Invitation {
   url: string
   token: string
   expires_at: number
+}
+
+/** A school whose rooms watch through a relay of its own. */
+export interface School {
+  id: string
+  name: string
 }
 
 export class Api {
@@ -76,6 +90,11 @@ export class Api {
     })
   }
 
+  /** Only a relay tells them. */
+  labels(): Promise<Labels> {
+    return this.#get('/api/lessons/labels', { cache: 'default' })
+  }
+
   lesson(id: string): Promise<Lesson> {
     return this.#get(`/api/lessons/${encodeURIComponent(id)}`)
   }
@@ -92,8 +111,15 @@ export class Api {
     return this.#post(`/api/lessons/${encodeURIComponent(id)}/end`, {})
   }
 
-  invite(id: string): Promise<Invitation> {
-    return this.#post(`/api/lessons/${encodeURIComponent(id)}/links`, { role: 'room' })
+  /** `school`: id of the one whose relay the link leads to, null for none. */
+  invite(id: string, school: string | null): Promise<Invitation> {
+    const order = school === null ? { role: 'room' } : { role: 'room', school }
+    return this.#post(`/api/lessons/${encodeURIComponent(id)}/links`, order)
+  }
+
+  /** Those that are connected now, by name. */
+  async schools(): Promise<School[]> {
+    return (await this.#get<{ below: School[] }>('/api/relays')).below
   }
 
   async #get<T>(path: string, init: RequestInit = {}): Promise<T> {

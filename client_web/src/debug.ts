@@ -6,7 +6,7 @@
 import type { PageName } from './events/wire'
 
 export interface DebugView {
-  readonly page: PageName
+  readonly page: PageName | 'status'
   /** Names of the states of the page's parts, e.g. { session: "live", events: "open" }. */
   readonly state: Readonly<Record<string, string | number | boolean | null>>
   /** The present peer connection, or null; a new one after each new session. */
@@ -20,7 +20,7 @@ declare global {
 }
 
 export function expose(
-  page: PageName,
+  page: DebugView['page'],
   state: () => DebugView['state'],
   peer: () => RTCPeerConnection | null,
 ): void {

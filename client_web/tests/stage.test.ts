@@ -13,6 +13,7 @@ const CALM: Facts = {
   unreachable: false,
   flowing: false,
   isBack: false,
+  isLate: false,
   hasFlowed: false,
   lesson: { state: 'planned', publishing: false },
 }
@@ -43,6 +44,12 @@ const cases: [string, Partial<Facts>, Stage][] = [
     'ended',
   ],
   ['teacher begins', { lesson: LIVE }, 'starting'],
+  ['the recording, whatever comes live', { isLate: true, flowing: true }, 'late'],
+  [
+    'the recording of a lesson that is over',
+    { isLate: true, lesson: { state: 'ended', publishing: false } },
+    'late',
+  ],
   ['media comes', { lesson: LIVE, flowing: true, hasFlowed: true }, 'watching'],
   ['media comes, events away', { events: 'waiting', lesson: null, flowing: true }, 'watching'],
   ['bytes without a lesson', { lesson: CUT_OFF, flowing: true, hasFlowed: true }, 'paused'],

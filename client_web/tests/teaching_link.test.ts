@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { RoomRung, RungName, ServerMessage } from '../src/events/wire'
 import { en } from '../src/i18n/en'
 import { vi as vietnamese } from '../src/i18n/vi'
-import { Classes } from '../src/teach/classes'
+import { calledBy, Classes } from '../src/teach/classes'
 import { UplinkWatch } from '../src/teach/uplink'
 import { withVoiceWish } from '../src/webrtc/voice'
 
@@ -15,6 +15,7 @@ const room = (key: string, rung: RungName, reason = 'link'): RoomRung => ({
   rung,
   reason,
   since: 1e9,
+  school: '',
 })
 const told = (rooms: RoomRung[], gone: string[] = [], reset = false): ServerMessage => ({
   kind: 'rooms',
@@ -30,9 +31,16 @@ describe('the classes', () => {
     classes.receive(told([room('1', 'full'), room('3', 'stills'), room('2', 'stills')], [], true))
     classes.receive(told([room('4', 'voice'), room('5', 'small', 'starting')]))
     const { weak, ...counts } = classes.summary('toan-8')
-    expect(counts).toEqual({ known: 4, unseen: 0, video: 1, stills: 2, voice: 1 })
+    expect(counts).toEqual({ known: 4, unseen: 0, video: 1, stills: 2, voice: 1, late: 0 })
     expect(weak.map((one) => one.room)).toEqual(['4', '2', '3'])
     expect(classes.summary('van-8').known).toBe(0)
+  })
+  it('are called by their school, too, where that has a relay of its own', () => {
+    const one = { ...room('1', 'voice'), name: 'Lớp 5A', school: 'Tiểu học Trà Leng' }
+    expect(calledBy(one, '?')).toBe('Lớp 5A · Tiểu học Trà Leng')
+    expect(calledBy({ ...one, name: '' }, '?')).toBe('Tiểu học Trà Leng')
+    expect(calledBy({ ...one, school: '' }, '?')).toBe('Lớp 5A')
+    expect(calledBy({ ...one, name: '', school: '' }, '?')).toBe('?')
   })
   it('come and go by changes alone, until all is told anew', () => {
     const classes = new Classes()
@@ -55,19 +63,29 @@ describe('the classes', () => {
     const silent = ['1', '2'].map((key) => room(key, 'voice', 'source'))
     classes.receive(told([...silent, room('3', 'full', 'source'), room('4', 'voice')], [], true))
     const { weak, ...counts } = classes.summary('toan-8')
-    expect(counts).toEqual({ known: 4, unseen: 2, video: 1, stills: 0, voice: 1 })
+    expect(counts).toEqual({ known: 4, unseen: 2, video: 1, stills: 0, voice: 1, late: 0 })
     expect(weak.map((one) => one.room)).toEqual(['4'])
   })
+  it('that watch the recording are behind, whatever their link', () => {
+    const classes = new Classes()
+    classes.receive(told([room('1', 'catch-up', 'missed'), room('2', 'voice'), room('3', 'full')]))
+    const { weak, ...counts } = classes.summary('toan-8')
+    expect(counts).toEqual({ known: 3, unseen: 0, video: 1, stills: 0, voice: 1, late: 1 })
+    expect(weak.map((one) => one.room)).toEqual(['2', '1'])
+    expect(en.teach.classes(1, 0, 0, 0, 2)).toBe('1 class watches; 2 watch some time behind you')
+  })
   it('are summed up in words that frighten nobody', () => {
-    expect(en.teach.classes(12, 3, 0, 0)).toBe(
+    expect(en.teach.classes(12, 3, 0, 0, 0)).toBe(
       '12 classes watch; 3 see still pictures and hear you',
     )
-    expect(en.teach.classes(1, 0, 1, 0)).toBe('1 class watches; 1 hears you')
-    expect(en.teach.classes(0, 0, 1, 12)).toBe(
+    expect(en.teach.classes(1, 0, 1, 0, 0)).toBe('1 class watches; 1 hears you')
+    expect(en.teach.classes(0, 0, 1, 12, 0)).toBe(
       '12 classes hear you, as you send no picture; 1 hears you',
     )
-    expect(vietnamese.teach.classes(0, 0, 0, 2)).toBe('2 lớp nghe tiếng, vì thầy cô không gửi hình')
-    expect(vietnamese.teach.classes(12, 3, 1, 0)).toBe(
+    expect(vietnamese.teach.classes(0, 0, 0, 2, 0)).toBe(
+      '2 lớp nghe tiếng, vì thầy cô không gửi hình',
+    )
+    expect(vietnamese.teach.classes(12, 3, 1, 0, 0)).toBe(
       '12 lớp đang xem hình; 3 lớp xem ảnh tĩnh và nghe tiếng; 1 lớp nghe tiếng',
     )
   })

@@ -27,9 +27,21 @@ const vi = {
     title: 'Máy chủ không nhận được nội dung vừa nhập',
     fix: 'Hãy xem lại chỗ vừa nhập rồi thử lại.',
   },
+  'files-full': {
+    title: 'Máy chủ của trường không còn chỗ cho tệp này',
+    fix: 'Hãy báo người phụ trách kỹ thuật, hoặc thử lại sau.',
+  },
+  'https-needed': {
+    title: 'Trang này cần địa chỉ bắt đầu bằng https',
+    fix: 'Hãy mở lại bằng đường dẫn được gửi cho mình.',
+  },
   'internal-error': {
     title: 'Máy chủ gặp lỗi',
     fix: 'Hãy thử lại. Nếu vẫn lỗi, hãy báo người phụ trách kỹ thuật lúc xảy ra lỗi.',
+  },
+  'lan-closed': {
+    title: 'Ở đây cần có đường dẫn riêng mới xem được',
+    fix: 'Hãy xin thầy cô đường dẫn vào thư viện.',
   },
   'lesson-already-live': {
     title: 'Thầy cô khác đang dạy buổi này',
@@ -47,6 +59,10 @@ const vi = {
     title: 'Buổi học này đã bắt đầu',
     fix: 'Buổi đã bắt đầu thì không đổi hay xoá được nữa.',
   },
+  'lesson-not-over': {
+    title: 'Buổi học này chưa kết thúc',
+    fix: 'Hãy thử lại khi buổi học đã kết thúc.',
+  },
   'lesson-taken': {
     title: 'Thầy cô khác đang dạy buổi này',
     fix: 'Hãy nhờ người đó kết thúc trước, hoặc dạy một buổi mới. Trang này sẽ tự thử lại.',
@@ -62,6 +78,10 @@ const vi = {
   'not-your-session': {
     title: 'Buổi phát này là của người khác',
     fix: 'Hãy tải lại trang bằng đường dẫn của mình.',
+  },
+  'recording-incomplete': {
+    title: 'Bài này chưa tải hết về trường',
+    fix: 'Hãy xem trực tiếp trên trang, hoặc thử lại sau.',
   },
   'recording-missing': {
     title: 'Không tìm thấy bản ghi của bài này',
@@ -82,6 +102,14 @@ const vi = {
   'session-gone': {
     title: 'Kết nối cũ đã hết',
     fix: 'Trang sẽ tự nối lại.',
+  },
+  'school-not-here': {
+    title: 'Máy chủ của trường này chưa kết nối lần nào',
+    fix: 'Nhờ trường bật máy chủ, cắm dây mạng, chờ một phút rồi thử lại.',
+  },
+  'school-unknown': {
+    title: 'Trường này không có máy chủ riêng',
+    fix: 'Hãy chọn trường khác trong danh sách, hoặc tạo đường dẫn không kèm tên trường.',
   },
   'session-replaced': {
     title: 'Buổi học đang được dạy ở trang khác',
@@ -122,9 +150,21 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
     title: 'The server cannot take what was entered',
     fix: 'Check what you entered and try again.',
   },
+  'files-full': {
+    title: 'The school’s server has no room for this file',
+    fix: 'Please tell the technician, or try again later.',
+  },
+  'https-needed': {
+    title: 'This page needs an address that begins with https',
+    fix: 'Open the link that was sent to you again.',
+  },
   'internal-error': {
     title: 'The server made a mistake',
     fix: 'Try again. If it happens again, tell the technician when it happened.',
+  },
+  'lan-closed': {
+    title: 'Watching here needs a link of your own',
+    fix: 'Ask your teacher for the link to the library.',
   },
   'lesson-already-live': {
     title: 'Another teacher is teaching this lesson',
@@ -142,6 +182,10 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
     title: 'This lesson has begun',
     fix: 'What has begun can no longer be changed or removed.',
   },
+  'lesson-not-over': {
+    title: 'This lesson is not over yet',
+    fix: 'Try again when it is.',
+  },
   'lesson-taken': {
     title: 'Another teacher is teaching this lesson',
     fix: 'Ask them to end it first, or teach a new lesson. This page keeps trying.',
@@ -157,6 +201,10 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
   'not-your-session': {
     title: 'This session belongs to somebody else',
     fix: 'Load the page again with your own link.',
+  },
+  'recording-incomplete': {
+    title: 'Not all of this lesson has come to the school yet',
+    fix: 'Watch it on the page, or try again later.',
   },
   'recording-missing': {
     title: 'The recording of this lesson was not found',
@@ -177,6 +225,14 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
   'session-gone': {
     title: 'The former connection is over',
     fix: 'The page reconnects by itself.',
+  },
+  'school-not-here': {
+    title: 'The relay of this school has never connected',
+    fix: 'Ask the school to switch it on with its network plugged in, wait a minute, and try again.',
+  },
+  'school-unknown': {
+    title: 'This school has no relay of its own',
+    fix: 'Choose another school of the list, or make the link without a school.',
   },
   'session-replaced': {
     title: 'The lesson is being taught on another page',

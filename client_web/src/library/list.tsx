@@ -13,7 +13,7 @@ import type { Filter, Shelf } from './shelf'
 export function List(props: { shelf: Shelf }) {
   const { t } = useLanguage()
   const { shelf } = props
-  const { words, filter, total } = shelf
+  const { words, filter, total, labels, subject, grade } = shelf
   const found = shelf.lessons ?? []
   useEffect(() => {
     expose(
@@ -46,6 +46,24 @@ export function List(props: { shelf: Shelf }) {
             <option value="running">{t.library.running}</option>
           </select>
         </label>
+        {labels.subjects.length > 1 && (
+          <Labels
+            name={t.library.subject}
+            all={t.library.allSubjects}
+            values={labels.subjects}
+            value={subject}
+            choose={(value) => shelf.narrow(value, grade)}
+          />
+        )}
+        {labels.grades.length > 1 && (
+          <Labels
+            name={t.library.gradeFilter}
+            all={t.library.allGrades}
+            values={labels.grades}
+            value={grade}
+            choose={(value) => shelf.narrow(subject, value)}
+          />
+        )}
         <p class="hint" id="search-hint">
           {t.library.searchHint}
         </p>
@@ -53,7 +71,7 @@ export function List(props: { shelf: Shelf }) {
       <p class="count" role="status">
         {total > 0
           ? t.library.count(total)
-          : words === '' && filter === 'all'
+          : words === '' && filter === 'all' && subject === '' && grade === ''
             ? t.library.none
             : t.library.noneFound}
       </p>
@@ -71,6 +89,26 @@ export function List(props: { shelf: Shelf }) {
         </p>
       )}
     </>
+  )
+}
+
+function Labels(props: {
+  name: string
+  all: string
+  values: string[]
+  value: string
+  choose: (value: string) => void
+}) {
+  return (
+    <label class="field">
+      <span>{props.name}</span>
+      <select value={props.value} onChange={(event) => props.choose(event.currentTarget.value)}>
+        <option value="">{props.all}</option>
+        {props.values.map((one) => (
+          <option value={one}>{one}</option>
+        ))}
+      </select>
+    </label>
   )
 }
 

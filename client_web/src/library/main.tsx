@@ -3,7 +3,7 @@
  */
 import '../ui/base.css'
 import './library.css'
-import { useEffect, useMemo, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Api, type Lesson } from '../api'
 import { expose } from '../debug'
 import { Problem } from '../http'
@@ -14,8 +14,8 @@ import { useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
 import { List } from './list'
+import type { Keeper } from '../offline/keeper'
 import { lookUp, Shelf } from './shelf'
-import { Watch } from './watch'
 
 const RETRY_MS = 4_000
 const MISSING_MS = 20_000
@@ -24,12 +24,27 @@ const MISSING_MS = 20_000
 const lessonInAddress = (): string | null =>
   new URLSearchParams(location.hash.slice(1)).get('lesson')
 
-function LibraryPage(props: { link: Link }) {
+/** Parts of the page that most visits to the list need none of. */
+type Parts = typeof import('./watch') & typeof import('../offline/shelf')
+
+/** Browsers keep lessons for pages that came by https, or from this very machine. */
+const mayKeep = globalThis.isSecureContext && 'serviceWorker' in navigator && 'caches' in globalThis
+
+/** link: null for a pupil who came by the school's network alone. */
+function LibraryPage(props: { link: Link | null }) {
   const t = useMessages()
-  const { link } = props
-  const api = useMemo(() => new Api(location.origin, link.token), [link])
+  const [token, setToken] = useState(props.link?.token ?? '')
+  const api = useMemo(() => new Api(location.origin, token), [token])
   const shelf = useMemo(() => new Shelf(api), [api])
   useObservable(shelf)
+  const keeper = useKeeper(token)
+  useObservable(keeper ?? null)
+  const parts = useParts()
+  const isRelay = shelf.lessons?.some((one) => one.playable !== undefined) === true
+  useEffect(() => {
+    // The control plane keeps no recordings, and so has nothing for a service worker to do.
+    if (keeper && isRelay) void import('../offline/device').then((device) => device.installWorker())
+  }, [keeper, isRelay])
   const [chosen, choose] = useState<string | null>(lessonInAddress)
   useEffect(() => {
     const follow = (): void => choose(lessonInAddress())
@@ -38,7 +53,14 @@ function LibraryPage(props: { link: Link }) {
   }, [])
   // While a lesson is watched nobody sees the list.
   useEffect(() => (chosen === null ? shelf.start() : undefined), [shelf, chosen])
-  const [looked, lessonFault] = useLesson(api, shelf, chosen)
+  const [found, lessonFault] = useLesson(api, shelf, chosen)
+  // What is on this device needs no server to be known.
+  const own = chosen === null ? null : (keeper?.holding(chosen) ?? null)
+  const watched = useRef<Lesson | null>(null)
+  if (own !== null) watched.current = own.lesson
+  // Deleted from the device without a network, it stays on the screen until one leaves it.
+  const last = watched.current?.id === chosen ? watched.current : null
+  const looked = own?.state === 'kept' ? own.lesson : (found ?? last)
   useEffect(() => {
     // Someone who came from the list, by keyboard or screen reader, begins at the new content.
     document.getElementById('main')?.focus({ preventScroll: true })
@@ -46,16 +68,28 @@ function LibraryPage(props: { link: Link }) {
   }, [chosen])
   const fault = chosen === null ? shelf.fault : lessonFault
   const refused = fault instanceof Problem && (fault.status === 401 || fault.status === 403)
+  useEffect(() => {
+    // A link that is void may still be open in the school itself.
+    if (refused && token !== '') setToken('')
+  }, [refused, token])
   if (chosen !== null && looked !== null && looked !== 'missing')
     return (
       <Shell title={looked.title} links={<BackLink />}>
-        <Watch key={looked.id} lesson={looked} token={link.token} />
+        {parts !== null && keeper !== undefined ? (
+          <parts.Watch key={looked.id} lesson={looked} token={token} keeper={keeper} />
+        ) : (
+          <p role="status">{t.common.loading}</p>
+        )}
       </Shell>
     )
+  const away = fault !== null && !(fault instanceof Problem)
   return (
     <Shell title={t.library.title}>
-      {refused && <NoLink expired={true} />}
-      {fault !== null && !refused && <Trouble fault={fault} />}
+      {refused && <NoLink expired={props.link !== null} />}
+      {fault !== null && !refused && !(away && keeper) && <Trouble fault={fault} />}
+      {chosen === null && keeper && parts !== null && (
+        <parts.KeptShelf keeper={keeper} offline={away} />
+      )}
       {looked === 'missing' && (
         <Notice kind="warning" title={t.player.notFound}>
           <p>
@@ -70,6 +104,41 @@ function LibraryPage(props: { link: Link }) {
       )}
     </Shell>
   )
+}
+
+/** What this device holds: undefined while that is read, null where it holds nothing. */
+function useKeeper(token: string): Keeper | null | undefined {
+  const [keeper, setKeeper] = useState<Keeper | null | undefined>(mayKeep ? undefined : null)
+  const now = useRef(token)
+  now.current = token
+  useEffect(() => {
+    if (!mayKeep) return
+    let open: Keeper | null = null
+    let left = false
+    void import('../offline/device')
+      .then(async (device) => {
+        open = await device.openKeeper(() => now.current)
+        if (left) open?.stop()
+        else setKeeper(open)
+      })
+      .catch(() => setKeeper(null))
+    return () => {
+      left = true
+      open?.stop()
+    }
+  }, [])
+  return keeper
+}
+
+function useParts(): Parts | null {
+  const [parts, setParts] = useState<Parts | null>(null)
+  useEffect(() => {
+    // After the list has been drawn: first what everybody came for.
+    void Promise.all([import('./watch'), import('../offline/shelf')]).then(([watch, kept]) =>
+      setParts({ ...watch, ...kept }),
+    )
+  }, [])
+  return parts
 }
 
 /** The lesson `id`: null while it is looked for; and what went wrong with looking. */
@@ -132,15 +201,6 @@ function BackLink() {
   )
 }
 
-function NoLinkPage() {
-  const t = useMessages()
-  return (
-    <Shell title={t.library.title}>
-      <NoLink expired={false} />
-    </Shell>
-  )
-}
-
 const given = new URLSearchParams(location.hash.slice(1))
 const link = takeLink('library')
 // The token leaves the address; the lesson that came beside it stays.
@@ -149,10 +209,9 @@ if (given.has('token') && given.has('lesson'))
 addEventListener('hashchange', () => {
   if (new URLSearchParams(location.hash.slice(1)).has('token')) location.reload()
 })
-if (link === null)
-  expose(
-    'library',
-    () => ({ player: 'no-link' }),
-    () => null,
-  )
-show(link === null ? <NoLinkPage /> : <LibraryPage link={link} />, (t) => t.library.title)
+expose(
+  'library',
+  () => ({ player: link === null ? 'no-link' : 'idle' }),
+  () => null,
+)
+show(<LibraryPage link={link} />, (t) => t.library.title)

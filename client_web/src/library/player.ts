@@ -6,15 +6,22 @@
  * follows it (timeline.ts). Where hls.js cannot work, the browser's own HLS plays both.
  */
 import type Hls from 'hls.js'
-import type { ErrorData, HlsConfig } from 'hls.js'
+import type { ErrorData, HlsConfig, LoaderConfig } from 'hls.js'
 import { Observable } from '../observable'
 import { load, save } from '../token'
+import { playable } from './plays'
 import { followRate, screenTime, type Piece } from './timeline'
 
 export type PlayerState = 'loading' | 'ready' | 'failed' | 'missing' | 'closed'
 
-/** auto, voice, or a height in lines. */
-export type Quality = 'auto' | 'voice' | number
+/** auto, voice with slides, voice alone, or a height in lines. */
+export type Quality = 'auto' | 'slides' | 'voice' | number
+
+/** Captions that may be chosen. */
+export interface CaptionsChoice {
+  language: string
+  label: string
+}
 
 export interface PlayerOptions {
   /** Address of the archive's folder, without a slash at the end. */
@@ -23,6 +30,8 @@ export interface PlayerOptions {
   lesson: string
   /** The lesson still runs. */
   live: boolean
+  /** Begin at this second and remember nothing, instead of where this person stopped last. */
+  from?: number
 }
 
 const RETRY_MS = 5_000
@@ -32,11 +41,22 @@ const FOLLOW_EVERY_MS = 200
 /** Beyond this the screen jumps instead of catching up. */
 const JUMP_S = 0.6
 const SAVE_EVERY_MS = 5_000
+const CAPTIONS = 'classroom.library.captions'
+/** The voice as it was recorded or copied: the server picks the one that plays. */
+const VOICES = 'voice,aac-voice'
 /** A segment of 8 s is listed when it is whole, so this far behind is as live as it gets. */
 const LIVE_SYNC_S = 12
 const LIVE_EDGE_S = 20
-/** How the recorder titles segments that only fill a time without media. */
+/** How the recorder titles segments that only fill a time without media, and a long such time. */
 const FILL = 'nothing'
+const AWAY = 'away'
+
+const PATIENT: LoaderConfig = {
+  maxTimeToFirstByteMs: 20_000,
+  maxLoadTimeMs: 120_000,
+  timeoutRetry: { maxNumRetry: 4, retryDelayMs: 0, maxRetryDelayMs: 0 },
+  errorRetry: { maxNumRetry: 60, retryDelayMs: 1_000, maxRetryDelayMs: 5_000 },
+}
 
 export class Player extends Observable {
   readonly main = makeVideo()
@@ -48,8 +68,12 @@ export class Player extends Observable {
   #quality: Quality = 'auto'
   #screenShown = false
   #waiting = false
+  #near = false
+  #blocked = false
   #resumedFrom: number | null = null
   #repairs = 0
+  #captions: string | null = load(CAPTIONS)
+  #caption = ''
   readonly #timers: ReturnType<typeof setInterval>[] = []
 
   constructor(private readonly options: PlayerOptions) {
@@ -61,6 +85,9 @@ export class Player extends Observable {
     for (const name of ['playing', 'seeked', 'canplay'])
       this.main.addEventListener(name, () => this.#wait(false))
     this.main.addEventListener('seeking', () => this.#follow())
+    for (const name of ['timeupdate', 'seeked'])
+      this.main.addEventListener(name, () => this.#readCaption())
+    this.main.textTracks.addEventListener('addtrack', () => this.#showCaptions())
     this.main.addEventListener('loadedmetadata', () => this.#to('ready'))
   }
 
@@ -78,18 +105,48 @@ export class Player extends Observable {
     return [...new Set(all)].sort((one, other) => other - one)
   }
 
+  /** The lesson has slides or a screen somewhere. */
+  get hasScreen(): boolean {
+    return this.#screenHls !== null ? this.#screenHls.levels.length > 0 : this.screen.readyState > 0
+  }
+
   /** A screen was shared at the moment that is playing. */
   get screenShown(): boolean {
     return this.#screenShown
   }
 
   get hasPicture(): boolean {
-    return this.main.videoHeight > 0 && this.#quality !== 'voice'
+    return this.main.videoHeight > 0 && !isSpoken(this.#quality)
   }
 
   /** The main element has run out of data. */
   get waiting(): boolean {
     return this.#waiting && !this.main.paused
+  }
+
+  /** The browser wants a press before it plays with sound. */
+  get blocked(): boolean {
+    return this.#blocked
+  }
+
+  /** The playlist that plays, piece by piece. */
+  get pieces(): readonly Piece[] {
+    return piecesOf(this.#mainHls)
+  }
+
+  /** Where what is listed ends, seconds. */
+  get edge(): number {
+    return this.#mainHls?.latestLevelDetails?.edge ?? this.length
+  }
+
+  /** Seconds from where it plays that are loaded. */
+  get buffered(): number {
+    const { buffered, currentTime } = this.main
+    for (let at = 0; at < buffered.length; at += 1)
+      // A seam between segments is no end.
+      if (currentTime >= buffered.start(at) - 0.1 && currentTime < buffered.end(at))
+        return buffered.end(at) - currentTime
+    return 0
   }
 
   get time(): number {
@@ -119,8 +176,9 @@ export class Player extends Observable {
   }
 
   async open(): Promise<void> {
-    this.#resumedFrom = keptPosition(this.options.lesson)
-    const from = this.#resumedFrom ?? 0
+    const given = this.options.from
+    this.#resumedFrom = given === undefined ? keptPosition(this.options.lesson) : null
+    const from = given ?? this.#resumedFrom ?? 0
     const loaded = (await import('hls.js')).default
     if (this.#state === 'closed') return
     if (loaded.isSupported()) {
@@ -128,10 +186,8 @@ export class Player extends Observable {
       this.#startMain(from)
       this.#startScreen()
     } else {
-      const address = (name: string): string =>
-        `${this.options.archive}/${name}?token=${encodeURIComponent(this.options.token)}`
-      this.main.src = address('master.m3u8')
-      this.screen.src = address('screen.m3u8')
+      this.main.src = this.#address('master.m3u8', true)
+      this.screen.src = this.#address('screen.m3u8', true)
       this.main.addEventListener('loadedmetadata', () => this.seek(from), { once: true })
       this.main.addEventListener('error', () => this.#to('failed'))
     }
@@ -152,12 +208,28 @@ export class Player extends Observable {
 
   play(): void {
     // Refused without a press on the page; then the button shows "play" and waits for one.
-    this.main.play().catch(() => this.changed())
+    this.main.play().then(
+      () => (this.#blocked = false),
+      (error: unknown) => {
+        this.#blocked = error instanceof DOMException && error.name === 'NotAllowedError'
+        this.changed()
+      },
+    )
   }
 
   toggle(): void {
     if (this.main.paused) this.play()
     else this.main.pause()
+  }
+
+  /**
+   * Of a running lesson, come within seconds of what is taught: the lists name parts of segments. A
+   * list is read every second then, which a weak link should bear no longer than needed.
+   */
+  setNear(near: boolean): void {
+    if (near === this.#near) return
+    this.#near = near
+    for (const hls of [this.#mainHls, this.#screenHls]) if (hls !== null) hls.lowLatencyMode = near
   }
 
   /** `time` in seconds from the beginning of the lesson. */
@@ -181,22 +253,83 @@ export class Player extends Observable {
   }
 
   setQuality(quality: Quality): void {
-    const voiceBefore = this.#quality === 'voice'
+    const before = this.#quality
     this.#quality = quality
     const hls = this.#mainHls
     if (hls !== null) {
-      if ((quality === 'voice') !== voiceBefore) {
+      if (isSpoken(quality) !== isSpoken(before)) {
         const playing = !this.main.paused
         this.#startMain(this.time)
         if (playing) this.play()
-        // Who asks for the voice alone is short of data, and slides are pictures, too.
-        if (quality === 'voice') this.#screenHls?.stopLoad()
-        else this.#screenHls?.startLoad()
       } else {
         this.#chooseLevel(hls)
       }
+      // Who asks for the voice alone is short of data, and slides are pictures, too.
+      if (quality === 'voice') this.#screenHls?.stopLoad()
+      else if (before === 'voice') this.#screenHls?.startLoad()
     }
     this.changed()
+  }
+
+  /** Captions that the lesson has; none before it is loaded. */
+  get captionsChoices(): CaptionsChoice[] {
+    if (this.#mainHls !== null)
+      return this.#mainHls.subtitleTracks.map((track) => ({
+        language: track.lang ?? '',
+        label: track.name,
+      }))
+    return subtitles(this.main).map(({ language, label }) => ({ language, label }))
+  }
+
+  /** The language of the captions that are shown, or null. */
+  get captions(): string | null {
+    return this.captionsChoices.some((one) => one.language === this.#captions)
+      ? this.#captions
+      : null
+  }
+
+  /** What the captions say now; empty when they say nothing or are not shown. */
+  get caption(): string {
+    return this.#caption
+  }
+
+  setCaptions(language: string | null): void {
+    this.#captions = language
+    save(CAPTIONS, language)
+    this.#showCaptions()
+    this.changed()
+  }
+
+  /** Captions are drawn by the page, over the large picture; the browser only times them. */
+  #showCaptions(): void {
+    const hls = this.#mainHls
+    if (hls !== null) {
+      hls.subtitleDisplay = false
+      hls.subtitleTrack = hls.subtitleTracks.findIndex((track) => track.lang === this.#captions)
+    } else {
+      for (const track of subtitles(this.main))
+        track.mode = track.language === this.#captions ? 'hidden' : 'disabled'
+    }
+    this.#readCaption()
+  }
+
+  #readCaption(): void {
+    const lines = subtitles(this.main)
+      .filter((track) => track.mode === 'hidden' && this.captions !== null)
+      .flatMap((track) => [...(track.activeCues ?? [])])
+      .map((cue) => (cue as VTTCue).getCueAsHTML().textContent ?? '')
+    const caption = lines.join('\n')
+    if (caption === this.#caption) return
+    this.#caption = caption
+    this.changed()
+  }
+
+  /** The address of a playlist, for what this browser plays. spoken: with no pictures. */
+  #address(name: string, tokenInside = false, spoken = false): string {
+    const query = new URLSearchParams({ play: playable() })
+    if (spoken) query.set('only', VOICES)
+    if (tokenInside && this.options.token !== '') query.set('token', this.options.token)
+    return `${this.options.archive}/${name}?${String(query)}`
   }
 
   #startMain(from: number): void {
@@ -207,9 +340,9 @@ export class Player extends Observable {
     const { Events } = this.#Hls
     hls.on(Events.MANIFEST_PARSED, () => this.#chooseLevel(hls))
     hls.on(Events.LEVEL_UPDATED, () => this.changed())
+    hls.on(Events.SUBTITLE_TRACKS_UPDATED, () => this.#showCaptions())
     hls.on(Events.ERROR, (_name, data) => this.#mainError(hls, data))
-    const name = this.#quality === 'voice' ? 'voice.m3u8' : 'master.m3u8'
-    hls.loadSource(`${this.options.archive}/${name}`)
+    hls.loadSource(this.#address('master.m3u8', false, isSpoken(this.#quality)))
     hls.attachMedia(this.main)
   }
 
@@ -227,7 +360,7 @@ export class Player extends Observable {
       const missing = data.response?.code === 404
       if (!missing || this.live) setTimeout(() => this.#startScreen(), SCREEN_RETRY_MS)
     })
-    hls.loadSource(`${this.options.archive}/screen.m3u8`)
+    hls.loadSource(this.#address('screen.m3u8'))
     hls.attachMedia(this.screen)
   }
 
@@ -238,12 +371,20 @@ export class Player extends Observable {
       // Schools have weak links: begin with the smallest picture and climb.
       abrEwmaDefaultEstimate: 200_000,
       startLevel: 0,
+      // A part that is still on its way to the school's relay is answered with 503 until it is there.
+      fragLoadPolicy: { default: PATIENT },
       maxBufferLength: 40,
       backBufferLength: 60,
       liveSyncDuration: LIVE_SYNC_S,
       // A running lesson is watched from wherever one likes, not dragged to its end.
       liveMaxLatencyDuration: Infinity,
-      xhrSetup: (xhr) => xhr.setRequestHeader('Authorization', `Bearer ${this.options.token}`),
+      lowLatencyMode: this.#near,
+      xhrSetup: (xhr, url) => {
+        if (this.#near && /\.m3u8(\?|$)/.test(url))
+          xhr.open('GET', `${url}${url.includes('?') ? '&' : '?'}tail=1`, true)
+        if (this.options.token !== '')
+          xhr.setRequestHeader('Authorization', `Bearer ${this.options.token}`)
+      },
     }
   }
 
@@ -261,7 +402,7 @@ export class Player extends Observable {
     setTimeout(() => {
       if (this.#mainHls !== hls || this.#state === 'closed') return
       const playing = !this.main.paused
-      this.#startMain(from > 0 ? from : (this.#resumedFrom ?? 0))
+      this.#startMain(from > 0 ? from : (this.options.from ?? this.#resumedFrom ?? 0))
       if (playing) this.play()
     }, RETRY_MS)
   }
@@ -312,7 +453,7 @@ export class Player extends Observable {
   }
 
   #keep(): void {
-    if (this.#state !== 'ready') return
+    if (this.#state !== 'ready' || this.options.from !== undefined) return
     const nearEnd = !this.live && this.length - this.time < 15
     save(keyOf(this.options.lesson), nearEnd ? null : this.time.toFixed(1))
   }
@@ -324,6 +465,11 @@ export class Player extends Observable {
   }
 }
 
+const isSpoken = (quality: Quality): boolean => quality === 'voice' || quality === 'slides'
+
+const subtitles = (video: HTMLVideoElement): TextTrack[] =>
+  [...video.textTracks].filter((track) => track.kind === 'subtitles' || track.kind === 'captions')
+
 function piecesOf(hls: Hls | null): readonly Piece[] {
   if (hls === null) return []
   const details = hls.levels[hls.currentLevel]?.details ?? hls.latestLevelDetails
@@ -331,7 +477,8 @@ function piecesOf(hls: Hls | null): readonly Piece[] {
     start: fragment.start,
     duration: fragment.duration,
     programDateTime: fragment.programDateTime,
-    gap: fragment.gap === true || fragment.title === FILL,
+    gap: fragment.gap === true || fragment.title === FILL || fragment.title === AWAY,
+    away: fragment.title === AWAY,
   }))
 }
 

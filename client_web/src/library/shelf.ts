@@ -5,7 +5,7 @@
  * server searches, so the whole library is within reach and a page of it costs some kilobytes; what
  * has not changed since comes from the browser's own cache after one short question.
  */
-import type { Api, Lesson } from '../api'
+import type { Api, Labels, Lesson } from '../api'
 import { Observable } from '../observable'
 import { Sleeper } from '../sleeper'
 
@@ -27,6 +27,9 @@ const TYPING_MS = 300
 export class Shelf extends Observable {
   #words = ''
   #filter: Filter = 'all'
+  #subject = ''
+  #grade = ''
+  #labels: Labels = { subjects: [], grades: [] }
   #parts = 1
   #lessons: Lesson[] | null = null
   #total = 0
@@ -35,7 +38,7 @@ export class Shelf extends Observable {
   #typing: ReturnType<typeof setTimeout> | undefined
   #sleeper = new Sleeper()
 
-  constructor(private readonly api: Pick<Api, 'lessons'>) {
+  constructor(private readonly api: Pick<Api, 'lessons'> & Partial<Pick<Api, 'labels'>>) {
     super()
   }
 
@@ -45,6 +48,20 @@ export class Shelf extends Observable {
 
   get filter(): Filter {
     return this.#filter
+  }
+
+  /** The subject that is looked for, empty for all; likewise the grade. */
+  get subject(): string {
+    return this.#subject
+  }
+
+  get grade(): string {
+    return this.#grade
+  }
+
+  /** Subjects and grades to choose from; none where the server does not tell them. */
+  get labels(): Labels {
+    return this.#labels
   }
 
   /** What was found, as far as it was asked for; null before the first answer. */
@@ -66,6 +83,14 @@ export class Shelf extends Observable {
   start(): () => void {
     const stop = new AbortController()
     void this.#run(stop.signal)
+    this.api.labels?.().then(
+      (labels) => {
+        this.#labels = labels
+        this.changed()
+      },
+      // The control plane has no such list; words find subjects and grades, too.
+      () => undefined,
+    )
     return () => {
       stop.abort()
       this.#asking.abort()
@@ -79,6 +104,15 @@ export class Shelf extends Observable {
     this.#parts = 1
     clearTimeout(this.#typing)
     this.#typing = setTimeout(() => this.#again(), typed ? TYPING_MS : 0)
+    this.changed()
+  }
+
+  /** Show lessons of a subject and a grade alone; empty for all. */
+  narrow(subject: string, grade: string): void {
+    this.#subject = subject
+    this.#grade = grade
+    this.#parts = 1
+    this.#again()
     this.changed()
   }
 
@@ -124,7 +158,12 @@ export class Shelf extends Observable {
     const lessons = new Map<string, Lesson>()
     let total = 0
     for (let part = 0; part < this.#parts; part += 1) {
-      const query = { q: this.#words.trim(), state: STATES[this.#filter] }
+      const query = {
+        q: this.#words.trim(),
+        state: STATES[this.#filter],
+        ...(this.#subject === '' ? {} : { subject: this.#subject }),
+        ...(this.#grade === '' ? {} : { grade: this.#grade }),
+      }
       const answer = await this.api.lessons({ ...query, limit: PART, offset: part * PART }, signal)
       for (const lesson of answer.lessons) lessons.set(lesson.id, lesson)
       total = answer.total

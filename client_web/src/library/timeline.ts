@@ -12,6 +12,8 @@ export interface Piece {
   duration: number
   programDateTime: number | null
   gap?: boolean | undefined
+  /** Nobody taught for long. */
+  away?: boolean | undefined
 }
 
 /** Rounding of dates to milliseconds leaves seams between segments. */

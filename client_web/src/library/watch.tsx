@@ -5,6 +5,10 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Lesson } from '../api'
 import { expose } from '../debug'
 import { duration, useMessages } from '../i18n'
+import { FilePanel } from '../offline/file'
+import type { Keeper } from '../offline/keeper'
+import { KeepPanel } from '../offline/panel'
+import { keptAddress } from '../offline/store'
 import { useObservable } from '../ui/hooks'
 import { Icon, type IconName } from '../ui/icons'
 import { Notice } from '../ui/shell'
@@ -16,13 +20,20 @@ type Layout = 'screen' | 'camera' | 'side'
 const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
 const SKIP_S = 10
 
-export function Watch(props: { lesson: Lesson; token: string }) {
-  const { lesson, token } = props
+/** keeper: of this device, null where the browser keeps no lessons. */
+export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | null }) {
+  const { lesson, token, keeper } = props
+  const archive = archiveOf(lesson, location.origin)
+  // What is kept here plays without a network; only a page that the service worker knows finds it.
+  const [isHere] = useState(
+    () =>
+      keeper?.holding(lesson.id)?.state === 'kept' && navigator.serviceWorker.controller !== null,
+  )
   const [player] = useState(
     () =>
       new Player({
-        archive: archiveOf(lesson, location.origin),
-        token,
+        archive: isHere ? keptAddress(lesson.id) : archive,
+        token: isHere ? '' : token,
         lesson: lesson.id,
         live: isRunning(lesson),
       }),
@@ -39,19 +50,30 @@ export function Watch(props: { lesson: Lesson; token: string }) {
         playing: !player.main.paused,
         screen: player.screenShown,
         quality: player.quality,
+        caption: player.caption,
+        kept: isHere,
+        holding: keeper?.holding(lesson.id)?.state ?? null,
       }),
       () => null,
     )
     void player.open()
     return () => player.close()
-  }, [player, lesson.id])
+  }, [player, lesson.id, keeper, isHere])
   useObservable(player)
-  return <Stage player={player} />
+  // Recordings that still grow are not kept; the control plane has none of its own.
+  const isOwn = lesson.playable === true && !isRunning(lesson)
+  return (
+    <>
+      <Stage player={player} isHere={isHere} />
+      {isOwn && keeper !== null && <KeepPanel keeper={keeper} lesson={lesson} />}
+      {isOwn && keeper === null && <FilePanel lesson={lesson} archive={archive} token={token} />}
+    </>
+  )
 }
 
-function Stage(props: { player: Player }) {
+function Stage(props: { player: Player; isHere: boolean }) {
   const t = useMessages()
-  const { player } = props
+  const { player, isHere } = props
   const [layout, setLayout] = useState<Layout>('screen')
   const frame = useRef<HTMLDivElement>(null)
   const shown = player.screenShown ? (player.hasPicture ? layout : 'slides') : 'alone'
@@ -68,6 +90,7 @@ function Stage(props: { player: Player }) {
       ArrowRight: () => player.skip(SKIP_S),
       m: () => toggleSound(player),
       f: () => toggleFull(frame.current),
+      c: () => toggleCaptions(player),
     }[event.key]
     if (act === undefined) return
     event.preventDefault()
@@ -88,6 +111,11 @@ function Stage(props: { player: Player }) {
             shown === 'alone' &&
             !player.hasPicture && <Icon name="sound" />}
         </p>
+        {player.caption !== '' && (
+          <p class="caption" lang={player.captions ?? 'vi'}>
+            <span>{player.caption}</span>
+          </p>
+        )}
       </div>
       {player.state === 'failed' && (
         <Notice kind="bad" title={t.player.failed}>
@@ -103,6 +131,7 @@ function Stage(props: { player: Player }) {
         full={() => toggleFull(frame.current)}
       />
       <Resumed player={player} />
+      {isHere && <p class="hint">{t.player.fromDevice}</p>}
       <p class="hint">{t.player.keys}</p>
     </div>
   )
@@ -215,10 +244,22 @@ function Controls(props: {
             String(height),
             t.player.lines(height),
           ]),
+          ...(player.hasScreen ? [['slides', t.player.voiceAndSlides] as [string, string]] : []),
           ['voice', t.player.voiceOnly],
         ]}
         choose={(value) => player.setQuality(toQuality(value))}
       />
+      {player.captionsChoices.length > 0 && (
+        <Choice
+          label={t.player.captions}
+          value={player.captions ?? ''}
+          options={[
+            ['', t.player.captionsOff],
+            ...player.captionsChoices.map((one): [string, string] => [one.language, one.label]),
+          ]}
+          choose={(value) => player.setCaptions(value === '' ? null : value)}
+        />
+      )}
       {player.screenShown && player.hasPicture && (
         <Choice
           label={t.player.layout}
@@ -289,7 +330,13 @@ function Resumed(props: { player: Player }) {
 }
 
 const toQuality = (value: string): Quality =>
-  value === 'auto' || value === 'voice' ? value : Number(value)
+  value === 'auto' || value === 'slides' || value === 'voice' ? value : Number(value)
+
+function toggleCaptions(player: Player): void {
+  player.setCaptions(
+    player.captions === null ? (player.captionsChoices[0]?.language ?? null) : null,
+  )
+}
 
 function toggleSound(player: Player): void {
   player.main.muted = !player.main.muted

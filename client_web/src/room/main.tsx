@@ -8,12 +8,16 @@ import { clockTime, dayAndTime, savedLang, useLanguage } from '../i18n'
 import { takeLink } from '../token'
 import { useNow, useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
+import { LanAddress } from '../ui/lan'
 import { LanguageSwitch, show } from '../ui/shell'
 import { Badge, unseenWords } from './badge'
 import { LivePicture, LiveVoice, StillPicture } from './media'
+import { Lateness, Question, RecordedPictures, SettingChoice, ShiftButtons } from './late'
 import { RoomModel } from './model'
 import { canBeFull, fullWhenAllowed, isFull, stayAwake, toggleFull } from './screen'
 import type { Stage } from './stage'
+import { takeSetting } from './kept'
+import type { TimeShift } from './time_shift'
 
 /** The controls fade this long after the last touch while a lesson is watched. */
 const FADE_AFTER_MS = 4_000
@@ -28,25 +32,33 @@ function RoomPage(props: { model: RoomModel }) {
   const onBlocked = useCallback((now: boolean) => setBlocked(now), [])
   const silent = useCallback(() => undefined, [])
   // Whatever is pressed on the page allows sound; it need not be that button.
+  const { shift } = model
+  const isSilent = blocked || shift.isBlocked
   useEffect(() => {
-    if (!blocked) return
-    const press = (): void => setPresses((count) => count + 1)
+    if (!isSilent) return
+    const press = (): void => {
+      setPresses((count) => count + 1)
+      shift.pressed()
+    }
     for (const name of ['pointerup', 'keydown']) addEventListener(name, press)
     return () => {
       for (const name of ['pointerup', 'keydown']) removeEventListener(name, press)
     }
-  }, [blocked])
+  }, [isSilent, shift])
   const stage = model.stage
   const shown = model.shown
   const still = model.still
-  const watching = stage === 'watching'
+  const isLate = stage === 'late'
+  const watching = stage === 'watching' || isLate
+  const recorded = shift.shown
   // Asked for only when there is something to hear: an empty room has nothing to press.
-  const isMute = blocked && model.lesson?.publishing === true && stage !== 'ended'
+  const isMute = isSilent && model.lesson?.publishing === true && stage !== 'ended'
   // While nothing comes, the last pictures stay where they were, dimmed behind the words; a teacher
   // who was cut off has not put the camera away. After the end none stays for the night.
-  const hold = stage !== 'ended' && (!watching || model.lesson?.publishing === false)
+  const hold = stage !== 'ended' && (!watching || isLate || model.lesson?.publishing === false)
   const layout = useRef<'screen' | 'camera'>('camera')
-  if (!hold) layout.current = shown.screen !== null ? 'screen' : 'camera'
+  if (recorded !== null) layout.current = recorded.screenShown ? 'screen' : 'camera'
+  else if (!hold) layout.current = shown.screen !== null ? 'screen' : 'camera'
   return (
     <main class={`room ${layout.current} ${watching ? 'watching' : 'talking'}`} data-stage={stage}>
       <h1 class="hidden">{model.lesson?.title ?? t.room.title}</h1>
@@ -72,13 +84,30 @@ function RoomPage(props: { model: RoomModel }) {
             isOld={model.rung?.rung === 'voice' && still.source !== 'screen'}
           />
         )}
+        {recorded !== null && (
+          <div class="recording">
+            <RecordedPictures player={recorded} />
+          </div>
+        )}
       </div>
-      <LiveVoice slot="voice" track={shown.voice} presses={presses} onBlocked={onBlocked} />
-      <LiveVoice slot="talk-voice" track={shown.talkVoice} presses={presses} onBlocked={silent} />
+      <LiveVoice
+        slot="voice"
+        track={shown.voice}
+        muted={isLate}
+        presses={presses}
+        onBlocked={onBlocked}
+      />
+      <LiveVoice
+        slot="talk-voice"
+        track={shown.talkVoice}
+        muted={isLate}
+        presses={presses}
+        onBlocked={silent}
+      />
       <div class="front">
         <div class="words" role="status" aria-live="polite">
           {watching ? (
-            !hold && <Watching model={model} />
+            !hold && recorded === null && <Watching model={model} />
           ) : (
             <StageCard model={model} stage={stage} />
           )}
@@ -91,7 +120,9 @@ function RoomPage(props: { model: RoomModel }) {
           </button>
         )}
       </div>
-      {watching && (
+      {stage === 'watching' && <Question shift={shift} />}
+      {isLate && <Lateness shift={shift} />}
+      {watching && !isLate && (
         <Badge
           rung={hold ? null : model.rung}
           slides={still?.source === 'screen'}
@@ -99,10 +130,21 @@ function RoomPage(props: { model: RoomModel }) {
           now={model.events?.serverNow ?? Date.now()}
         />
       )}
-      <Controls fading={watching && !isMute} />
+      {/* The question stands where the buttons are, and nothing that has the focus may be hidden. */}
+      {shift.asked === null && (
+        <Controls
+          fading={watching && !isMute && shift.state !== 'paused'}
+          shift={isLate || (watching && mayShift(model)) ? shift : null}
+          setting={shift}
+        />
+      )}
     </main>
   )
 }
+
+/** There is a recording to stop in and to go back in. */
+const mayShift = (model: RoomModel): boolean =>
+  model.lesson?.publishing === true && model.lesson.recording.state === 'recording'
 
 /** What is said while the lesson is watched: most of the time nothing. */
 function Watching(props: { model: RoomModel }) {
@@ -168,6 +210,8 @@ function StageCard(props: { model: RoomModel; stage: Stage }) {
           </a>
         </p>
       )}
+      {/* While nothing is to be seen here, pupils may watch something on their own devices. */}
+      {(stage === 'waiting' || stage === 'ended') && <LanAddress />}
       <p class="clock" aria-hidden="true">
         {clockTime(model.events?.serverNow ?? now, lang)}
       </p>
@@ -187,6 +231,7 @@ function words(stage: Stage, t: ReturnType<typeof useLanguage>['t']): [string, s
       return [t.room.waiting, t.room.waitingText]
     case 'starting':
     case 'watching':
+    case 'late':
       return [t.room.starting, t.room.startingText]
     case 'paused':
       return [t.room.paused, t.room.pausedText]
@@ -203,7 +248,12 @@ function words(stage: Stage, t: ReturnType<typeof useLanguage>['t']): [string, s
   }
 }
 
-function Controls(props: { fading: boolean }) {
+function Controls(props: {
+  fading: boolean
+  /** For stopping and going back, or null while there is nothing to stop. */
+  shift: TimeShift | null
+  setting: TimeShift
+}) {
   const { t } = useLanguage()
   const [touchedAt, touch] = useState(Date.now)
   const [full, setFull] = useState(isFull)
@@ -221,6 +271,7 @@ function Controls(props: { fading: boolean }) {
   const faded = props.fading && Date.now() - touchedAt > FADE_AFTER_MS
   return (
     <div class={faded ? 'controls faded' : 'controls'} role="group" aria-label={t.room.controls}>
+      {props.shift !== null && <ShiftButtons shift={props.shift} />}
       <LanguageSwitch />
       {canBeFull() && (
         <button type="button" class="button" onClick={toggleFull}>
@@ -228,10 +279,12 @@ function Controls(props: { fading: boolean }) {
           {full ? t.room.leaveFullScreen : t.room.fullScreen}
         </button>
       )}
+      <SettingChoice shift={props.setting} />
     </div>
   )
 }
 
+takeSetting(location.hash)
 const model = new RoomModel(takeLink('room'), savedLang())
 expose(
   'room',
@@ -247,6 +300,9 @@ expose(
     reason: model.rung?.reason ?? null,
     still: model.still === null ? null : model.still.captured,
     playout: model.playoutMs,
+    shift: model.shift.state,
+    late: model.shift.late,
+    recorded: model.shift.shown?.time ?? null,
   }),
   () => model.viewer?.peer ?? null,
 )

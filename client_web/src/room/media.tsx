@@ -122,6 +122,8 @@ function isAttached(element: HTMLMediaElement, track: MediaStreamTrack): boolean
 export function LiveVoice(props: {
   track: MediaStreamTrack | null
   slot: Slot
+  /** Plays, but is not to be heard now. */
+  muted: boolean
   /** Counts presses: each one tries again. */
   presses: number
   onBlocked: (blocked: boolean) => void
@@ -139,5 +141,5 @@ export function LiveVoice(props: {
       },
     )
   }, [track, presses, onBlocked])
-  return <audio ref={element} data-slot={props.slot} />
+  return <audio ref={element} data-slot={props.slot} muted={props.muted} />
 }

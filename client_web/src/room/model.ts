@@ -4,14 +4,17 @@
  * Lives here: which lesson is watched, and what is known of it. What must not: elements and words.
  */
 import { EventsSocket } from '../events/socket'
-import type { LessonInfo, Rung } from '../events/wire'
+import type { CatchUpReason, LessonInfo, Rung } from '../events/wire'
 import { Observable } from '../observable'
 import { socketUrl } from '../api'
+import { request } from '../http'
 import type { Lang } from '../i18n'
 import type { Link } from '../token'
 import { WhepViewer, type SlotMedia } from '../webrtc/whep'
 import { Quality, type ShownStill } from './quality'
 import { stageOf, type Stage } from './stage'
+import { Held } from './held'
+import { TimeShift, type Facts } from './time_shift'
 
 /** A voice sends fifty packets a second; this long without any byte is a stop. */
 const FLOW_LIMIT_MS = 3_500
@@ -33,6 +36,9 @@ export interface Shown {
 
 export class RoomModel extends Observable {
   readonly events: EventsSocket | null
+  /** The way into the recording and back. */
+  readonly shift: TimeShift
+  readonly #held = new Held()
   readonly #quality = new Quality()
   #viewer: WhepViewer | null = null
   #watched: string | null = null
@@ -66,6 +72,15 @@ export class RoomModel extends Observable {
     this.events?.onChange(() => this.#follow())
     this.events?.onMessage((message) => this.#quality.receive(message))
     this.#quality.onChange(() => this.#follow())
+    this.shift = new TimeShift({
+      facts: () => this.#facts,
+      archive: (lesson) => `${location.origin}/archives/${lesson}`,
+      token: link?.token ?? '',
+      read: (url) => readText(url, link?.token ?? ''),
+      open: async (options) => new (await import('../library/player')).Player(options),
+      say: (reason) => this.#say(reason),
+    })
+    this.shift.onChange(() => this.#follow())
     addEventListener('online', () => this.nudge())
   }
 
@@ -102,6 +117,7 @@ export class RoomModel extends Observable {
       unreachable: viewer?.unreachable ?? events?.state === 'waiting',
       flowing: this.flowing,
       isBack: this.#wasLost,
+      isLate: this.shift.isLate,
       hasFlowed: this.#hasFlowed,
       lesson,
     })
@@ -157,7 +173,9 @@ export class RoomModel extends Observable {
 
   /** The still picture to show in place of video, or null. */
   get still(): ShownStill | null {
-    return this.#stillIsAway ? null : this.#quality.still(this.lesson?.id ?? null)
+    return this.#stillIsAway || this.shift.isLate
+      ? null
+      : this.#quality.still(this.lesson?.id ?? null)
   }
 
   /** No word comes of a camera or slides put away but that the lesson has them no more. */
@@ -188,6 +206,7 @@ export class RoomModel extends Observable {
   /** Both connections begin at once: neither waits for a round trip of the other. */
   start(): void {
     this.events?.start()
+    this.shift.start()
     if (this.link !== null) this.#watch(this.link.lesson)
     this.#follow()
   }
@@ -199,6 +218,7 @@ export class RoomModel extends Observable {
 
   /** The page is closing: free the place at the relay. */
   async end(): Promise<void> {
+    this.shift.end()
     this.events?.close()
     await this.#viewer?.end()
   }
@@ -218,9 +238,41 @@ export class RoomModel extends Observable {
     if (wanted !== null && (wanted !== this.#watched || left)) this.#watch(wanted)
     this.#lastLesson = this.#told ?? this.#lastLesson
     this.#leaveWhenOver()
-    this.#viewer?.expect(this.#told?.publishing === true)
+    this.#expect()
     this.#noteMedia()
     this.changed()
+  }
+
+  /** Silence is no fault while nothing live was asked for. */
+  #expect(): void {
+    this.#viewer?.expect(this.#told?.publishing === true && !this.#held.excuses(Date.now()))
+  }
+
+  /** The relay is told of each change, and again while what it says of the room shows otherwise. */
+  #say(reason: CatchUpReason | null): void {
+    const session = this.#viewer?.session ?? null
+    const lesson = this.#watched
+    if (lesson === null || session === null) return
+    const again = this.#held.note(session, reason, this.rung?.rung ?? null, Date.now())
+    this.events?.behind(lesson, session, reason, again)
+    this.#expect()
+  }
+
+  get #facts(): Facts {
+    const { lesson, events } = this
+    const slots = [...(this.#viewer?.slots.values() ?? [])]
+    const offset = (events?.serverNow ?? Date.now()) - Date.now()
+    const heardAt = Math.max(...slots.map((slot) => slot.heardAt ?? -Infinity))
+    return {
+      lesson: lesson?.id ?? null,
+      date: Date.now() + offset,
+      flowing: this.flowing,
+      heard: Number.isFinite(heardAt) ? heardAt + offset : null,
+      frames: slots.reduce((sum, slot) => sum + slot.frames, 0),
+      hasPictures: lesson?.sources.some((name) => name !== 'voice') === true,
+      isEnded: lesson?.state === 'ended' || lesson?.state === 'published',
+      isTaught: lesson?.publishing === true,
+    }
   }
 
   #noteMedia(): void {
@@ -247,6 +299,8 @@ export class RoomModel extends Observable {
     const known = this.events?.lesson ?? null
     const watched = this.#watched
     if (this.link?.lesson) return this.link.lesson
+    // What was missed is watched to its end, also when the next lesson has begun.
+    if (watched !== null && this.shift.isLate) return watched
     if (watched === null || known === null) return known?.id ?? watched
     if (this.#told?.publishing === true) return watched
     if (known.publishing || known.state === 'live') return known.id
@@ -293,4 +347,13 @@ export class RoomModel extends Observable {
 
 function isFresh(slot: SlotMedia, limitMs: number): boolean {
   return slot.heardAt !== null && Date.now() - slot.heardAt < limitMs
+}
+
+async function readText(url: string, token: string): Promise<string | null> {
+  try {
+    return (await request(url, token)).text
+  } catch {
+    // Not recorded here, or not reached: asked again while it is wanted.
+    return null
+  }
 }

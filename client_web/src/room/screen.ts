@@ -33,7 +33,8 @@ export function fullWhenAllowed(): void {
   if (!canBeFull()) return
   const ask = (event?: Event): void => {
     // A press on a button means that button.
-    if (event?.target instanceof Element && event.target.closest('button, a') !== null) return
+    if (event?.target instanceof Element && event.target.closest('button, a, label') !== null)
+      return
     removeEventListener('pointerup', ask)
     if (!isFull()) toggleFull()
   }

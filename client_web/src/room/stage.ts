@@ -15,6 +15,7 @@ export type Stage =
   | 'waiting'
   | 'starting'
   | 'watching'
+  | 'late'
   | 'paused'
   | 'reconnecting'
   | 'resuming'
@@ -36,6 +37,8 @@ export interface Facts {
   flowing: boolean
   /** The path to the relay was lost and stands again; nothing came over it yet. */
   isBack: boolean
+  /** The recording is watched, or about to be. */
+  isLate: boolean
   /** Media has come before in this lesson, since the page was opened. */
   hasFlowed: boolean
   /** As the server last said; null while unknown. */
@@ -48,6 +51,7 @@ const BUSY = [429, 503]
 export function stageOf(facts: Facts): Stage {
   const { lesson, refusal } = facts
   if (!facts.hasLink) return 'no-link'
+  if (facts.isLate) return 'late'
   // A relay may send bytes without a lesson in them, to feel its way.
   const over = lesson?.state === 'ended' || lesson?.state === 'published'
   const silent = facts.events === 'open' && lesson?.publishing === false

@@ -14,11 +14,19 @@ export interface Summary {
   video: number
   stills: number
   voice: number
-  /** Those whose links take less than video, worst first, then by name. */
+  /** Those that watch the recording, some time behind. */
+  late: number
+  /** Those whose links take less than video, worst first, then those behind; by name. */
   weak: RoomRung[]
 }
 
 const LOW: readonly RungName[] = ['voice', 'stills']
+
+/** What a class is called: its name and its school's, as far as they are known. */
+export function calledBy(one: RoomRung, unnamed: string): string {
+  const words = [one.name, one.school].filter((word) => word !== '')
+  return words.length > 0 ? words.join(' · ') : unnamed
+}
 
 export class Classes {
   readonly #lessons = new Map<string, Map<string, RoomRung>>()
@@ -42,14 +50,16 @@ export class Classes {
     const byName = (one: RoomRung, other: RoomRung): number => one.name.localeCompare(other.name)
     const stills = on('stills').length
     const voice = on('voice').length
+    const late = known.filter((one) => one.rung === 'catch-up')
     const low = known.filter((one) => LOW.includes(one.rung)).length
     return {
       known: known.length,
       unseen: low - stills - voice,
-      video: known.length - low,
+      video: known.length - low - late.length,
       stills,
       voice,
-      weak: LOW.flatMap((rung) => on(rung).sort(byName)),
+      late: late.length,
+      weak: [...LOW.flatMap((rung) => on(rung).sort(byName)), ...late.sort(byName)],
     }
   }
 }

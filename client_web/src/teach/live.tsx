@@ -2,12 +2,15 @@
  * During the lesson: an unmistakable state, the few buttons that are needed, and a careful end.
  */
 import { useEffect, useRef, useState } from 'preact/hooks'
+import type { School } from '../api'
 import { Problem, Unreachable } from '../http'
 import { duration, useLanguage, useMessages, type Messages } from '../i18n'
 import { problemWords } from '../i18n/problems'
+import type { RungName } from '../events/wire'
 import { useNow } from '../ui/hooks'
 import { Icon, type IconName } from '../ui/icons'
 import { Notice } from '../ui/shell'
+import { calledBy } from './classes'
 import { DeviceHelp, Fault } from './prepare'
 import { toClipboard } from './clipboard'
 import { Level, Pickers, Preview } from './preview'
@@ -238,9 +241,9 @@ const NAMED = 30
 /** How many classes receive what. Weak links are theirs and ours to bear, not the teacher's. */
 function Rooms(props: { studio: Studio }) {
   const t = useMessages()
-  const { known, unseen, video, stills, voice, weak } = props.studio.classes
+  const { known, unseen, video, stills, voice, late, weak } = props.studio.classes
   if (known === 0) return null
-  const summary = t.teach.classes(video, stills, voice, unseen)
+  const summary = t.teach.classes(video, stills, voice, unseen, late)
   if (weak.length === 0)
     return (
       <p class="card classes" role="status">
@@ -254,12 +257,13 @@ function Rooms(props: { studio: Studio }) {
         <Icon name="rooms" />
         <span role="status">{summary}</span>
       </summary>
-      <p class="hint">{t.teach.classesText}</p>
+      {weak.length > late && <p class="hint">{t.teach.classesText}</p>}
+      {late > 0 && <p class="hint">{t.teach.classesLateText}</p>}
       <ul>
         {weak.slice(0, NAMED).map((one) => (
           <li key={one.room}>
-            <strong>{one.name === '' ? t.teach.unnamedClass : one.name}</strong>
-            <span>{one.rung === 'voice' ? t.teach.classVoice : t.teach.classStills}</span>
+            <strong>{calledBy(one, t.teach.unnamedClass)}</strong>
+            <span>{receives(one.rung, t)}</span>
           </li>
         ))}
       </ul>
@@ -268,16 +272,33 @@ function Rooms(props: { studio: Studio }) {
   )
 }
 
+function receives(rung: RungName, t: Messages): string {
+  if (rung === 'catch-up') return t.teach.classLate
+  return rung === 'voice' ? t.teach.classVoice : t.teach.classStills
+}
+
 function Invite(props: { studio: Studio }) {
   const { t, lang } = useLanguage()
   const [url, setUrl] = useState<string | null>(null)
   const [fault, setFault] = useState<string | null>(null)
   const [copied, setCopied] = useState<'no' | 'yes' | 'by-hand'>('no')
+  const [schools, setSchools] = useState<School[]>([])
+  const [school, setSchool] = useState('')
   const field = useRef<HTMLInputElement>(null)
+  const { api } = props.studio
+  const look = async (): Promise<void> => {
+    try {
+      setSchools(await api.schools())
+    } catch (error) {
+      // Without the list there is still the link for any school.
+      if (!(error instanceof Problem || error instanceof Unreachable)) throw error
+    }
+  }
   const make = async (): Promise<void> => {
     setFault(null)
     try {
-      setUrl((await props.studio.api.invite(props.studio.lesson?.id ?? '')).url)
+      const { url } = await api.invite(props.studio.lesson?.id ?? '', school === '' ? null : school)
+      setUrl(url)
     } catch (error) {
       if (error instanceof Problem) {
         const { title, fix } = problemWords(error, lang)
@@ -291,12 +312,33 @@ function Invite(props: { studio: Studio }) {
     setCopied((await toClipboard(url ?? '')) ? 'yes' : 'by-hand')
   }
   return (
-    <details class="card invite">
+    <details class="card invite" onToggle={() => void look()}>
       <summary>
         <Icon name="link" />
         {t.teach.invite}
       </summary>
       <p>{t.teach.inviteText}</p>
+      {schools.length > 0 && (
+        <label class="field">
+          <span>{t.teach.inviteSchool}</span>
+          <select
+            value={school}
+            onChange={(event) => {
+              setSchool(event.currentTarget.value)
+              setUrl(null)
+              setCopied('no')
+            }}
+          >
+            <option value="">{t.teach.inviteOtherSchool}</option>
+            {schools.map((one) => (
+              <option key={one.id} value={one.id}>
+                {one.name}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      {school !== '' && <p class="hint">{t.teach.inviteSchoolText}</p>}
       {url === null ? (
         <button type="button" class="button" onClick={() => void make()}>
           {t.teach.inviteMake}

@@ -1,0 +1,32 @@
+/*
+ * This device as a place for lessons: the keeper over its storage, and the service worker.
+ *
+ * Loaded when the library's page is drawn already, and only where the browser may keep lessons.
+ */
+import { archiveOf } from '../library/catalog'
+import { playable } from '../library/plays'
+import { Keeper } from './keeper'
+import { canKeep, Store } from './store'
+
+/** The keeper with what is here already; null where this browser keeps nothing. */
+export async function openKeeper(token: () => string): Promise<Keeper | null> {
+  if (!canKeep()) return null
+  const keeper = new Keeper(
+    new Store(caches),
+    (lesson) => archiveOf(lesson, location.origin),
+    token,
+    playable(),
+  )
+  await keeper.load()
+  return keeper
+}
+
+/**
+ * Let the service worker bring the page without a network. Refused by servers that have none, as
+ * the control plane, which keeps no recordings.
+ */
+export async function installWorker(): Promise<void> {
+  await navigator.serviceWorker
+    .register('/sw.js', { scope: '/library', updateViaCache: 'none' })
+    .catch(() => undefined)
+}

@@ -1,0 +1,159 @@
+/*
+ * A lesson as one file, where this browser keeps no lessons in the page.
+ *
+ * Lives here: asking the relay how far the file is (relay/web/files.py) and handing it to the
+ * browser, which saves it. What must not: keeping lessons in the page (panel.tsx).
+ */
+import { useEffect, useState } from 'preact/hooks'
+import type { Lesson } from '../api'
+import { Problem, request } from '../http'
+import { useLanguage } from '../i18n'
+import { askLan } from '../ui/lan'
+import { Icon } from '../ui/icons'
+import { inMegabytes } from './plan'
+
+const PICTURES = ['auto', 'screen', 'camera', 'none'] as const
+type Picture = (typeof PICTURES)[number]
+
+type State = 'waiting' | 'making' | 'ready' | 'incomplete' | 'full' | 'busy' | 'failed' | 'none'
+
+interface Answer {
+  state: State
+  bytes: number
+  plays_everywhere: boolean
+}
+
+const AGAIN_MS = 1_500
+const PROBE_MS = 4_000
+
+export function FilePanel(props: { lesson: Lesson; archive: string; token: string }) {
+  const { t, lang } = useLanguage()
+  const { lesson, archive, token } = props
+  const [picture, setPicture] = useState<Picture>('auto')
+  const [wanted, want] = useState<Picture | null>(null)
+  const answer = useFile(archive, token, wanted)
+  const secure = useSecureAddress(lesson.id)
+  const address = fileAddress(archive, wanted ?? picture, token)
+  const isReady = answer?.state === 'ready'
+  useEffect(() => {
+    // The server names it an attachment, so this page stays where it is.
+    if (isReady) location.assign(address)
+  }, [isReady, address])
+  const isUnderWay = answer?.state === 'waiting' || answer?.state === 'making'
+  return (
+    <section class="keeping" aria-labelledby="file-title">
+      <h2 id="file-title">{t.file.title}</h2>
+      <p>{t.file.text}</p>
+      {secure !== null && (
+        <p>
+          <a href={secure}>{t.file.secure}</a>
+        </p>
+      )}
+      <div class="choose">
+        <label class="field">
+          <span>{t.file.picture}</span>
+          <select
+            value={picture}
+            onChange={(event) => {
+              setPicture(event.currentTarget.value as Picture)
+              want(null)
+            }}
+          >
+            {PICTURES.map((one) => (
+              <option value={one}>{t.file.pictures[one]}</option>
+            ))}
+          </select>
+        </label>
+        <button
+          type="button"
+          class="button primary"
+          disabled={isUnderWay}
+          onClick={() => want(picture)}
+        >
+          <Icon name="keep" />
+          {t.file.load}
+        </button>
+      </div>
+      <p role="status">
+        {isUnderWay && t.file.making}
+        {isReady && (
+          <a href={address} download>
+            {t.file.ready(inMegabytes(answer.bytes, lang))}
+          </a>
+        )}
+        {isReady && !answer.plays_everywhere && ` ${t.file.maybeNot}`}
+        {answer !== null && !isUnderWay && !isReady && t.file[answer.state as 'failed']}
+      </p>
+    </section>
+  )
+}
+
+function fileAddress(archive: string, picture: Picture, token: string): string {
+  const query = new URLSearchParams({ picture })
+  if (token !== '') query.set('token', token)
+  return `${archive}/file.mp4?${String(query)}`
+}
+
+/** How far the file with the `wanted` picture is; null while nobody wants one. */
+function useFile(archive: string, token: string, wanted: Picture | null): Answer | null {
+  const [answer, setAnswer] = useState<Answer | null>(null)
+  useEffect(() => {
+    setAnswer(null)
+    if (wanted === null) return
+    const stop = new AbortController()
+    let timer: ReturnType<typeof setTimeout>
+    const ask = async (): Promise<void> => {
+      const found = await askFile(archive, token, wanted, stop.signal)
+      if (stop.signal.aborted) return
+      setAnswer(found)
+      if (found.state === 'waiting' || found.state === 'making')
+        timer = setTimeout(() => void ask(), AGAIN_MS)
+    }
+    void ask()
+    return () => {
+      stop.abort()
+      clearTimeout(timer)
+    }
+  }, [archive, token, wanted])
+  return answer
+}
+
+async function askFile(
+  archive: string,
+  token: string,
+  picture: Picture,
+  signal: AbortSignal,
+): Promise<Answer> {
+  try {
+    const { text } = await request(`${archive}/file.json?picture=${picture}`, token, { signal })
+    return JSON.parse(text) as Answer
+  } catch (error) {
+    const state = error instanceof Problem && error.status === 404 ? 'none' : 'failed'
+    return { state, bytes: 0, plays_everywhere: true }
+  }
+}
+
+/** This lesson at the relay's https address, where that can be reached from here; else null. */
+function useSecureAddress(lesson: string): string | null {
+  const [address, setAddress] = useState<string | null>(null)
+  useEffect(() => {
+    let left = false
+    const look = async (): Promise<void> => {
+      const secure = globalThis.isSecureContext ? null : ((await askLan())?.secure ?? null)
+      if (secure === null || left) return
+      try {
+        const signal = AbortSignal.timeout(PROBE_MS)
+        // Only whether it answers: what it says is for its own pages.
+        await fetch(new URL('/healthz', secure), { mode: 'no-cors', signal })
+        if (!left) setAddress(`${secure}#lesson=${lesson}`)
+      } catch {
+        // Without internet its name is not found.
+      }
+    }
+    void look()
+    return () => {
+      left = true
+    }
+  }, [lesson])
+  return address
+}

@@ -1,0 +1,172 @@
+/*
+ * Keeping one lesson on this device: what to keep, how far it is, giving the space back.
+ */
+import { useEffect, useState } from 'preact/hooks'
+import type { Lesson } from '../api'
+import { useLanguage } from '../i18n'
+import { useObservable } from '../ui/hooks'
+import { Icon } from '../ui/icons'
+import type { Holding, Keeper, Offer } from './keeper'
+import { inMegabytes, type Option } from './plan'
+import { installWorker } from './device'
+
+export function KeepPanel(props: { keeper: Keeper; lesson: Lesson }) {
+  const { t, lang } = useLanguage()
+  const { keeper, lesson } = props
+  useObservable(keeper)
+  const [offer, setOffer] = useState<Offer | 'asking' | 'failed' | null>(null)
+  const holding = keeper.holding(lesson.id)
+  const ask = async (): Promise<void> => {
+    setOffer('asking')
+    try {
+      setOffer(await keeper.offer(lesson))
+    } catch {
+      setOffer('failed')
+    }
+  }
+  const keep = async (option: Option, of: Offer): Promise<void> => {
+    try {
+      await installWorker()
+      await keeper.keep(lesson, option, of.archive)
+      setOffer(null)
+    } catch {
+      setOffer('failed')
+    }
+  }
+  return (
+    <section class="keeping" aria-labelledby="keeping-title">
+      <h2 id="keeping-title" class="hidden">
+        {t.offline.keep}
+      </h2>
+      {holding !== null ? (
+        <Progress keeper={keeper} holding={holding} />
+      ) : offer === null || offer === 'failed' ? (
+        <>
+          <button type="button" class="button" onClick={() => void ask()}>
+            <Icon name="keep" />
+            {t.offline.keep}
+          </button>
+          <p class="hint" role="status">
+            {offer === 'failed' ? t.offline.failed : t.offline.keepText}
+          </p>
+        </>
+      ) : offer === 'asking' ? (
+        <p role="status">{t.offline.asking}</p>
+      ) : (
+        <Choose offer={offer} keep={(option) => void keep(option, offer)} lang={lang} />
+      )}
+    </section>
+  )
+}
+
+function Choose(props: { offer: Offer; keep: (option: Option) => void; lang: string }) {
+  const { t } = useLanguage()
+  const { offer, lang } = props
+  const [chosen, choose] = useState<Option | null>(offer.suggested)
+  const least = offer.options[offer.options.length - 1]
+  if (least === undefined) return <p role="status">{t.offline.nothing}</p>
+  const size = (bytes: number): string => inMegabytes(bytes, lang)
+  const fits = (option: Option): boolean => offer.free === null || option.bytes <= offer.free
+  if (!fits(least))
+    return <p role="status">{t.offline.noRoom(size(least.bytes), size(offer.free ?? 0))}</p>
+  const now = chosen ?? least
+  return (
+    <div class="choose">
+      <label class="field">
+        <span>{t.offline.size}</span>
+        <select
+          value={now.size}
+          onChange={(event) => {
+            const value = event.currentTarget.value
+            choose(offer.options.find((one) => one.size === value) ?? null)
+          }}
+        >
+          {offer.options.map((one) => (
+            <option value={one.size} disabled={!fits(one)}>
+              {t.offline.option(t.offline.sizes[one.size], size(one.bytes))}
+            </option>
+          ))}
+        </select>
+      </label>
+      <button type="button" class="button primary" onClick={() => props.keep(now)}>
+        <Icon name="keep" />
+        {t.offline.save(size(now.bytes))}
+      </button>
+      {offer.free !== null && <p class="hint">{t.offline.free(size(offer.free))}</p>}
+    </div>
+  )
+}
+
+function Progress(props: { keeper: Keeper; holding: Holding }) {
+  const { t, lang } = useLanguage()
+  const { keeper, holding } = props
+  const { state, bytes, total, lesson } = holding
+  const here = inMegabytes(bytes, lang)
+  const whole = inMegabytes(total, lang)
+  if (state === 'kept')
+    return (
+      <p class="kept-line" role="status">
+        <Icon name="tick" />
+        <span>{t.offline.kept(whole)}</span>
+        <Remove keeper={keeper} lesson={lesson} />
+      </p>
+    )
+  return (
+    <div class="progress">
+      <label>
+        <span>{t.offline.loading(here, whole)}</span>
+        <progress value={bytes} max={Math.max(1, total)} />
+      </label>
+      {/* Figures that count are not read out; what became of it is. */}
+      <p class="hint" role="status">
+        {state === 'loading' && t.offline.loadingText}
+        {state === 'waiting' && t.offline.waiting}
+        {state === 'full' && t.offline.full}
+        {state === 'failed' && t.offline.failed}
+      </p>
+      {(state === 'full' || state === 'failed') && (
+        <button type="button" class="button" onClick={() => keeper.resume(lesson.id)}>
+          {t.offline.again}
+        </button>
+      )}
+      <button type="button" class="button" onClick={() => void keeper.remove(lesson.id)}>
+        {t.offline.stop}
+      </button>
+    </div>
+  )
+}
+
+/** Deletes after a second press. */
+export function Remove(props: { keeper: Keeper; lesson: Lesson }) {
+  const { t } = useLanguage()
+  const { keeper, lesson } = props
+  const [asked, ask] = useState(false)
+  useEffect(() => ask(false), [lesson.id])
+  if (!asked)
+    return (
+      <button
+        type="button"
+        class="button"
+        aria-label={t.offline.removeOf(lesson.title)}
+        onClick={() => ask(true)}
+      >
+        {t.offline.remove}
+      </button>
+    )
+  return (
+    <span class="ask" role="group" aria-label={t.offline.removeAsk}>
+      <span>{t.offline.removeAsk}</span>
+      <button
+        type="button"
+        class="button danger"
+        ref={(button) => button?.focus()}
+        onClick={() => void keeper.remove(lesson.id)}
+      >
+        {t.offline.removeYes}
+      </button>
+      <button type="button" class="button" onClick={() => ask(false)}>
+        {t.offline.removeNo}
+      </button>
+    </span>
+  )
+}

@@ -1,0 +1,117 @@
+/*
+ * Lessons in this browser's Cache Storage: one cache each, named `kept-ID`, gone with one call.
+ *
+ * Lives here: reading and writing files and the record beside them, and what the browser says of
+ * space. What must not: fetching from servers, words. A file is put in whole or not at all; the
+ * service worker (sw.ts) answers `/kept/ID/…` from the same caches, so nothing of it needs a server.
+ */
+import type { KeptLesson } from './plan'
+
+const PREFIX = 'kept-'
+const RECORD = 'kept.json'
+
+/** The address at which a kept lesson is played. */
+export const keptAddress = (lesson: string): string => `/kept/${lesson}`
+
+const addressOf = (lesson: string, path: string): string => `${keptAddress(lesson)}/${path}`
+
+const TYPES: Readonly<Record<string, string>> = {
+  m3u8: 'application/vnd.apple.mpegurl',
+  m4s: 'video/mp4',
+  mp4: 'video/mp4',
+  vtt: 'text/vtt; charset=utf-8',
+  json: 'application/json',
+}
+
+/** Whether this page may keep lessons: browsers insist on https, or on this very machine. */
+export function canKeep(): boolean {
+  return (
+    globalThis.isSecureContext === true &&
+    typeof caches !== 'undefined' &&
+    typeof navigator !== 'undefined' &&
+    'serviceWorker' in navigator &&
+    typeof crypto?.subtle?.digest === 'function'
+  )
+}
+
+/** What the browser says: bytes free for pages like this, and whether it promised to keep them. */
+export interface Space {
+  free: number | null
+  persisted: boolean
+}
+
+export async function space(): Promise<Space> {
+  const storage = navigator.storage as StorageManager | undefined
+  const estimate = await storage?.estimate?.().catch(() => undefined)
+  const persisted = (await storage?.persisted?.().catch(() => false)) ?? false
+  const { quota, usage } = estimate ?? {}
+  return {
+    free: quota === undefined ? null : Math.max(0, quota - (usage ?? 0)),
+    persisted,
+  }
+}
+
+/** Ask the browser not to delete what is kept when the device is full; it may say no. */
+export async function persist(): Promise<boolean> {
+  return (await navigator.storage?.persist?.().catch(() => false)) ?? false
+}
+
+export class Store {
+  constructor(private readonly storage: CacheStorage) {}
+
+  /** Ids of the lessons of which something is here. */
+  async lessons(): Promise<string[]> {
+    const names = await this.storage.keys()
+    return names.filter((name) => name.startsWith(PREFIX)).map((name) => name.slice(PREFIX.length))
+  }
+
+  /** The record of a lesson, or null: nothing is here, or what is here cannot be read. */
+  async record(lesson: string): Promise<KeptLesson | null> {
+    if (!(await this.storage.has(PREFIX + lesson))) return null
+    try {
+      const cache = await this.storage.open(PREFIX + lesson)
+      const found = await cache.match(addressOf(lesson, RECORD))
+      const record = (await found?.json()) as KeptLesson | undefined
+      return record?.format === 1 ? record : null
+    } catch {
+      return null
+    }
+  }
+
+  /** The record, and its playlists as files that a player finds. */
+  async write(record: KeptLesson): Promise<void> {
+    const cache = await this.storage.open(PREFIX + record.lesson.id)
+    for (const [name, text] of Object.entries(record.playlists))
+      await put(cache, record.lesson.id, name, text)
+    await put(cache, record.lesson.id, RECORD, JSON.stringify(record))
+  }
+
+  /** Paths of the files that are here. */
+  async held(lesson: string): Promise<Set<string>> {
+    if (!(await this.storage.has(PREFIX + lesson))) return new Set()
+    const cache = await this.storage.open(PREFIX + lesson)
+    const start = `${addressOf(lesson, '')}`
+    const paths = (await cache.keys()).map((request) => new URL(request.url).pathname)
+    return new Set(paths.filter((path) => path.startsWith(start)).map((p) => p.slice(start.length)))
+  }
+
+  /** Throws QuotaExceededError where there is no room. */
+  async put(lesson: string, path: string, data: ArrayBuffer): Promise<void> {
+    await put(await this.storage.open(PREFIX + lesson), lesson, path, data)
+  }
+
+  async remove(lesson: string): Promise<void> {
+    await this.storage.delete(PREFIX + lesson)
+  }
+}
+
+async function put(
+  cache: Cache,
+  lesson: string,
+  path: string,
+  body: string | ArrayBuffer,
+): Promise<void> {
+  const kind = path.split('?')[0]?.split('.').pop() ?? ''
+  const headers = { 'Content-Type': TYPES[kind] ?? 'application/octet-stream' }
+  await cache.put(addressOf(lesson, path), new Response(body, { headers }))
+}

@@ -1,0 +1,194 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Lesson } from '../src/api'
+import { Keeper, sha256 } from '../src/offline/keeper'
+import { Store } from '../src/offline/store'
+
+const LESSON = { id: 'toan-7', title: 'Toán', playable: true } as Lesson
+const BASE = 'http://relay.test/archives/toan-7'
+const bytes = (text: string): ArrayBuffer => new TextEncoder().encode(text).buffer as ArrayBuffer
+
+/** As much of Cache Storage as is used, with room for `room` bytes. */
+class FakeCaches {
+  room = Infinity
+  readonly caches = new Map<string, Map<string, { body: ArrayBuffer }>>()
+
+  keys = async (): Promise<string[]> => [...this.caches.keys()]
+  has = async (name: string): Promise<boolean> => this.caches.has(name)
+  delete = async (name: string): Promise<boolean> => this.caches.delete(name)
+  open = async (name: string): Promise<unknown> => {
+    const files = this.caches.get(name) ?? new Map<string, { body: ArrayBuffer }>()
+    this.caches.set(name, files)
+    return {
+      keys: async () => [...files.keys()].map((path) => ({ url: `http://relay.test${path}` })),
+      match: async (path: string) => {
+        const found = files.get(path)
+        return found === undefined ? undefined : new Response(found.body)
+      },
+      put: async (path: string, response: Response) => {
+        const body = await response.arrayBuffer()
+        this.room -= body.byteLength
+        if (this.room < 0) throw new DOMException('full', 'QuotaExceededError')
+        files.set(path, { body })
+      },
+    }
+  }
+}
+
+/** A relay with one lesson of a voice in `count` segments. */
+async function relay(count: number): Promise<Map<string, ArrayBuffer>> {
+  const files = new Map<string, ArrayBuffer>()
+  const entry = async (name: string, text: string): Promise<{ bytes: number; digest: string }> => {
+    files.set(`${BASE}/voice/${name}`, bytes(text))
+    return { bytes: text.length, digest: await sha256(bytes(text)) }
+  }
+  const init = { number: 0, codec: 'opus', height: 0, ...(await entry('init-0.mp4', 'init')) }
+  const segments = []
+  for (let beat = 0; beat < count; beat += 1)
+    segments.push({ beat, part: 0, ...(await entry(`${beat}.m4s`, `segment ${beat}`)) })
+  const manifest = {
+    finished: true,
+    duration_ms: 8_000 * count,
+    renditions: [{ name: 'voice', inits: [init], segments }],
+  }
+  const list = segments.map(({ beat }) => `#EXTINF:8,\nvoice/${beat}.m4s\n`).join('')
+  const text: Record<string, string> = {
+    'manifest.json': JSON.stringify(manifest),
+    'master.m3u8': '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nvoice.m3u8\n',
+    'voice.m3u8': `#EXTM3U\n#EXT-X-MAP:URI="voice/init-0.mp4"\n${list}`,
+  }
+  for (const [name, body] of Object.entries(text)) files.set(`${BASE}/${name}`, bytes(body))
+  return files
+}
+
+describe('keeping a lesson', () => {
+  let storage: FakeCaches
+  let files: Map<string, ArrayBuffer>
+  let asked: string[]
+  let answer: (path: string) => Response | Error | null
+
+  beforeEach(async () => {
+    storage = new FakeCaches()
+    files = await relay(5)
+    asked = []
+    answer = () => null
+    // Node's own has neither storage nor locks, as old browsers.
+    vi.stubGlobal('navigator', {})
+    vi.stubGlobal('fetch', async (url: string) => {
+      const path = url.split('?')[0] ?? url
+      asked.push(path)
+      const given = answer(path)
+      if (given instanceof Error) throw given
+      if (given !== null) return given
+      const body = files.get(path)
+      return body === undefined ? new Response('{}', { status: 404 }) : new Response(body)
+    })
+  })
+  afterEach(() => vi.unstubAllGlobals())
+
+  const keeper = (): Keeper =>
+    new Keeper(
+      new Store(storage as unknown as CacheStorage),
+      () => BASE,
+      () => '',
+      'opus,vp09',
+      1,
+    )
+
+  async function kept(one: Keeper): Promise<void> {
+    const offer = await one.offer(LESSON)
+    expect(offer.options.map((option) => option.size)).toEqual(['voice'])
+    await one.keep(LESSON, offer.options[0]!, offer.archive)
+  }
+
+  const settled = (one: Keeper, ...states: string[]): Promise<unknown> =>
+    vi.waitFor(() => expect(states).toContain(one.holding('toan-7')?.state))
+
+  it('brings every file once, and knows it after a restart', async () => {
+    const one = keeper()
+    await kept(one)
+    await settled(one, 'kept')
+    const holding = one.holding('toan-7')
+    expect([holding?.bytes, one.bytes]).toEqual([holding?.total, holding?.total])
+    const segments = asked.filter((path) => path.endsWith('.m4s'))
+    expect(new Set(segments).size).toBe(segments.length)
+    const other = keeper()
+    await other.load()
+    expect(other.holding('toan-7')?.state).toBe('kept')
+    expect(other.holding('toan-7')?.lesson.title).toBe('Toán')
+  })
+
+  it('goes on after a network that went, segment by segment', async () => {
+    let down = false
+    answer = (path) => {
+      if (path.endsWith('/2.m4s')) down = true
+      return down && path.endsWith('.m4s') ? new TypeError('network') : null
+    }
+    const one = keeper()
+    await kept(one)
+    await settled(one, 'waiting')
+    one.stop()
+    const before = storage.caches.get('kept-toan-7')?.size ?? 0
+    asked = []
+    answer = () => null
+    const other = keeper()
+    await other.load()
+    await settled(other, 'kept')
+    const after = storage.caches.get('kept-toan-7')?.size ?? 0
+    // Only what was missing was asked for.
+    expect(asked).toHaveLength(after - before)
+  })
+
+  it('waits for what the relay has not fetched yet', async () => {
+    let tries = 0
+    answer = (path) => {
+      if (!path.endsWith('/4.m4s')) return null
+      tries += 1
+      return tries < 3 ? new Response('{}', { status: 503 }) : null
+    }
+    const one = keeper()
+    await kept(one)
+    await settled(one, 'kept')
+    expect(tries).toBe(3)
+  })
+
+  it('takes no file whose digest lies', async () => {
+    answer = (path) => (path.endsWith('/1.m4s') ? new Response('rotten!!!') : null)
+    const one = keeper()
+    await kept(one)
+    await settled(one, 'failed')
+    expect(storage.caches.get('kept-toan-7')?.has('/kept/toan-7/voice/1.m4s')).toBe(false)
+    answer = () => null
+    one.resume('toan-7')
+    await settled(one, 'kept')
+  })
+
+  it('stops where the device is full, and goes on when there is room', async () => {
+    const one = keeper()
+    const offer = await one.offer(LESSON)
+    await one.keep(LESSON, offer.options[0]!, offer.archive)
+    storage.room = 12
+    await settled(one, 'full', 'kept')
+    expect(one.holding('toan-7')?.state).toBe('full')
+    storage.room = Infinity
+    one.resume('toan-7')
+    await settled(one, 'kept')
+  })
+
+  it('gives the space back, also in the middle', async () => {
+    const one = keeper()
+    await kept(one)
+    await one.remove('toan-7')
+    expect(one.holding('toan-7')).toBeNull()
+    await vi.waitFor(() => expect([...storage.caches.keys()]).toEqual([]))
+    // Nothing that was on its way brings it back.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect([...storage.caches.keys()]).toEqual([])
+  })
+
+  it('forgets what has no record', async () => {
+    await storage.open('kept-van-8')
+    const one = keeper()
+    await one.load()
+    expect([one.holdings, [...storage.caches.keys()]]).toEqual([[], []])
+  })
+})

@@ -1,0 +1,39 @@
+/*
+ * What the status page makes of a relay's numbers.
+ */
+import { describe, expect, test } from 'vitest'
+import { host, size, taken, worst } from '../src/status/facts'
+
+describe('status facts', () => {
+  test('sizes are written as people of each language write them', () => {
+    expect(size(999, 'en')).toBe('999 B')
+    expect(size(1_240_000, 'en')).toBe('1.2 MB')
+    expect(size(1_240_000, 'vi')).toBe('1,2 MB')
+    expect(size(340e9, 'en')).toBe('340 GB')
+    expect(size(5e15, 'en')).toMatch(/TB$/)
+    expect(size(-1, 'en')).toBe('0 B')
+  })
+
+  test('without a quota lessons may take what is free above the floor', () => {
+    const space = { held: 50, quota: 200, free: 1_000, floor: 100, full: false }
+    expect(taken(space)).toBe(0.25)
+    expect(taken({ ...space, held: 900, quota: 0 })).toBe(0.5)
+    expect(taken({ ...space, held: 300 })).toBe(1)
+    expect(taken({ ...space, held: 0, quota: 0, free: 0 })).toBe(null)
+  })
+
+  test('an address is known by its host', () => {
+    expect(host('https://relay.example:8081')).toBe('relay.example')
+    expect(host('rubbish')).toBe('rubbish')
+  })
+
+  test('the worst advice colours the page', () => {
+    expect(worst([{ name: 'all-well', level: 'note' }])).toBe('note')
+    expect(
+      worst([
+        { name: 'disk-low', level: 'warn' },
+        { name: 'disk-full', level: 'bad' },
+      ]),
+    ).toBe('bad')
+  })
+})
