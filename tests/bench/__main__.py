@@ -12,6 +12,7 @@ import sys
 from typing import Final
 
 BENCHMARKS: Final = {
+    "archive": "a school's own copy: library, replay, idle machine, power cuts, sync, tree",
     "codecs": "what each video codec gives a room and costs a teacher, and what voice costs",
     "fanout": "what forwarding costs per packet, against the floor",
     "join": "how long a viewer waits for a picture, and a crowd that comes back",

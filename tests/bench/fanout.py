@@ -76,7 +76,7 @@ async def measure(viewers: int, seconds: float) -> dict[str, Any]:
             await demo.stop()
 
 
-class _StampedPublisher(LightPublisher):
+class StampedPublisher(LightPublisher):
     """Notes when each timestamp was sent."""
 
     def send(self, index: int, payload: bytes, timestamp: int, *, marker: bool) -> None:
@@ -96,7 +96,7 @@ async def _measure(
     relay = [media, find(processes, "relay", "service"), find(processes, "relay", "serve")]
     for table in StampedViewer.send_times.values():
         table.clear()
-    publisher = _StampedPublisher(http, demo.whip, demo.tokens["teacher"])
+    publisher = StampedPublisher(http, demo.whip, demo.tokens["teacher"])
     await publisher.connect()
     lesson = LightLesson(publisher)
     publishing = asyncio.ensure_future(lesson.run(3_600))
