@@ -29,7 +29,7 @@ LIVE: Final = "tests/live"
 # Live tests that wait for media to pass far more than they compute: they run beside the pure ones,
 # which keep one processor busy and need no other.
 WAITING: Final = ("tests/live/test_host.py", "tests/live/test_host_sources.py")
-# Live tests without a browser: they follow the pure ones, beside those that wait.
+# Live tests without a browser: they follow those that wait, beside the pure ones.
 LIGHT: Final = (
     "tests/live/test_central_api.py",
     "tests/live/test_central_refusals.py",
@@ -37,6 +37,24 @@ LIGHT: Final = (
     "tests/live/test_hostile_udp.py",
     "tests/live/test_relay_api.py",
     "tests/live/test_signalling.py",
+)
+# Other live tests without a browser, which wait more than they compute: they run beside those with
+# one. What builds the pages is not among them, for those serve what was built.
+ALONE: Final = (
+    "tests/live/test_central_process.py",
+    "tests/live/test_central_sockets.py",
+    "tests/live/test_demo.py",
+    "tests/live/test_enrolment.py",
+    "tests/live/test_killed.py",
+    "tests/live/test_killed_school.py",
+    "tests/live/test_recorder.py",
+    "tests/live/test_recorder_disk.py",
+    "tests/live/test_recorder_faults.py",
+    "tests/live/test_relay_events.py",
+    "tests/live/test_school_relay.py",
+    "tests/live/test_status.py",
+    "tests/live/test_sync.py",
+    "tests/live/test_trunk.py",
 )
 PYTHON_CODE: Final = ("classroom", "relay", "tests")
 
@@ -103,17 +121,20 @@ def _groups(words: str | None, fast: bool) -> list[list[list[Step]]]:
         pytest += [] if words is None else ["-k", words]
         pytest += ["--ignore", LIVE] if fast else []
         return [*before, [[Step("pytest", pytest)]]]
-    elsewhere = [f"--ignore={path}" for path in (*WAITING, *LIGHT)]
+    elsewhere = [f"--ignore={path}" for path in (*WAITING, *LIGHT, *ALONE)]
     return [
         *before,
         [
+            [Step("pytest, pure", [*pytest, "--ignore", LIVE])],
             [
-                Step("pytest, pure", [*pytest, "--ignore", LIVE]),
+                Step("pytest, waiting", [*pytest, *WAITING]),
                 Step("pytest, light", [*pytest, *LIGHT]),
             ],
-            [Step("pytest, waiting", [*pytest, *WAITING])],
         ],
-        [[Step("pytest, live", [*pytest, LIVE, *elsewhere])]],
+        [
+            [Step("pytest, live", [*pytest, LIVE, *elsewhere])],
+            [Step("pytest, alone", [*pytest, *ALONE])],
+        ],
     ]
 
 

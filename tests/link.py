@@ -152,9 +152,17 @@ async def joined(link: Link, seed: int = 0) -> AsyncIterator[WeakLink]:
 
 @asynccontextmanager
 async def weak_link(
-    servers: Network, room: Network, link: Link, seed: int = 0, number: int = 0
+    servers: Network,
+    room: Network,
+    link: Link,
+    seed: int = 0,
+    number: int = 0,
+    near: str = SERVERS,
 ) -> AsyncIterator[WeakLink]:
-    """Join `room`, which has no network yet, to `servers`; it becomes 10.90.`number`.2."""
+    """Join `room`, which has no network yet, to `servers`; it becomes 10.90.`number`.2.
+
+    near: what servers are called over this link.
+    """
     device = f"weak{number}"
     told = {
         "device": device,
@@ -177,11 +185,11 @@ async def weak_link(
             await _answer(process)
         # Servers answer from the address that they were asked at, which is the same for all.
         far = f"10.90.{number}.2"
-        for end, own, other in ((servers, SERVERS, far), (room, far, SERVERS)):
+        for end, own, other in ((servers, near, far), (room, far, near)):
             ip = ip_program()
             await end.run(ip, "address", "add", own, "peer", other, "dev", device)
             await end.run(ip, "link", "set", device, "up")
-        await room.run(ip_program(), "route", "add", "default", "via", SERVERS)
+        await room.run(ip_program(), "route", "add", "default", "via", near)
         yield WeakLink(servers, room, process)
     finally:
         if process.returncode is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from classroom.__main__ import COMMANDS
 from classroom.settings import Settings
 from classroom.toml_settings import load
 from relay.settings import RelaySettings
@@ -71,6 +72,14 @@ def test_links_are_made_with_the_servers_key(document: Path) -> None:
         assert "sudo -u classroom classroom link" in line
         assert f"--config {SETTINGS}" in line
     assert "classroom link viewer" in text(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *CONFIG.glob("*.toml")], ids=lambda path: path.name)
+def test_commands_that_are_named_exist(path: Path) -> None:
+    named = set(
+        re.findall(r"`classroom ([a-z][a-z-]*)|-u classroom classroom ([a-z-]+)", text(path))
+    )
+    assert {one or other for one, other in named} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, *CONFIG.glob("*.toml")], ids=lambda path: path.name)

@@ -13,14 +13,14 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 
 import aiohttp
 
-from classroom.tokens import DEFAULT_RIGHTS, Claims, Role, Signer, generate_key
+from classroom.tokens import ANY_LESSON, DEFAULT_RIGHTS, Claims, Role, Signer, generate_key
 from classroom.wire import LessonInfo, LessonState, Recording, RelayLessons, encode
 from tests.fakes.light_link import LightLink
 from tests.fakes.peer import LightPublisher, LightViewer
@@ -99,30 +99,55 @@ class Relay:
 
 
 @contextlib.asynccontextmanager
-async def relay_alone(folder: Path, **media: float) -> AsyncIterator[Relay]:
+async def relay_alone(
+    folder: Path, *, parent: Relay | None = None, **media: float
+) -> AsyncIterator[Relay]:
     """Start a relay with its things in `folder`; `media` are settings of the table [media].
 
     Links are taken for wide ones from the start, unless `start_bitrate` says otherwise.
+    parent: the relay that it has its lessons from, whose keys are good for it, too.
     """
+    async with contextlib.AsyncExitStack() as stack:
+        yield await start_relay(stack, folder, parent, media)
+
+
+async def start_relay(
+    stack: contextlib.AsyncExitStack,
+    folder: Path,
+    parent: Relay | None,
+    media: dict[str, float],
+    *,
+    enter: Sequence[str] = (),
+    host: str = "127.0.0.1",
+) -> Relay:
+    """As `relay_alone`, until `stack` ends. enter: what to put before the command; host: where the
+    relay listens."""
     media = {"start_bitrate": 600_000.0} | media
     data = folder / "data"
     data.mkdir(parents=True)
-    signer = Signer(generate_key())
+    signer = parent._signer if parent is not None else Signer(generate_key())
     (data / "keys.json").write_text(json.dumps(signer.jwks()))
     known = tuple(
         LessonInfo(name, name, "Ms Lan", LessonState.LIVE, False, (), 0, Recording(), None)
         for name in (LESSON, OTHER)
     )
-    (data / "lessons.msgpack").write_bytes(encode(RelayLessons(known)))
+    if parent is None:
+        (data / "lessons.msgpack").write_bytes(encode(RelayLessons(known)))
     config = folder / "relay.toml"
     lines = [
-        'host = "127.0.0.1"',
+        f'host = "{host}"',
         "port = 0",
+        f'name = "{folder.name}"',
         f'data = "{data}"',
         'central = "http://127.0.0.1:9"',
         'ice_servers = ["stun:stun.example:3478", "turn:turn.example ann s3cret"]',
+    ]
+    if parent is not None:
+        token = parent.token(Role.RELAY, f"relay-{folder.name}", lesson=ANY_LESSON)
+        lines += [f'parents = ["{parent.url}"]', f'token = "{token}"']
+    lines += [
         "[media]",
-        'udp_host = "127.0.0.1"',
+        f'udp_host = "{host}"',
         "udp_port = 0",
         *(f"{name} = {value}" for name, value in media.items()),
     ]
@@ -130,7 +155,7 @@ async def relay_alone(folder: Path, **media: float) -> AsyncIterator[Relay]:
     run, log = uuid.uuid4().hex, folder / "relay.log"
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "relay", "serve", "--json", "--config", str(config)),
+            *(*enter, sys.executable, "-m", "relay", "serve", "--json", "--config", str(config)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -140,12 +165,10 @@ async def relay_alone(folder: Path, **media: float) -> AsyncIterator[Relay]:
     assert process.stdout is not None
     async with asyncio.timeout(READY_S):
         ready = json.loads(await process.stdout.readline())
-    async with aiohttp.ClientSession() as http:
-        relay = Relay(ready["relay"], ready["udp_port"], log, http, signer, process, run)
-        try:
-            yield relay
-        finally:
-            await relay.stop()
+    http = await stack.enter_async_context(aiohttp.ClientSession())
+    relay = Relay(ready["relay"], ready["udp_port"], log, http, signer, process, run)
+    stack.push_async_callback(relay.stop)
+    return relay
 
 
 def restart_body(ufrag: str, password: str) -> str:

@@ -86,6 +86,10 @@ async def test_pages_have_no_grave_barriers(demo: Demo, open_browser: OpenBrowse
     await home.goto(f"{demo.central}/nowhere")
     found += await _look_over(home, "room without a relay")
 
+    await home.goto(f"{demo.relay}/status")
+    await home.wait_for_selector(".facts")
+    found += await _look_over(home, "status of a relay")
+
     room, to_room = await others.new_page(), _Line()
     await to_room.tap(room)
     await room.goto(demo.pages["room"])

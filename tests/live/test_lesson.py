@@ -22,6 +22,7 @@ from tests.live.rig import Demo, Shown, hear, state, stats, until, watch
 CAMERA = 'video[data-slot="camera"]'
 SCREEN = 'video[data-slot="screen"]'
 VOICE = 'audio[data-slot="voice"]'
+RECORDED = ".recorded.camera-picture video"
 FOOTAGE_FRAMES = 150  # the camera's file repeats after so many
 FOOTAGE_RATE = 15
 
@@ -89,6 +90,23 @@ def _assert_heard(heard: media.Samples) -> None:
     assert np.median([match.likeness for match in matches]) > 0.5
 
 
+async def _assert_behind(room: Page) -> None:
+    """The class's own teacher goes back: the recording plays, nothing live is sent, and the lesson
+    is there again at a press."""
+    await room.click("text=Lùi 30 giây")
+    await until(room, shift="behind", rung="catch-up", reason="choice")
+    before = await state(room)
+    assert before["late"] > 15
+    received = await _count(room, "inbound-rtp", "packetsReceived")
+    await asyncio.sleep(2)
+    assert 1.5 < (await state(room))["recorded"] - before["recorded"] < 3.5
+    assert await _count(room, "inbound-rtp", "packetsReceived") == received
+    await room.click("text=Về trực tiếp")
+    await until(room, 5.0, shift="live", stage="watching", generation=1)
+    assert await _count(room, "inbound-rtp", "packetsReceived") > received
+    await room.wait_for_selector(RECORDED, state="detached")
+
+
 async def test_a_lesson_is_taught_seen_heard_and_replayed(
     demo: Demo, open_browser: OpenBrowser
 ) -> None:
@@ -122,6 +140,7 @@ async def test_a_lesson_is_taught_seen_heard_and_replayed(
     _assert_seen(await watch(again, CAMERA, 4), 4)
     inbound = [entry for entry in await stats(again, "inbound-rtp") if entry["kind"] == "video"]
     assert sum(entry["framesDecoded"] for entry in inbound) > 30
+    await _assert_behind(again)
 
     await teacher.click("button.danger.big")
     await teacher.click("button.danger.solid")

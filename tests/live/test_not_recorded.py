@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from relay.media_process import FEED_SOCKET
+from relay.ipc import FEED_SOCKET
 from tests.live.rig import Demo, start_demo
 
 

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from classroom import wire
 from classroom.accounts import LinkOrder, claims_for
+from classroom.errors import Refused
 from classroom.tokens import Role, Signer, generate_key
 from classroom.wire import LessonInfo, LessonState, Recording, Source
 from relay.record.feed import Track
@@ -54,6 +55,8 @@ class Relay:
     http: aiohttp.ClientSession
     rungs: Rungs
     keyframes: Keyframes
+    behind: list[tuple[str, str, str | None]]
+    """What the media process was told: subject, session, reason."""
 
     def token(self, role: Role = Role.ROOM, lesson: str = "*", days: float = 1.0) -> str:
         order = LinkOrder(role, lesson, "Lớp 8A", days)
@@ -80,7 +83,14 @@ async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
     app = web.Application(middlewares=[boundary])
     rungs, keyframes = Rungs(), Keyframes()
     stills = Stills(rungs, lessons, keyframes, StillsMaker(), 8.0)
-    Events(access, lessons, rungs, stills).add_routes(app)
+    put_behind: list[tuple[str, str, str | None]] = []
+
+    async def behind(wish: wire.CatchUp, subject: str) -> None:
+        if wish.session == "gone":
+            raise Refused(404, "session-gone", "This session does not exist.", fix="Make one.")
+        put_behind.append((subject, wish.session, wish.reason))
+
+    Events(access, lessons, rungs, stills, behind).add_routes(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     async with aiohttp.ClientSession() as http:
         app[HTTP] = http
@@ -90,7 +100,7 @@ async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             making = asyncio.create_task(stills.run())
-            yield Relay(url, lessons, signer, http, rungs, keyframes)
+            yield Relay(url, lessons, signer, http, rungs, keyframes, put_behind)
         finally:
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)
@@ -235,3 +245,20 @@ async def test_a_room_hears_what_it_receives_and_gets_still_pictures(relay: Rela
         own = await message(room)
         assert isinstance(own, wire.Rung)
         assert own.rung == "stills"
+
+
+async def test_a_page_that_watches_the_recording_has_its_live_media_held_back(
+    relay: Relay,
+) -> None:
+    relay.lessons.told([LIVE])
+    async with relay.page(relay.token()) as room:
+        assert isinstance(await message(room), wire.Welcome)
+        for session, reason in (("3f", "missed"), ("gone", "missed"), ("3f", None)):
+            await room.send_bytes(wire.encode(wire.CatchUp("toan-8", session, reason)))
+        refusal = await message(room)
+        assert isinstance(refusal, wire.Error)
+        assert refusal.code == "session-gone"
+        # The conversation goes on.
+        await room.send_bytes(wire.encode(wire.Ping(1.5)))
+        assert isinstance(await message(room), wire.Pong)
+    assert relay.behind == [("room-t", "3f", "missed"), ("room-t", "3f", None)]

@@ -20,6 +20,7 @@ from yarl import URL
 from classroom.archive.canonical import digest
 from classroom.archive.manifest import Manifest
 from classroom.errors import Refused
+from relay.cache.cache import Cache
 from relay.record.cmaf_read import scan
 from relay.record.feed import End, Record
 from relay.record.lesson import LessonRecorder
@@ -107,7 +108,7 @@ async def served(archives: Path) -> AsyncIterator[str]:
 
     open_policy = {"Content-Security-Policy": "default-src * 'unsafe-inline' blob: data:"}
     app = web.Application(middlewares=[boundary])
-    add_archive_routes(app, archives, authorize)
+    add_archive_routes(app, Cache(archives, archives / "cache.json", root=True), authorize)
     app.router.add_get("/", page)
     app.router.add_get("/hls.js", player)
     runner = web.AppRunner(app)
