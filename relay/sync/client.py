@@ -290,8 +290,10 @@ class Sync:
         fetches = self.plan.next_fetches(moment.now, moment.wall, free + 2, metered)
         begun = {(job.fetch.lesson, job.fetch.step) for job in self._jobs.values() if not job.load}
         tried: dict[str, bool] = {}
-        for fetch in fetches:
+        for place, fetch in enumerate(fetches):
             if free <= 0:
+                # What nobody came to yet is not what nothing can be done for.
+                tried |= dict.fromkeys((later.lesson for later in fetches[place:]), True)
                 break
             offer = self.queue.offer(fetch.lesson)
             source = self._source(offer, near) if offer is not None else None
@@ -313,6 +315,8 @@ class Sync:
             while free > 0 and opened is not None and await self._has_room(fetch, opened):
                 load = opened.load(fetch.rendition, self._load_bytes(near), moment.now)
                 if load is None:
+                    # The rest came while room was looked for: the plan knows what is next.
+                    tried[fetch.lesson] |= not opened.left(fetch.rendition)
                     break
                 job = _Job(fetch, source, load, load.size)
                 self._start(tasks, job, self._carry(job, load, opened))

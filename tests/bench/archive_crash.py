@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -184,27 +184,34 @@ class _School:
                         await answer.read()
                     self._toll.evictions += 1
                     await asyncio.Event().wait()
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
+            await self._kill(process, pupils)
             self._toll.kills += 1
-            for pupil in pupils:
-                pupil.cancel()
-            await asyncio.wait(pupils)
-            for pupil in pupils:
-                if not pupil.cancelled():
-                    pupil.result()
         self._whole()
 
     async def heal(self, parent: str) -> None:
-        """A last process, that is let live until everything is here."""
-        process, _ = await self._start(parent)
-        for _ in range(round(_HEAL_SECONDS / 0.1)):
-            if all(map(self._is_copied, self._sources)):
-                break
-            await asyncio.sleep(0.1)
+        """A last process, that is let live until everything is here and a pupil had some of it."""
+        process, url = await self._start(parent)
+        async with aiohttp.ClientSession(url) as http:
+            before = self._toll.answers
+            pupil = asyncio.ensure_future(self._watch(http))
+            for _ in range(round(_HEAL_SECONDS / 0.1)):
+                if all(map(self._is_copied, self._sources)) and self._toll.answers > before:
+                    break
+                await asyncio.sleep(0.1)
+            await self._kill(process, [pupil])
+        self._toll.damaged += sum(not self._is_copied(name) for name in self._sources)
+
+    async def _kill(
+        self, process: asyncio.subprocess.Process, pupils: Sequence[asyncio.Future[None]]
+    ) -> None:
         process.send_signal(signal.SIGKILL)
         await process.wait()
-        self._toll.damaged += sum(not self._is_copied(name) for name in self._sources)
+        for pupil in pupils:
+            pupil.cancel()
+        await asyncio.wait(pupils)
+        for pupil in pupils:
+            if not pupil.cancelled():
+                pupil.result()
 
     def _is_copied(self, lesson: str) -> bool:
         try:

@@ -15,7 +15,6 @@ from time import time
 
 import aiohttp
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from classroom.tokens import ANY_LESSON, DEFAULT_RIGHTS, Claims, Right, Role, Signer, generate_key
 from relay.cache.cache import Cache
@@ -94,14 +93,16 @@ class Relay:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Relay]:
-        """On a port of this machine."""
-        server = TestServer(self.application())
-        await server.start_server()
-        self.url = str(server.make_url("")).rstrip("/")
+        """On a port of this machine. A request whose client went away is answered to its end, as
+        by a relay: one that is cancelled while it opens a file would leave it open."""
+        runner = web.AppRunner(self.application(), shutdown_timeout=2.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield self
         finally:
-            await server.close()
+            await runner.cleanup()
 
 
 class School:

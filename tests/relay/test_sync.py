@@ -100,6 +100,33 @@ async def test_a_live_lesson_stops_everything_and_its_end_lets_it_go_on(tmp_path
     assert read_archive(school) == made.files
 
 
+async def test_what_came_while_room_was_looked_for_does_not_hold_its_lesson_up(
+    tmp_path: Path,
+) -> None:
+    parent = Relay(tmp_path / "parent")
+    for name in ("toan-7", "van-8"):
+        make(name, beats=3, sizes={"voice": 9_000}).write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        school.sync.width.connections = 1
+        school.sync.meant(("toan-7", "van-8"))
+        look = school.cache.room_for
+
+        def look_long(lesson: str) -> int:
+            opened = school.sync.queue.opened(lesson)
+            if lesson == "toan-7" and opened is not None and opened.left("voice"):
+                for part in school.cache.missing(lesson):
+                    data = (parent.archives / lesson / part.rendition / part.name).read_bytes()
+                    school.cache.put(part, data)
+                    opened.came(part, None)  # as from a pupil's asking
+            return look(lesson)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(school.cache, "room_for", look_long)
+            async with school.fetching():
+                await eventually(lambda: school.settled("toan-7") and school.settled("van-8"))
+
+
 async def test_a_sibling_is_asked_before_the_weak_link(tmp_path: Path) -> None:
     made = make(beats=8)
     parent, sibling = Relay(tmp_path / "parent"), Relay(tmp_path / "sibling")
