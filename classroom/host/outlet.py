@@ -172,18 +172,26 @@ class Timeline:
         """
         return time if self._base is None else time + self._base - self._origin
 
+    def due(self, time: float) -> float:
+        """When, on the clock, a piece of media time `time` is due, after `wait` was asked."""
+        return self._clock() if self._base is None else self._base + time
+
     def restart(self) -> None:
         """Forget the mapping: the next piece sets it."""
         self._base = None
 
 
 class PacketTrack(MediaStreamTrack):
-    """What one connection's sender reads from an outlet: packets, each at its moment."""
+    """What one connection's sender reads from an outlet: packets, each at its moment.
+
+    sent: pieces read. due: when the newest of them was due, on the timeline's clock.
+    """
 
     def __init__(self, outlet: Outlet, timeline: Timeline) -> None:
         super().__init__()
         self.kind = outlet.kind
         self.sent = 0
+        self.due = 0.0
         self._outlet = outlet
         self._timeline = timeline
         self._rate = CLOCK_RATES[outlet.codec]
@@ -208,5 +216,6 @@ class PacketTrack(MediaStreamTrack):
         if wait > 0:
             await asyncio.sleep(wait)
         packet.time_base = Fraction(1, self._rate)
+        self.due = self._timeline.due(piece.time)
         self.sent += 1
         return packet

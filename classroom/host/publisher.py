@@ -6,7 +6,7 @@ sessions. Must not live here: HTTP (`whip`), what is sent (`outlet`), where it c
 
 The offer holds voice, camera, screen in this order, send-only, one codec each. Of aiortc and
 aioice two underscored or module-level names are used, `RTCRtpSender._send_keyframe` and
-`aioice.ice.get_host_addresses`; a contract test watches over them.
+`aioice.ice.get_host_addresses`, and a third in `punctual`; a contract test watches over them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from yarl import URL
 from classroom.clock import monotonic
 from classroom.errors import Absent, Refused
 from classroom.host.outlet import Outlet, PacketTrack
+from classroom.host.punctual import make_punctual
 from classroom.host.sources import Source
 from classroom.host.whip import Place, client, delete_session, post_offer
 
@@ -136,6 +137,7 @@ class Publisher:
                     and codec.parameters.get("profile-level-id", H264_FMTP) == H264_FMTP
                 ]
             )
+            make_punctual(transceiver.sender)
             # The picture loss indications that aiortc reads must reach our own encoder.
             setattr(transceiver.sender, "_send_keyframe", _asking(outlet))  # noqa: B010 a method, for mypy not assignable
             outlet.request_keyframe()

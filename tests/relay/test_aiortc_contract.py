@@ -17,11 +17,12 @@ from typing import cast
 import pylibsrtp
 import pytest
 from aioice import stun
-from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc import RTCRtpReceiver, RTCRtpSender, clock
 from aiortc import rtcdtlstransport as dtls
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.rtcicetransport import RTCIceTransport
-from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
+from aiortc.rtp import RTCP_PSFB_PLI, RtcpPacket, RtcpPsfbPacket, RtcpSrPacket, is_rtcp
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -29,8 +30,11 @@ from OpenSSL import SSL
 from pylibsrtp import Policy, Session
 from pylibsrtp import _binding as binding
 
+from classroom.host.outlet import Outlet, PacketTrack, Piece, Timeline
+from classroom.host.punctual import make_punctual
 from relay.transport import native
 from relay.transport.dtls import PROFILES, SharedCertificate
+from tests.eventually import eventually
 
 PINNED = {"aiortc": "1.16.0", "aioice": "0.13.0", "pylibsrtp": "1.0.0"}
 
@@ -235,6 +239,41 @@ async def test_a_picture_loss_indication_calls_the_senders_own_attribute(pair: P
     report = RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=1, media_ssrc=sender._ssrc)
     await sender._handle_rtcp_packet(report)
     assert len(asked) == 1
+
+
+async def test_a_sender_keeps_the_moment_of_its_newest_packet_where_reports_read_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attribute that `classroom.host.punctual` puts another moment into."""
+    outlet = Outlet("voice", "opus", live=False)
+    track = PacketTrack(outlet, Timeline(live=False))
+    sender = RTCRtpSender(track, pair.client)
+    assert sender._RTCRtpSender__ntp_timestamp == 0  # type: ignore[attr-defined] # private to its class
+    make_punctual(sender)
+    # All that a report is made of goes through here; what is not a report is media.
+    reports: list[RtcpSrPacket] = []
+    send = pair.client._send_rtp
+
+    async def keep(data: bytes) -> None:
+        if is_rtcp(data):
+            reports.extend(p for p in RtcpPacket.parse(data) if isinstance(p, RtcpSrPacket))
+        await send(data)
+
+    monkeypatch.setattr(pair.client, "_send_rtp", keep)
+    codec = RTCRtpCodecParameters("audio/opus", 48_000, 2, 111)
+    await sender.send(RTCRtpSendParameters(codecs=[codec]))
+    outlet.put(Piece(b"one", 0.0, True))
+    await eventually(lambda: track.sent == 1)
+    # Its moment has been over for 0.2 s when the next piece comes.
+    await asyncio.sleep(0.4)
+    outlet.put(Piece(b"two", 0.2, True))
+    await eventually(lambda: track.sent == 2)
+    sent = clock.current_ntp_time()
+    await eventually(lambda: len(reports) > 1 and reports[-1].sender_info.packet_count == 2)
+    told = reports[-1].sender_info.ntp_timestamp
+    assert 0.19 < (sent - told) / 2**32 < 0.4
+    await sender.stop()
+    outlet.close()
 
 
 async def test_a_receiver_can_be_told_to_report_a_lost_picture(pair: Pair) -> None:

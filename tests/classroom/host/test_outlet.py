@@ -56,6 +56,15 @@ def test_a_little_lateness_is_caught_up_and_a_pause_starts_anew() -> None:
     assert timeline.wait(1.04) == pytest.approx(0.02)
 
 
+def test_a_late_piece_was_due_at_its_moment() -> None:
+    clock = FakeClock()
+    timeline = Timeline(live=False, clock=clock)
+    timeline.wait(5.0)
+    clock.now += 1.2
+    assert timeline.wait(6.0) == pytest.approx(-0.2)
+    assert timeline.due(6.0) == pytest.approx(clock.now - 0.2)
+
+
 def test_a_pause_is_a_gap_in_the_timestamps_of_all_tracks() -> None:
     clock = FakeClock()
     timeline = Timeline(live=False, clock=clock)
