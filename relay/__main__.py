@@ -148,12 +148,12 @@ def _media(options: argparse.Namespace) -> None:
 
 
 def _service(options: argparse.Namespace) -> None:
-    from relay import service
+    from relay import service_process
 
     settings = _settings(options)
     listening = socket.socket(fileno=options.http_fd)
     asyncio.run(
-        service.serve(
+        service_process.serve(
             settings,
             options.url,
             options.run_directory,

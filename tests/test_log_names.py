@@ -16,6 +16,7 @@ FILES = [
     *sorted((ROOT / "classroom" / "web").glob("*.py")),
     *sorted((ROOT / "relay" / "web").glob("*.py")),
     ROOT / "relay" / "service.py",
+    ROOT / "relay" / "service_process.py",
 ]
 _LOGGERS = ("_log", "LOG")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -14,7 +14,7 @@ import pytest
 
 _PROGRAM: Final = """
 import os
-from relay.service import leave_a_processor
+from relay.service_process import leave_a_processor
 os.sched_setaffinity(0, {allowed})
 leave_a_processor()
 print(*sorted(os.sched_getaffinity(0)))
