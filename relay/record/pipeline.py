@@ -7,6 +7,7 @@ time base is (`lesson`). Every pipeline can say which feed record it still needs
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -87,7 +88,7 @@ class Pipeline(Protocol):
     def first_feed(self) -> int | None: ...
 
 
-class _Base:
+class _Base(ABC):
     """What all pipelines share: the clock, the reorder window, idle flushing."""
 
     def __init__(
@@ -133,8 +134,9 @@ class _Base:
         self._receive(self._reorder.take(0.0, everything=True))
         self.writer.finish()
 
+    @abstractmethod
     def _receive(self, items: Iterator[Item | Lost]) -> None:
-        raise NotImplementedError
+        """What left the reorder window, in order."""
 
     def _is_repeated(self, time: int) -> bool:
         if time < self._limit:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -40,7 +41,7 @@ _EARLY_MOST: Final = 512
 _STREAM_WAITS: Final = 16_000
 
 
-class _Way:
+class _Way(ABC):
     """One socket as the port sees it."""
 
     def __init__(self, paths: TrunkPaths, candidate: Candidate, name: bytes) -> None:
@@ -49,13 +50,13 @@ class _Way:
         self.name = name
         self._paths = paths
 
+    @abstractmethod
     def send(self, packet: bytes | bytearray | memoryview, urgency: int) -> bool:
         """Send one packet; whether it left."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """No more of it."""
-        raise NotImplementedError
 
 
 class _UdpWay(_Way):

@@ -33,6 +33,7 @@ from relay.transport.trunk_peer import TrunkPeer
 from relay.transport.trunks import Trunks
 from relay.transport.udp import UdpPort
 from relay.transport.wire import Wire
+from tests.eventually import eventually
 from tests.fakes.lesson_publisher import FakePublisher
 from tests.scenarios.story import camera, voice
 
@@ -132,13 +133,6 @@ class Tree:
                     )
 
 
-async def until(met: Callable[[], object], patience: float = 10.0) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(patience):
-        while not met():  # noqa: ASYNC110 what is waited for tells no one
-            await asyncio.sleep(0.01)
-
-
 @contextlib.asynccontextmanager
 async def tree(*names: str) -> AsyncIterator[Tree]:
     nodes = [Node(name) for name in names]
@@ -213,13 +207,13 @@ async def test_a_child_has_each_layer_as_it_is_at_the_root() -> None:
         root, school = relays.nodes
         teacher = Teacher(root)
         sending = asyncio.create_task(teacher.run())
-        await until(lambda: root.layer("camera", "f"))
+        await eventually(lambda: root.layer("camera", "f"))
         relays.join(school, root)
-        await until(lambda: school.layer("camera", "f") and school.layer("voice"))
+        await eventually(lambda: school.layer("camera", "f") and school.layer("voice"))
         camera_there, voice_there = school.layer("camera", "f"), school.layer("voice")
         assert camera_there is not None
         assert voice_there is not None
-        await until(lambda: len(camera_there.pictures) > 40)
+        await eventually(lambda: len(camera_there.pictures) > 40)
         sending.cancel()
         assert as_sent(camera_there, teacher, "f") > 20
         assert as_sent(voice_there, teacher, "") > 3
@@ -260,7 +254,7 @@ async def test_a_parent_with_another_certificate_is_hung_up_on() -> None:
         root, school = relays.nodes
         own, other = (one.sessions.certificate.fingerprint() for one in (root, school))
         session = relays.join(school, root, lambda answer: answer.replace(own, other))
-        await until(lambda: session not in school.sessions.peers)
+        await eventually(lambda: session not in school.sessions.peers)
         assert school.sessions.handshakes_failed == 1
 
 
@@ -340,9 +334,9 @@ async def detoured() -> AsyncIterator[tuple[Tree, Teacher, Detour]]:
         sending = asyncio.create_task(teacher.run())
         detour = Detour(("127.0.0.1", root.port.port))
         number = await detour.start()
-        await until(lambda: root.layer("camera", "f"))
+        await eventually(lambda: root.layer("camera", "f"))
         relays.join(school, root, lambda text: text.replace(f" {root.port.port} ", f" {number} "))
-        await until(lambda: len_of(school) > 20)
+        await eventually(lambda: len_of(school) > 20)
         try:
             yield relays, teacher, detour
         finally:
@@ -357,7 +351,7 @@ def len_of(node: Node) -> int:
 
 async def resumed(school: Node) -> None:
     before = len_of(school)
-    await until(lambda: len_of(school) > before + 5)
+    await eventually(lambda: len_of(school) > before + 5)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -367,13 +361,13 @@ async def test_an_outage_is_over_as_soon_as_the_link_is_back() -> None:
         peer = school.sessions.peers[relays.sessions["school"]]
         voice_before = school.layer("voice")
         detour.is_up = False
-        await until(lambda: ("trunk", "broken") in states(school))
+        await eventually(lambda: ("trunk", "broken") in states(school))
         detour.is_up = True
         await resumed(school)
         # The same session under the same keys: nobody began anything anew.
         assert school.sessions.peers[relays.sessions["school"]] is peer
         assert school.layer("voice") is voice_before
-        await until(lambda: ("trunk", "live") in states(school))
+        await eventually(lambda: ("trunk", "live") in states(school))
 
 
 @pytest.mark.usefixtures("hasty")
@@ -401,7 +395,7 @@ async def test_a_teacher_who_begins_anew_is_followed_by_the_same_trunk() -> None
                 school.router.epoch == epoch + 1 and layer is not None and len(layer.pictures) > 20
             )
 
-        await until(is_followed)
+        await eventually(is_followed)
         sending.cancel()
         there = school.layer("camera", "f")
         assert there is not None
@@ -413,9 +407,9 @@ async def test_streams_that_nobody_told_of_are_dropped_and_counted() -> None:
         root, school = relays.nodes
         teacher = Teacher(root)
         sending = asyncio.create_task(teacher.run())
-        await until(lambda: root.layer("camera", "f"))
+        await eventually(lambda: root.layer("camera", "f"))
         relays.join(school, root)
-        await until(lambda: len_of(school) > 5)
+        await eventually(lambda: len_of(school) > 5)
         upstream = school.router.publisher
         assert upstream is not None
         before = len(upstream.layers)
@@ -447,14 +441,14 @@ async def test_where_no_datagram_gets_through_a_stream_carries_the_lesson(
         root.sessions.tcp_port = streams.number
         teacher = Teacher(root)
         sending = asyncio.create_task(teacher.run())
-        await until(lambda: root.layer("camera", "f"))
+        await eventually(lambda: root.layer("camera", "f"))
 
         def blocked(answer: str) -> str:
             lines = answer.split("\r\n")
             return "\r\n".join(line for line in lines if " udp " not in line)
 
         session = relays.join(school, root, blocked)
-        await until(lambda: len_of(school) > 20)
+        await eventually(lambda: len_of(school) > 20)
         sending.cancel()
         peer = school.sessions.peers[session]
         assert isinstance(peer, TrunkPeer)
