@@ -26,32 +26,28 @@ from tests import needs
 ROOT: Final = Path(__file__).resolve().parent.parent
 WEB: Final = ROOT / "client_web"
 LIVE: Final = "tests/live"
-# Live tests that wait for media to pass far more than they compute: they run beside the pure ones,
-# which keep one processor busy and need no other.
-WAITING: Final = ("tests/live/test_host.py", "tests/live/test_host_sources.py")
-# Live tests without a browser: they follow those that wait, beside the pure ones.
+# Live tests without a browser, which wait more than they compute: they run beside the pure ones,
+# which keep one processor busy and need no other. Those with a browser need both processors.
 LIGHT: Final = (
+    "tests/live/test_host.py",
+    "tests/live/test_host_sources.py",
     "tests/live/test_central_api.py",
-    "tests/live/test_central_refusals.py",
-    "tests/live/test_hostile_rooms.py",
-    "tests/live/test_hostile_udp.py",
-    "tests/live/test_relay_api.py",
-    "tests/live/test_signalling.py",
-)
-# Other live tests without a browser, which wait more than they compute: they run beside those with
-# one. What builds the pages is not among them, for those serve what was built.
-ALONE: Final = (
     "tests/live/test_central_process.py",
+    "tests/live/test_central_refusals.py",
     "tests/live/test_central_sockets.py",
     "tests/live/test_demo.py",
     "tests/live/test_enrolment.py",
+    "tests/live/test_hostile_rooms.py",
+    "tests/live/test_hostile_udp.py",
     "tests/live/test_killed.py",
     "tests/live/test_killed_school.py",
     "tests/live/test_recorder.py",
     "tests/live/test_recorder_disk.py",
     "tests/live/test_recorder_faults.py",
+    "tests/live/test_relay_api.py",
     "tests/live/test_relay_events.py",
     "tests/live/test_school_relay.py",
+    "tests/live/test_signalling.py",
     "tests/live/test_status.py",
     "tests/live/test_sync.py",
     "tests/live/test_trunk.py",
@@ -108,33 +104,28 @@ def _groups(words: str | None, fast: bool) -> list[list[list[Step]]]:
     python = [sys.executable, "-m"]
     web_python = [str(path.relative_to(ROOT)) for path in sorted(WEB.glob("*.py"))]
     code = [*PYTHON_CODE, *web_python]
-    steps = [
-        Step("ruff check", [*python, "ruff", "check", *code]),
-        Step("ruff format", [*python, "ruff", "format", "--check", *code]),
-        Step("mypy --strict", [*python, "mypy", "--strict", *code]),
+    before = [
+        [
+            Step("ruff check", [*python, "ruff", "check", *code]),
+            Step("ruff format", [*python, "ruff", "format", "--check", *code]),
+            Step("mypy --strict", [*python, "mypy", "--strict", *code]),
+        ]
     ]
     if not fast and (WEB / "package.json").exists():
-        steps += _web_steps()
+        before.append(_web_steps())
     pytest = [*python, "pytest", "--durations=10"]
-    before = [[[step]] for step in steps]
     if words is not None or fast:
         pytest += [] if words is None else ["-k", words]
         pytest += ["--ignore", LIVE] if fast else []
-        return [*before, [[Step("pytest", pytest)]]]
-    elsewhere = [f"--ignore={path}" for path in (*WAITING, *LIGHT, *ALONE)]
+        return [before, [[Step("pytest", pytest)]]]
+    elsewhere = [f"--ignore={path}" for path in LIGHT]
     return [
-        *before,
+        before,
         [
             [Step("pytest, pure", [*pytest, "--ignore", LIVE])],
-            [
-                Step("pytest, waiting", [*pytest, *WAITING]),
-                Step("pytest, light", [*pytest, *LIGHT]),
-            ],
+            [Step("pytest, light", [*pytest, *LIGHT])],
         ],
-        [
-            [Step("pytest, live", [*pytest, LIVE, *elsewhere])],
-            [Step("pytest, alone", [*pytest, *ALONE])],
-        ],
+        [[Step("pytest, live", [*pytest, LIVE, *elsewhere])]],
     ]
 
 
