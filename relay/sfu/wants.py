@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.sfu import rungs
-from relay.sfu.allocation import THIN_BELOW, margin
+from relay.sfu.allocation import margin
 from relay.sfu.negotiated import CAMERA, PROGRAMME, SCREEN, VOICE
 from relay.sfu.trunk_selection import share
 from relay.sfu.viewer import Viewer
@@ -107,7 +107,9 @@ def _add_room(
         if not ladder:
             continue
         if source == VOICE:
-            thin = not contented and estimate.lasting <= THIN_BELOW
+            # As a lesson of nothing but voice lacks no picture, content does not tell.
+            starting = viewer.rung is None or viewer.rung.reason == rungs.STARTING
+            thin = viewer.thin and not starting
             place, bitrate = ladder[0] if thin else ladder[-1]
             found[source].add(place)
             budget -= bitrate

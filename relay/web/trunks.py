@@ -114,8 +114,6 @@ class Trunks:
         """Child and lesson → the newest session."""
         self._look = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
-        self.keeps: Callable[[str], bool] = lambda lesson: False
-        """Whether a lesson is to come although nobody watches it: it is to be recorded here."""
 
     def add_routes(self, app: web.Application) -> None:
         """The route named in the module's docstring."""
@@ -148,9 +146,8 @@ class Trunks:
         answer = await self._media.call(
             "trunk_accept", lesson=lesson, subject=claims.subject, text=text, wants={}
         )
+        self._forget_past()
         self._below.setdefault(lesson, set()).add(claims.subject)
-        for key in [key for key in self._given if not self._lessons.is_known(key[1])]:
-            del self._given[key]
         self._given[claims.subject, lesson] = str(answer["session"])
         recording = self._recording(lesson)
         answer["recording"] = to_map(recording) if recording is not None else None
@@ -158,10 +155,17 @@ class Trunks:
         response.enable_compression()
         return response
 
+    def _forget_past(self) -> None:
+        for key in [key for key in self._given if not self._lessons.is_known(key[1])]:
+            del self._given[key]
+        for lesson in [one for one in self._below if not self._lessons.is_known(one)]:
+            del self._below[lesson]
+
     def expel(self, children: Container[str]) -> None:
         """Give these nothing more: they count no more."""
         for child, lesson in [key for key in self._given if key[0] in children]:
             session = self._given.pop((child, lesson))
+            self._below.get(lesson, set()).discard(child)
             if self._tasks is not None:
                 self._tasks.create_task(self._end_given(lesson, session, child))
 
@@ -291,7 +295,7 @@ class Trunks:
             if info.state not in (LessonState.LIVE, LessonState.PLANNED):
                 continue
             status = self._lessons.status(info.id)
-            if status["rooms"] or status.get("relays") or self.keeps(info.id):
+            if status["rooms"] or status.get("relays"):
                 found.append(info.id)
         return found
 

@@ -126,12 +126,6 @@ async def test_a_trunk_lasts_as_long_as_somebody_watches(tmp_path: Path) -> None
         assert school.trunks.states() == {}
 
 
-async def test_what_is_to_be_recorded_comes_though_nobody_watches(tmp_path: Path) -> None:
-    async with pair(tmp_path) as (_, school):
-        school.trunks.keeps = lambda name: name == LESSON
-        await eventually(lambda: school.media.count("trunk_answer"))
-
-
 async def test_what_is_wanted_is_told_and_what_there_is_comes_back(tmp_path: Path) -> None:
     async with pair(tmp_path) as (root, school):
         school.rooms(1)

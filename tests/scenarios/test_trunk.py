@@ -3,6 +3,8 @@ minutes."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from relay.media import rtp
@@ -10,6 +12,14 @@ from relay.sfu.wants import Wants
 from tests.fakes.lesson_trunk import Branch
 from tests.fakes.lesson_wire import Lesson, Link
 from tests.scenarios.story import CODECS, camera, continuous, flawless, layers, voice
+from tests.scenarios.test_derived_layers import (
+    VOICE,
+    derived_lesson,
+    layer_of,
+    limit,
+    need,
+    streams,
+)
 
 WIDE = 5_000_000.0
 
@@ -126,3 +136,22 @@ def test_a_poorer_relay_below_has_a_smaller_layer_beside_the_large_one() -> None
     # The root hears of it, and derives what such links need where a source has none.
     assert branch.viewer.wants is not None
     assert branch.viewer.wants.lowest == 50_000.0
+
+
+def test_a_derived_voice_that_ends_above_leaves_no_gap_below() -> None:
+    lesson, worker = derived_lesson()
+    lesson.publish(voice())
+    branch = Branch(lesson, bitrate=WIDE)
+    lesson.advance(1.0)
+    room = branch.open_room("5A", bitrate=40_000.0)
+    limit(lesson, room, 40_000.0)
+    need(lesson, voice=True)
+    lesson.advance(10.0)
+    assert streams(lesson, room, "voice", 1.0) == {VOICE}
+    worker.away = True
+    lesson.router.derived.lost(layer_of(lesson, "voice"))
+    lost = lesson.now
+    lesson.advance(5.0)
+    arrived = [one.arrived for one in room.shown("voice") if one.arrived > lost - 0.1]
+    # A packet of the derived voice is 60 ms long; the next one is the teacher's own.
+    assert max(after - before for before, after in itertools.pairwise(arrived)) < 0.15
