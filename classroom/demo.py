@@ -112,7 +112,7 @@ class Demo:
                     starting.cancel()
                 await stopping
                 await self._stop()
-        except* (Misuse, Absent) as errors:
+        except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
             self._stopping.set()

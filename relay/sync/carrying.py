@@ -165,7 +165,7 @@ async def carry_part(cache: Cache, part: Part, source: Source, width: int, spend
     try:
         async with asyncio.TaskGroup() as tasks:
             fetching = [tasks.create_task(fetch(first)) for first in firsts]
-    except* ClassroomError as errors:
+    except ExceptionGroup as errors:
         raise first_of(errors) from None
     data = b"".join(task.result() for task in fetching)
 
