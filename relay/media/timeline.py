@@ -35,6 +35,9 @@ VOICE_STEP: Final = 0.020
 # Of a step, before one is made: no to and fro when reports jitter, and with it voice stays within
 # 40 ms of the pictures.
 STEP_SHARE: Final = 0.75
+# The first report may re-time what came so shortly before it: a first packet's arrival says when it
+# was captured but for what its encoder, another one for each layer, took to begin.
+TIE_SECONDS: Final = 1.0
 # Anchors remembered: packets are timed by the one that was in force for them, however late they
 # come, and a relay below may ask after an outage of some seconds.
 ANCHORS_KEPT: Final = 16
@@ -94,6 +97,7 @@ class TrackTimeline:
     __slots__ = (
         "_announced_at",
         "_exact",
+        "_first",
         "_newest",
         "_recent",
         "_step",
@@ -110,6 +114,7 @@ class TrackTimeline:
         self.ahead = 0.0
         self._step = step
         self._exact = False
+        self._first: tuple[int, float] | None = None
         self._announced_at = 0.0
         self._newest: tuple[int, float] | None = None
         self._recent: deque[Anchor] = deque(maxlen=ANCHORS_KEPT)
@@ -127,6 +132,7 @@ class TrackTimeline:
         if newest is None or delta32(rtp_timestamp, newest[0]) > 0:
             self._newest = (rtp_timestamp, now)
         if self.anchor is None:
+            self._first = (rtp_timestamp, now)
             self.latest = Anchor(rtp_timestamp, now)
             return self._announce(rtp_timestamp, now, now)
         if now - self._announced_at > ANCHOR_AGE:
@@ -153,7 +159,10 @@ class TrackTimeline:
             if error <= tolerated:
                 return None
             wall = self._moved(rtp_timestamp, wall)
-        return self._announce(rtp_timestamp, wall, now)
+        since = None
+        if not exact and self._first is not None and now - self._first[1] <= TIE_SECONDS:
+            since = self._first[0]
+        return self._announce(rtp_timestamp, wall, now, since)
 
     def _moved(self, rtp_timestamp: int, wall: float) -> float:
         """Where `wall` may be announced: with steps, whole ones from the line so far."""
@@ -163,10 +172,11 @@ class TrackTimeline:
         steps = round((wall - line) / self._step)
         return line + steps * self._step
 
-    def _announce(self, rtp_timestamp: int, wall: float, now: float) -> Anchor:
+    def _announce(
+        self, rtp_timestamp: int, wall: float, now: float, since: int | None = None
+    ) -> Anchor:
         """Whole ticks, so that no sum of times comes out differently at another relay."""
-        since = None
-        if self.anchor is not None and self._newest is not None:
+        if since is None and self.anchor is not None and self._newest is not None:
             since = (self._newest[0] + 1) & 0xFFFFFFFF
         self.anchor = Anchor(rtp_timestamp, round(wall * self.rate) / self.rate, since)
         self._announced_at = now

@@ -177,7 +177,7 @@ class LessonRecorder:
         pipeline = self._pipelines.get(record.track)
         if pipeline is None:
             pipeline = self._begin(track, record.wall)
-        pipeline.clock.anchor(record.rtp_timestamp, record.wall, record.since)
+        pipeline.anchor(record.rtp_timestamp, record.wall, record.since)
         anchor = Anchor(pipeline.writer.name, record.rtp_timestamp, round(record.wall * 1e6))
         self._actions.append(Log(anchor))
 

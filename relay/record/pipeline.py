@@ -15,12 +15,12 @@ from typing import Protocol
 from classroom.archive.journal import Place
 from relay.media import rtp
 from relay.media.seqno import Unwrapper, delta32
-from relay.media.timeline import ANCHORS_KEPT
+from relay.media.timeline import ANCHORS_KEPT, TIE_SECONDS
 from relay.record.assemble import Frame, VideoAssembler
 from relay.record.feed import Packet, Track
 from relay.record.join import Joined
 from relay.record.rendition import AWAY, LOSS, Piece, RenditionWriter
-from relay.record.reorder import Item, Lost, Reorder
+from relay.record.reorder import START_HOLD, Item, Lost, Reorder
 from relay.record.sample_entries import opus_entry
 from relay.record.voice import VoiceAssembler, VoicePacket, VoiceTimeline
 
@@ -82,6 +82,7 @@ class Pipeline(Protocol):
     clock: TrackClock
     writer: RenditionWriter
 
+    def anchor(self, timestamp: int, wall: float, since: int | None) -> None: ...
     def packet(self, feed: int, packet: Packet) -> None: ...
     def advance(self, now: float) -> None: ...
     def finish(self) -> None: ...
@@ -107,11 +108,19 @@ class _Base(ABC):
         self._take_number = take
         self._ticks = ticks
         after = None if resume is None else resume.sequence
-        self._reorder = Reorder(patience.hold, after, patience.lag)
+        # A little more than until the last report that may re-time them.
+        start = TIE_SECONDS + START_HOLD if track.codec != "opus" else START_HOLD
+        self._reorder = Reorder(patience.hold, after, patience.lag, start)
         # Fragments may have become durable after the last mark: their frames come once more.
         durable = resume.end if resume is not None else 0
         self._limit = writer.end if writer.restored_take == take and writer.end > durable else 0
         self._last_arrival = 0.0
+
+    def anchor(self, timestamp: int, wall: float, since: int | None) -> None:
+        """Packets from `since` on are timed by this; see `TrackClock.anchor`."""
+        if self.clock.is_tied:
+            self._reorder.settle()
+        self.clock.anchor(timestamp, wall, since)
 
     def packet(self, feed: int, packet: Packet) -> None:
         """A packet of this track; what is no RTP, or comes before the first anchor, is ignored."""

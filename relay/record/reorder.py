@@ -41,11 +41,19 @@ class Lost:
 class Reorder:
     """Push packets as they come; take them in order, with what is lost between them."""
 
-    def __init__(self, hold: float, after: int | None = None, lag: float = 0.0) -> None:
+    def __init__(
+        self,
+        hold: float,
+        after: int | None = None,
+        lag: float = 0.0,
+        start: float = START_HOLD,
+    ) -> None:
         """hold: seconds. after: the last RTP sequence number already dealt with, on a resume.
-        lag: seconds that every packet waits, for what is to be known of it before."""
+        lag: seconds that every packet waits, for what is to be known of it before. start: seconds
+        that the first packets wait at most, see `settle`."""
         self._hold = hold
         self._lag = lag
+        self._start = start
         self._unwrap = Unwrapper(16)
         self._waiting: dict[int, Item] = {}
         self._next: int | None = None
@@ -67,13 +75,17 @@ class Reorder:
         if self._next is None or number >= self._next:
             self._waiting.setdefault(number, item)
 
+    def settle(self) -> None:
+        """What the first packets waited for has come."""
+        self._start = START_HOLD
+
     def take(self, now: float, *, everything: bool = False) -> Iterator[Item | Lost]:
         """All that is in order at `now` (arrival time); `everything`: wait for nothing more."""
         waiting = self._waiting
         while waiting:
             if self._next is None:
                 assert self._first_arrival is not None
-                if now - self._first_arrival < max(START_HOLD, self._lag) and not everything:
+                if now - self._first_arrival < max(self._start, self._lag) and not everything:
                     return
                 self._next = min(waiting)
             item = waiting.get(self._next)
