@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay.media import ntp, rtcp, rtcp_build, rtcp_parse, rtp
-from relay.media.codec import PAYLOAD_PARSERS
+from relay.media.codec import PAYLOAD_PARSERS, VP9
 from relay.media.dependency_descriptor import Reader
 from relay.media.frame_info import PacketInfo, PayloadError
 from relay.media.rtcp_error import RtcpError
 from relay.media.timeline import PublisherClock
 from relay.media.twcc import ArrivalLog
+from relay.media.vp9_references import References
 from relay.sfu.layer import Layer
 from relay.sfu.negotiated import TrackSpec
 from relay.sfu.packet import Received
@@ -69,6 +70,7 @@ class Publisher:
         self._by_ssrc: dict[int, Layer] = {}
         self._repairs: dict[int, Layer] = {}
         self._readers: dict[Layer, Reader] = {}
+        self._references: dict[Layer, References] = {}
         self._replaced: dict[int, None] = {}
         self._arrivals = ArrivalLog()
         self._next_feedback = now + FEEDBACK_INTERVAL
@@ -161,6 +163,8 @@ class Publisher:
             if read is None:
                 return None
             info = read
+            if codec is not None and codec.name == VP9.name:
+                data = self._references[layer].mend(data, header.payload_offset, info)
         packet = Received(
             sequence,
             data,
@@ -252,6 +256,7 @@ class Publisher:
                         del self._replaced[next(iter(self._replaced))]
                 self._by_ssrc.pop(old.ssrc, None)
                 self._readers.pop(old, None)
+                self._references.pop(old, None)
                 self.layers.remove(old)
                 break
         else:
@@ -264,6 +269,7 @@ class Publisher:
         self.layers.append(layer)
         self._by_ssrc[ssrc] = layer
         self._readers[layer] = Reader()
+        self._references[layer] = References()
         return layer
 
     # Control in
