@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from classroom.clock import monotonic, wall
 from classroom.errors import Absent, Refused
@@ -35,6 +35,7 @@ from classroom.wire import (
     VoiceWish,
     encode,
 )
+from relay.web.conversation import Conversation
 from relay.web.revoked import Revoked
 from relay.web.timetable import Timetable
 
@@ -129,14 +130,13 @@ class ChildLine:
         self._claims: Claims | None = None
         self._look = asyncio.Event()
         self._out = asyncio.Event()
-        self._over = asyncio.Event()
-        self._closing: Close | None = None
         self._told_path: RelayPath | None = None
         self._told_revoked = RelayRevoked(())
         self._told: RelayLessons | None = None
         self._ended: set[str] = set()
         self.heard = Heard()
         self.socket = web.WebSocketResponse(timeout=_CLOSE_SECONDS, max_msg_size=MAX_BYTES)
+        self._conversation = Conversation(self.socket, self._session)
 
     def look(self) -> None:
         """Something that it is told of may have changed."""
@@ -163,35 +163,8 @@ class ChildLine:
             self._timetable.observe(self.look),
             self._revoked.observe(self.look),
         ]
-        try:
-            async with asyncio.TaskGroup() as group:
-                parts = (self._read(admit), self._watch(admit), self._tick(admit))
-                tasks = [group.create_task(part) for part in (*parts, self._send_out(admit))]
-                await self._over.wait()
-                for task in tasks:
-                    task.cancel()
-        finally:
-            for forget in forgets:
-                forget()
-        if self._closing is not None:
-            code, reason = self._closing.code, self._closing.reason
-            await self.socket.close(code=code, message=reason.encode()[:120])
-
-    async def _read(self, admit: Admit) -> None:
-        await self._carry_out(admit)
-        async for message in self.socket:
-            if message.type == WSMsgType.BINARY:
-                self._session.receive_message(message.data, monotonic())
-            elif message.type == WSMsgType.TEXT:
-                self._session.receive_text()
-            await self._carry_out(admit)
-        self._over.set()
-
-    async def _tick(self, admit: Admit) -> None:
-        while (due := self._session.get_timer()) is not None:
-            await asyncio.sleep(max(0.0, due - monotonic()) + 0.01)
-            self._session.handle_timer(monotonic())
-            await self._carry_out(admit)
+        parts = (self._watch(admit), self._send_out(admit))
+        await self._conversation.run(lambda: self._carry_out(admit), parts, forgets)
 
     async def _send_out(self, admit: Admit) -> None:
         while True:
@@ -252,8 +225,7 @@ class ChildLine:
                 case Send(message):
                     await self._write(message)
                 case Close():
-                    self._closing = action
-                    self._over.set()
+                    self._conversation.end(action)
                 case Opened(RelayHello() as hello):
                     self._open(hello, admit)
                     await self._carry_out(admit)
@@ -287,6 +259,6 @@ class ChildLine:
             async with asyncio.timeout(_SEND_SECONDS):
                 await self.socket.send_bytes(encode(message))
         except TimeoutError:
-            self._over.set()
+            self._conversation.end()
         except ConnectionError:
             return  # one that goes just now is noticed by whoever reads from it

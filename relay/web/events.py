@@ -16,7 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 
 from classroom.clock import monotonic, wall
 from classroom.errors import Absent, Refused, websocket_refusal
@@ -35,6 +35,7 @@ from classroom.wire import (
     encode,
 )
 from relay.web.access import Access
+from relay.web.conversation import Conversation
 from relay.web.lessons import KnownLessons
 from relay.web.rungs import RoomState, Rungs, as_message, is_news
 from relay.web.still_sender import StillSender, queued
@@ -160,8 +161,7 @@ class _Page:
         self._opened = False
         self._shown: LessonInfo | None = None
         self._changed = asyncio.Event()
-        self._over = asyncio.Event()
-        self._closing: Close | None = None
+        self._conversation = Conversation(socket, self._session)
 
     async def run(self) -> None:
         """Until either side closes."""
@@ -169,41 +169,12 @@ class _Page:
             self._lessons.observe(lambda _: self._changed.set()),
             self._rungs.observe(self._note_room),
         ]
-        parts = [self._read(), self._watch(), self._tick()]
+        parts = [self._watch()]
         if self._stills is not None and self._sender is not None:
             wake = self._sender.wake
             forgets.append(self._stills.observe(lambda _: wake()))
             parts.append(self._sender.run())
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(part) for part in parts]
-                await self._over.wait()
-                for task in tasks:
-                    task.cancel()
-        finally:
-            for forget in forgets:
-                forget()
-        # Only now, when nobody reads: closing under a reader cuts the line before the page's
-        # answer, and the page could miss the code.
-        if self._closing is not None:
-            code, reason = self._closing.code, self._closing.reason
-            await self._socket.close(code=code, message=reason.encode()[:120])
-
-    async def _read(self) -> None:
-        await self._carry_out()
-        async for message in self._socket:
-            if message.type == WSMsgType.BINARY:
-                self._session.receive_message(message.data, monotonic())
-            elif message.type == WSMsgType.TEXT:
-                self._session.receive_text()
-            await self._carry_out()
-        self._over.set()
-
-    async def _tick(self) -> None:
-        while (due := self._session.get_timer()) is not None:
-            await asyncio.sleep(max(0.0, due - monotonic()) + 0.01)
-            self._session.handle_timer(monotonic())
-            await self._carry_out()
+        await self._conversation.run(self._carry_out, parts, forgets)
 
     async def _watch(self) -> None:
         while True:
@@ -276,8 +247,7 @@ class _Page:
                 case Send(message):
                     await self._send(message)
                 case Close():
-                    self._closing = action
-                    self._over.set()
+                    self._conversation.end(action)
                 case Received(Watching() as watching):
                     self._watching = watching
                     self._changed.set()
