@@ -9,7 +9,6 @@ process together; the node that starts them and the workers that it may start ar
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -17,15 +16,11 @@ from typing import Final
 import aiohttp
 
 from classroom.clock import monotonic
-from classroom.tokens import Role
-from tests.bench.arrivals import Arrivals
-from tests.bench.fanout import StampedPublisher
 from tests.bench.figures import Figure
+from tests.bench.lesson_beside import on_one_core, taught
 from tests.bench.processes import cpu_seconds
-from tests.bench.replayed import BEAT_SECONDS, Players, keep_lesson
-from tests.bench.school_relay import LESSON, SchoolRelay, pss_mib, school_relay
-from tests.bench.stamped import StampedViewer
-from tests.fakes.light_lesson import LightLesson
+from tests.bench.replayed import BEAT_SECONDS, Players
+from tests.bench.school_relay import SchoolRelay, pss_mib
 
 TABLETS: Final = 30
 ROOMS: Final = 2
@@ -47,11 +42,7 @@ def measure() -> list[Figure]:
 
 
 async def _measure(data: Path) -> list[Figure]:
-    keep_lesson(data / "archives", _BEATS)
-    first, *others = sorted(os.sched_getaffinity(0))
-    apart = set(others) or {first}
-    async with school_relay(data, cores={first}) as relay:
-        os.sched_setaffinity(0, apart)
+    async with on_one_core(data, _BEATS) as (relay, apart):
         await asyncio.sleep(_SETTLE_SECONDS)
         before, began = relay.cpu(), monotonic()
         await asyncio.sleep(_IDLE_SECONDS)
@@ -72,18 +63,7 @@ def _two(relay: SchoolRelay) -> float:
 async def _at_work(
     relay: SchoolRelay, http: aiohttp.ClientSession, apart: set[int]
 ) -> list[Figure]:
-    whip = f"{relay.url}/whip/{LESSON}"
-    publisher = StampedPublisher(http, whip, relay.token(Role.TEACHER, LESSON))
-    await publisher.connect()
-    publishing = asyncio.ensure_future(LightLesson(publisher).run(3_600))
-    arrivals = Arrivals()
-    whep = f"{relay.url}/whep/{LESSON}"
-    rooms = [
-        StampedViewer(arrivals, http, whep, relay.token(Role.ROOM, LESSON)) for _ in range(ROOMS)
-    ]
-    try:
-        for room in rooms:
-            await room.connect()
+    async with taught(relay, http, ROOMS) as rooms:
         players = await Players.start(
             relay.url, relay.token(), TABLETS, _BEATS, float(BEAT_SECONDS), apart
         )
@@ -99,11 +79,6 @@ async def _at_work(
             await players.stop()
         lost = sum(room.missing() for room in rooms) - missing
         memory, workers = _two(relay), sum(pss_mib(pid) for pid in relay.workers())
-    finally:
-        publishing.cancel()
-        await asyncio.gather(*(room.leave() for room in rooms))
-        await publisher.vanish()
-        arrivals.close()
     share = sum(spent - before.get(pid, 0.0) for pid, spent in after.items()) / seconds
     wanted = TABLETS * 2 * _WORK_SECONDS / BEAT_SECONDS
     return [

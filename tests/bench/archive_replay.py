@@ -9,7 +9,6 @@ arrival at the room.
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from collections.abc import Awaitable
 from pathlib import Path
@@ -17,14 +16,11 @@ from typing import Final
 
 import aiohttp
 
-from classroom.tokens import Role
-from tests.bench.arrivals import Arrivals
-from tests.bench.fanout import StampedPublisher
 from tests.bench.figures import Figure
-from tests.bench.replayed import Players, keep_lesson
-from tests.bench.school_relay import LESSON, SchoolRelay, school_relay
+from tests.bench.lesson_beside import on_one_core, taught
+from tests.bench.replayed import Players
+from tests.bench.school_relay import SchoolRelay
 from tests.bench.stamped import StampedViewer
-from tests.fakes.light_lesson import LightLesson
 
 CLIENTS: Final = 200
 ROOMS: Final = 2
@@ -42,13 +38,8 @@ def measure() -> list[Figure]:
 
 
 async def _measure(data: Path) -> list[Figure]:
-    keep_lesson(data / "archives", _BEATS)
-    first, *others = sorted(os.sched_getaffinity(0))
-    apart = set(others) or {first}
-    async with school_relay(data, cores={first}) as relay:
-        os.sched_setaffinity(0, apart)
-        async with aiohttp.ClientSession() as http:
-            return await _beside_a_lesson(relay, http, apart)
+    async with on_one_core(data, _BEATS) as (relay, apart), aiohttp.ClientSession() as http:
+        return await _beside_a_lesson(relay, http, apart)
 
 
 async def _beside_a_lesson(
@@ -56,18 +47,7 @@ async def _beside_a_lesson(
 ) -> list[Figure]:
     for table in StampedViewer.send_times.values():
         table.clear()
-    whip = f"{relay.url}/whip/{LESSON}"
-    publisher = StampedPublisher(http, whip, relay.token(Role.TEACHER, LESSON))
-    await publisher.connect()
-    publishing = asyncio.ensure_future(LightLesson(publisher).run(3_600))
-    arrivals = Arrivals()
-    whep = f"{relay.url}/whep/{LESSON}"
-    rooms = [
-        StampedViewer(arrivals, http, whep, relay.token(Role.ROOM, LESSON)) for _ in range(ROOMS)
-    ]
-    try:
-        for room in rooms:
-            await room.connect()
+    async with taught(relay, http, ROOMS) as rooms:
         await asyncio.sleep(_SETTLE_SECONDS)
         alone = await _delays(asyncio.sleep(_SECONDS))
         missing = sum(room.missing() for room in rooms)
@@ -82,11 +62,6 @@ async def _beside_a_lesson(
         finally:
             await players.stop()
         lost = sum(room.missing() for room in rooms) - missing
-    finally:
-        publishing.cancel()
-        await asyncio.gather(*(room.leave() for room in rooms))
-        await publisher.vanish()
-        arrivals.close()
     gbit = 8e-9 * told["bytes"] / _SECONDS
     return [
         Figure("replayed on loopback", gbit, "Gbit/s", least=_LEAST_GBIT),
