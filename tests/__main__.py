@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 WEB: Final = ROOT / "client_web"
 LIVE: Final = "tests/live"
 # Live tests without a browser, which wait more than they compute: they run beside the pure ones,
-# which keep one processor busy and need no other. Those with a browser need both processors.
+# which keep one processor busy and need no other.
 LIGHT: Final = (
     "tests/live/test_host.py",
     "tests/live/test_host_sources.py",
@@ -39,19 +39,24 @@ LIGHT: Final = (
     "tests/live/test_enrolment.py",
     "tests/live/test_hostile_rooms.py",
     "tests/live/test_hostile_udp.py",
+    "tests/live/test_relay_api.py",
+    "tests/live/test_relay_events.py",
+    "tests/live/test_signalling.py",
+)
+# The same, beside those with a browser, so that both groups take about as long as their longest.
+LATER: Final = (
     "tests/live/test_killed.py",
     "tests/live/test_killed_school.py",
     "tests/live/test_recorder.py",
     "tests/live/test_recorder_disk.py",
     "tests/live/test_recorder_faults.py",
-    "tests/live/test_relay_api.py",
-    "tests/live/test_relay_events.py",
     "tests/live/test_school_relay.py",
-    "tests/live/test_signalling.py",
     "tests/live/test_status.py",
     "tests/live/test_sync.py",
     "tests/live/test_trunk.py",
 )
+# Three browsers at once, whose pictures are counted: it has both processors for itself.
+LESSON: Final = "tests/live/test_lesson.py"
 PYTHON_CODE: Final = ("classroom", "relay", "tests")
 
 
@@ -118,14 +123,18 @@ def _groups(words: str | None, fast: bool) -> list[list[list[Step]]]:
         pytest += [] if words is None else ["-k", words]
         pytest += ["--ignore", LIVE] if fast else []
         return [before, [[Step("pytest", pytest)]]]
-    elsewhere = [f"--ignore={path}" for path in LIGHT]
+    elsewhere = [f"--ignore={path}" for path in (*LIGHT, *LATER, LESSON)]
     return [
         before,
         [
             [Step("pytest, pure", [*pytest, "--ignore", LIVE])],
             [Step("pytest, light", [*pytest, *LIGHT])],
         ],
-        [[Step("pytest, live", [*pytest, LIVE, *elsewhere])]],
+        [[Step("pytest, lesson", [*pytest, LESSON])]],
+        [
+            [Step("pytest, live", [*pytest, LIVE, *elsewhere])],
+            [Step("pytest, later", [*pytest, *LATER])],
+        ],
     ]
 
 
