@@ -49,6 +49,22 @@ async def test_what_came_before_a_cut_is_not_asked_for_again(tmp_path: Path) -> 
     assert brought <= once + 20_000
 
 
+async def test_what_came_to_its_last_byte_before_a_cut_only_gets_its_place(tmp_path: Path) -> None:
+    made = make(beats=2, sizes={"voice": 20_000})
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        school.cache.begin("toan-7", made.manifest)
+        for part in school.cache.missing("toan-7"):
+            school.cache.append(part, 0, made.files[f"{part.rendition}/{part.name}"])
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+            assert school.sync.counts["rubbish"] == 0
+    assert read_archive(school) == made.files
+    assert not [path for path in parent.asked if path.endswith("/bytes")]
+
+
 async def test_only_gaps_of_what_was_recorded_here_are_fetched(tmp_path: Path) -> None:
     made = make(beats=40)
     parent = Relay(tmp_path / "parent")
