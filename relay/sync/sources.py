@@ -215,7 +215,8 @@ async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for piece in ():
+    nothing: tuple[bytes, ...] = ()
+    for piece in nothing:
         yield piece
 
 
