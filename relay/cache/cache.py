@@ -233,12 +233,18 @@ class Cache:
             raise _live_now()
         view = self._reader.view(lesson)
         entry = self._room.entry(lesson)
-        if not view.followed and entry is not None and entry.settled:
-            return
+        path = self._archives / lesson
+        if not view.followed and entry is not None:
+            if entry.settled:
+                return
+            manifest = settling.kept(path / MANIFEST)
+            if canonical.digest(manifest) == entry.manifest:
+                # A power cut came after all of it was written, and before that was remembered.
+                self.begin(lesson, manifest)
+                view = self._reader.view(lesson)
         source = view.manifest
         if not view.whole:
             raise _incomplete("the source has not told of the whole lesson")
-        path = self._archives / lesson
         settling.check_events(events if events is not None else settling.kept(path / EVENTS))
         settling.check_journal(
             journal if journal is not None else settling.kept(path / JOURNAL), source

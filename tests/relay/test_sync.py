@@ -14,6 +14,7 @@ from aiohttp import web
 
 from classroom.archive import canonical
 from classroom.tokens import Role
+from relay.cache.settling import settle
 from relay.sync.allowance import Limits
 from relay.sync.client import Rules
 from tests.eventually import eventually
@@ -61,6 +62,24 @@ async def test_what_came_to_its_last_byte_before_a_cut_only_gets_its_place(tmp_p
         async with school.fetching():
             await eventually(lambda: school.settled("toan-7"))
             assert school.sync.counts["rubbish"] == 0
+    assert read_archive(school) == made.files
+    assert not [path for path in parent.asked if path.endswith("/bytes")]
+
+
+async def test_a_cut_before_a_whole_lesson_is_remembered_costs_nothing(tmp_path: Path) -> None:
+    made = make(beats=2, sizes={"voice": 20_000})
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    async with parent.running():
+        before = School(tmp_path / "school", [parent.url])
+        manifest = before.cache.begin("toan-7", made.manifest)
+        for part in before.cache.missing("toan-7"):
+            before.cache.put(part, made.files[f"{part.rendition}/{part.name}"])
+        before.cache.close()
+        settle(before.archives / "toan-7", manifest, made.journal, made.events)
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
     assert read_archive(school) == made.files
     assert not [path for path in parent.asked if path.endswith("/bytes")]
 
