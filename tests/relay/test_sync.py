@@ -80,6 +80,8 @@ async def test_a_cut_before_a_whole_lesson_is_remembered_costs_nothing(tmp_path:
         school = School(tmp_path / "school", [parent.url])
         async with school.fetching():
             await eventually(lambda: school.settled("toan-7"))
+            # The words beside it come last.
+            await eventually(lambda: (school.archives / "toan-7" / "about.json").exists())
     assert read_archive(school) == made.files
     assert not [path for path in parent.asked if path.endswith("/bytes")]
 
