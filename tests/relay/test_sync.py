@@ -61,6 +61,8 @@ async def test_what_came_to_its_last_byte_before_a_cut_only_gets_its_place(tmp_p
             school.cache.append(part, 0, made.files[f"{part.rendition}/{part.name}"])
         async with school.fetching():
             await eventually(lambda: school.settled("toan-7"))
+            # The words beside it come last.
+            await eventually(lambda: (school.archives / "toan-7" / "about.json").exists())
             assert school.sync.counts["rubbish"] == 0
     assert read_archive(school) == made.files
     assert not [path for path in parent.asked if path.endswith("/bytes")]
