@@ -14,7 +14,6 @@ from aiohttp import web
 
 from classroom.archive import canonical
 from classroom.tokens import Role
-from relay.cache.settling import settle
 from relay.sync.allowance import Limits
 from relay.sync.client import Rules
 from tests.eventually import eventually
@@ -48,44 +47,6 @@ async def test_what_came_before_a_cut_is_not_asked_for_again(tmp_path: Path) -> 
     # Manifest and journal once, each segment once: but for what a cut lost in the kernel, nothing.
     once = made.decoded.size + len(made.manifest) + len(made.journal) + len(made.events)
     assert brought <= once + 20_000
-
-
-async def test_what_came_to_its_last_byte_before_a_cut_only_gets_its_place(tmp_path: Path) -> None:
-    made = make(beats=2, sizes={"voice": 20_000})
-    parent = Relay(tmp_path / "parent")
-    made.write(parent.archives)
-    async with parent.running():
-        school = School(tmp_path / "school", [parent.url])
-        school.cache.begin("toan-7", made.manifest)
-        for part in school.cache.missing("toan-7"):
-            school.cache.append(part, 0, made.files[f"{part.rendition}/{part.name}"])
-        async with school.fetching():
-            await eventually(lambda: school.settled("toan-7"))
-            # The words beside it come last.
-            await eventually(lambda: (school.archives / "toan-7" / "about.json").exists())
-            assert school.sync.counts["rubbish"] == 0
-    assert read_archive(school) == made.files
-    assert not [path for path in parent.asked if path.endswith("/bytes")]
-
-
-async def test_a_cut_before_a_whole_lesson_is_remembered_costs_nothing(tmp_path: Path) -> None:
-    made = make(beats=2, sizes={"voice": 20_000})
-    parent = Relay(tmp_path / "parent")
-    made.write(parent.archives)
-    async with parent.running():
-        before = School(tmp_path / "school", [parent.url])
-        manifest = before.cache.begin("toan-7", made.manifest)
-        for part in before.cache.missing("toan-7"):
-            before.cache.put(part, made.files[f"{part.rendition}/{part.name}"])
-        before.cache.close()
-        settle(before.archives / "toan-7", manifest, made.journal, made.events)
-        school = School(tmp_path / "school", [parent.url])
-        async with school.fetching():
-            await eventually(lambda: school.settled("toan-7"))
-            # The words beside it come last.
-            await eventually(lambda: (school.archives / "toan-7" / "about.json").exists())
-    assert read_archive(school) == made.files
-    assert not [path for path in parent.asked if path.endswith("/bytes")]
 
 
 async def test_only_gaps_of_what_was_recorded_here_are_fetched(tmp_path: Path) -> None:
