@@ -8,6 +8,8 @@ full disk, is Absent.
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +37,9 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
+from classroom.clock import monotonic
 from classroom.errors import Misuse, Refused
 from classroom.lessons import Lesson, unknown_lesson
 from classroom.library import Listing
@@ -47,6 +51,7 @@ from classroom.wire import LessonState
 
 # How long a writer waits for another (the command line makes links while the server runs).
 _BUSY_MS: Final = 10_000
+_AGAIN_SECONDS: Final = 0.01
 OPEN: Final = (LessonState.PLANNED, LessonState.LIVE)
 
 
@@ -332,9 +337,23 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     # WAL lets the command line read and write beside the server; FULL syncs it at every commit,
     # which NORMAL does not: a power cut would lose the last transactions.
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _turn_to_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _turn_to_wal(cursor: Any) -> None:
+    # Of two that turn a new database at once SQLite refuses one without waiting, for each holds
+    # what the other needs. Once it is turned, it stays so.
+    give_up = monotonic() + _BUSY_MS / 1_000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > give_up:
+                raise
+            await_only(asyncio.sleep(_AGAIN_SECONDS))
 
 
 def _begin_sqlite(connection: Connection) -> None:

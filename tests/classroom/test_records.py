@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +160,21 @@ async def test_two_processes_share_the_records(tmp_path: Path) -> None:
     assert len(await server.links("*")) == 16
     await server.close()
     await command_line.close()
+
+
+async def test_a_new_database_that_another_process_writes_just_now_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    with sqlite3.connect(tmp_path / "classroom.sqlite3", isolation_level=None) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        other.execute("BEGIN IMMEDIATE")
+        records = Records("", tmp_path)
+        preparing = asyncio.create_task(records.prepare())
+        await asyncio.wait([preparing], timeout=0.1)
+        other.execute("COMMIT")
+    other.close()
+    await preparing
+    await records.close()
 
 
 async def test_every_commit_is_synced_to_disk(tmp_path: Path) -> None:
