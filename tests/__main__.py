@@ -1,7 +1,8 @@
 """`python -m tests`: one command that checks everything, the one that continuous integration runs.
 
-Lives here: the order of the steps (format, lint, types, web client, pytest), their output as it
-comes, and the closing summary. Must not live here: anything that a test needs while it runs.
+Lives here: the order of the steps (format, lint, types, web client, pytest), what runs beside
+what, and the closing summary. Must not live here: how a step is run (`steps`), anything that a
+test needs while it runs.
 
 Exit codes: 0 all steps passed; 1 a step failed; 2 the machine lacks something (it says what).
 A plain run leaves nothing out; `-k` and `--fast` are for people in the middle of a change.
@@ -11,19 +12,14 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TextIO
 
-from tests import needs
+from tests import needs, steps
+from tests.steps import ROOT, Outcome, Step
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 WEB: Final = ROOT / "client_web"
 LIVE: Final = "tests/live"
 # Live tests without a browser, which wait more than they compute: they run beside the pure ones,
@@ -58,25 +54,6 @@ LATER: Final = (
 # Three browsers at once, whose pictures are counted: it has both processors for itself.
 LESSON: Final = "tests/live/test_lesson.py"
 PYTHON_CODE: Final = ("classroom", "relay", "tests")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command; `folder` is where it runs."""
-
-    name: str
-    command: Sequence[str]
-    folder: Path = ROOT
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a step ended: `seconds` it took, and the last line it printed."""
-
-    step: Step
-    code: int
-    seconds: float
-    last_line: str
 
 
 def main() -> int:
@@ -167,33 +144,7 @@ def _run_together(lanes: Sequence[Sequence[Step]]) -> list[Outcome]:
 
 
 def _run_lane(lane: Sequence[Step], out: TextIO) -> list[Outcome]:
-    return [_run(step, out) for step in lane]
-
-
-def _run(step: Step, out: TextIO) -> Outcome:
-    """Run `step`, writing what it says to `out` as it comes."""
-    print(f"\n=== {step.name}: {' '.join(step.command)}", file=out, flush=True)
-    began = time.monotonic()
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "NO_UPDATE_NOTIFIER": "1"}
-    last = ""
-    with subprocess.Popen(
-        step.command,
-        cwd=step.folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        if process.stdout is None:
-            raise AssertionError("Popen was asked for a pipe")
-        for line in process.stdout:
-            out.write(line)
-            out.flush()
-            last = line.strip() or last
-        code = process.wait()
-    return Outcome(step, code, time.monotonic() - began, last)
+    return [steps.run(step, out) for step in lane]
 
 
 def _summarise(outcomes: Sequence[Outcome]) -> None:

@@ -1,16 +1,26 @@
-"""Rules for the whole test run: a test that did not run, or may fail, fails the run.
+"""Rules for the whole test run: a test that did not run, may fail or does not end, fails the run.
 
 Lives here: only what every test shares. Fixtures of real processes and browsers live in
 tests/live; fake peers in tests/fakes. A skip or an expected failure would let a broken feature
-look finished, so both end the run with exit code 1 and are listed.
+look finished, so both end the run with exit code 1 and are listed. A test that does not end is
+stopped and says where each of its tasks waits; where even that cannot be (a library holds the
+interpreter), `faulthandler_timeout` in pyproject.toml ends the run with the place.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Generator, Iterator
+from types import FrameType
+from typing import Final
 
 import pytest
+
+from tests import waiting
+
+# Four times what the longest takes on two busy processors; with its fixtures.
+TEST_SECONDS: Final = 240.0
 
 _not_run = pytest.StashKey[list[str]]()
 
@@ -43,6 +53,21 @@ class _NoExcuses:
             terminalreporter.section("skipped or expected to fail: the run fails")
             for name in self._names:
                 terminalreporter.line(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    before = signal.signal(signal.SIGALRM, _stop)
+    signal.setitimer(signal.ITIMER_REAL, TEST_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    pytest.fail(f"did not end within {TEST_SECONDS:.0f} s.\n{waiting.places()}")
 
 
 @pytest.fixture(autouse=True)
