@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from classroom.archive import canonical
 from classroom.errors import ClassroomError, Refused
 from relay.sync.carrying import carry_part
+from relay.sync.edge import Edge
 from relay.sync.opened import Opened
 from relay.sync.sources import Source
 
@@ -64,45 +65,48 @@ class Asking:
         return bool(done) and not task.cancelled() and task.result()
 
     async def _bring(self, key: _Key) -> bool:
-        sync, (lesson, rendition, name) = self._sync, key
+        sync, (lesson, _, _) = self._sync, key
         moment = sync.time.moment()
         sync.plan.follow(lesson, moment.now, moment.wall)
         sync.queue.consider(lesson, asked=True)
-        for _ in range(_TRIES):
-            source: Source | None = None
-            try:
-                async with self._opening[lesson]:
-                    opened, source = await self._opened(lesson, rendition, name)
-                if opened is None or source is None:
-                    return False
-                part = opened.part(rendition, name)
-                if part is None:
-                    return opened.knows(rendition, name)
-                opened.since = part.start
-                sync.stop_others(lesson, (rendition, name))
-                spend = sync.spender(source)
-                if sync.look() == "live" and not source.near:
-                    async with self._one_by_one:
-                        await carry_part(sync.cache, part, source, 1, spend)
-                else:
-                    width = 1 if source.near else max(_WIDTH, sync.width.connections)
-                    await carry_part(sync.cache, part, source, width, spend)
-            except ClassroomError as error:
-                if source is not None:
-                    sync.went_wrong(lesson, source, error)
-                reason = error.detail if isinstance(error, Refused) else str(error)
-                _log.info("sync-asked-part-failed", extra={"lesson": lesson, "reason": reason})
-                continue
-            except Exception:
-                # As in `Sync`: a bug here must not end the service.
-                _log.exception("sync-bug", extra={"lesson": lesson})
-                sync.counts["bugs"] += 1
-                return False
-            opened.came(part, None)
-            sync.queue.consider(lesson, asked=True)
-            sync.counts["asked"] += 1
-            return True
+        with Edge(sync.counts, lesson=lesson):
+            for _ in range(_TRIES):
+                came = await self._try(key)
+                if came is not None:
+                    return came
         return False
+
+    async def _try(self, key: _Key) -> bool | None:
+        """Whether the part came; None: the source was at fault, and another may have it."""
+        sync, (lesson, rendition, name) = self._sync, key
+        source: Source | None = None
+        try:
+            async with self._opening[lesson]:
+                opened, source = await self._opened(lesson, rendition, name)
+            if opened is None or source is None:
+                return False
+            part = opened.part(rendition, name)
+            if part is None:
+                return opened.knows(rendition, name)
+            opened.since = part.start
+            sync.stop_others(lesson, (rendition, name))
+            spend = sync.spender(source)
+            if sync.look() == "live" and not source.near:
+                async with self._one_by_one:
+                    await carry_part(sync.cache, part, source, 1, spend)
+            else:
+                width = 1 if source.near else max(_WIDTH, sync.width.connections)
+                await carry_part(sync.cache, part, source, width, spend)
+        except ClassroomError as error:
+            if source is not None:
+                sync.went_wrong(lesson, source, error)
+            reason = error.detail if isinstance(error, Refused) else str(error)
+            _log.info("sync-asked-part-failed", extra={"lesson": lesson, "reason": reason})
+            return None
+        opened.came(part, None)
+        sync.queue.consider(lesson, asked=True)
+        sync.counts["asked"] += 1
+        return True
 
     async def _opened(
         self, lesson: str, rendition: str, name: str

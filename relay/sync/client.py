@@ -6,8 +6,7 @@ bytes into files (`carrying`), what a pupil waits for (`asking`). SYNC.md tells 
 together.
 
 Call `run` in a task of the service, `lessons_changed` whenever a lesson begins or ends here,
-`ask_now`
-for a part that a pupil waits for.
+`ask_now` for a part that a pupil waits for. A bug in a task ends what it was at (`edge`).
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from relay.cache.cache import Cache
 from relay.sync.allowance import Allowance, Limits
 from relay.sync.asking import Asking
 from relay.sync.carrying import DiskAway, WrongDigest, carry
+from relay.sync.edge import Edge
 from relay.sync.loads import Load
 from relay.sync.local_time import LocalTime
 from relay.sync.offer import Offer
@@ -386,17 +386,15 @@ class Sync:
     async def _guarded(self, job: _Job, work: Awaitable[None]) -> None:
         """`work`; what goes wrong in it becomes a fact about its source, lesson or disk."""
         lesson = job.fetch.lesson
-        try:
-            await work
-            self.plan.source_gave(job.source.name, self._now())
-        except ClassroomError as error:
-            self.went_wrong(lesson, job.source, error)
-        except Exception:
-            # A bug, met by what some archive or source is like: it must not end the service, in
-            # which a lesson may be running, nor be met again at once for ever.
-            _log.exception("sync-bug", extra={"lesson": lesson, "source": job.source.name})
-            self.counts["bugs"] += 1
-            self.plan.put_off(lesson, self._now() + _WRONG)
+        with Edge(self.counts, lesson=lesson, source=job.source.name):
+            try:
+                await work
+                self.plan.source_gave(job.source.name, self._now())
+            except ClassroomError as error:
+                self.went_wrong(lesson, job.source, error)
+            return
+        # Not to be met again at once for ever.
+        self.plan.put_off(lesson, self._now() + _WRONG)
 
     def went_wrong(self, lesson: str, source: Source, error: ClassroomError) -> None:
         """A request ended by `error`: let plan and queue know whose fault it is."""

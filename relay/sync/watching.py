@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Final
 
 from classroom.errors import ClassroomError
+from relay.sync.edge import Edge
 from relay.sync.sources import Source
 
 if TYPE_CHECKING:
     from relay.sync.client import Sync
-
-_log: Final = logging.getLogger("relay.sync")
 
 # A source's list is asked for anew so often, and so soon after a lesson ended here (s): its archive
 # is finished within some seconds.
@@ -26,27 +24,27 @@ _PING_SECONDS: Final = 1.0
 _KEEP_SECONDS: Final = 60.0
 
 
+async def _take_list(sync: Sync, source: Source) -> None:
+    try:
+        more = True
+        while more:
+            changes = await source.changes(sync.wishes.cursor(source.name))
+            await sync.queue.take(source.name, changes)
+            sync.counts["lists"] += 1
+            more = changes.more and bool(changes.offers or changes.gone)
+            sync.wake()
+        sync.plan.source_gave(source.name, sync.time.moment().now)
+    except ClassroomError as error:
+        sync.went_wrong("", source, error)
+
+
 async def watch_list(sync: Sync, source: Source, due: asyncio.Event) -> None:
     """Ask a source for what came and went, for ever. due: ask soon."""
     while True:
         now = sync.time.moment().now
         if sync.plan.usable([source.name], "", now) and (source.near or sync.look() != "live"):
-            try:
-                more = True
-                while more:
-                    changes = await source.changes(sync.wishes.cursor(source.name))
-                    await sync.queue.take(source.name, changes)
-                    sync.counts["lists"] += 1
-                    more = changes.more and bool(changes.offers or changes.gone)
-                    sync.wake()
-                sync.plan.source_gave(source.name, sync.time.moment().now)
-            except ClassroomError as error:
-                sync.went_wrong("", source, error)
-            except Exception:
-                # A bug, met by something in the list: it must not end the service, in which a
-                # lesson may be running.
-                _log.exception("sync-bug", extra={"source": source.name})
-                sync.counts["bugs"] += 1
+            with Edge(sync.counts, source=source.name):
+                await _take_list(sync, source)
         left, _, _ = sync.plan.standing(source.name, sync.time.moment().now)
         wait = max(1.0, left) if left or sync.refusal == "live" else _LIST_SECONDS
         with contextlib.suppress(TimeoutError):

@@ -125,7 +125,7 @@ class OfferRoutes:
             # just verified, so the system knows where it is.
             with _opened(path) as file:
                 transport = request.transport
-                if transport is None:
+                if transport is None or transport.is_closing():
                     raise ConnectionResetError("the relay that asked has gone")
                 sent = await loop.sendfile(transport, file, first, size)
                 self.sent += sent
