@@ -19,7 +19,7 @@ from typing import Final, cast
 
 from classroom.errors import ClassroomError, Misuse, Refused
 from classroom.host.outlet import Codec, Name
-from classroom.host.publisher import Publisher
+from classroom.host.publisher import Publisher, unless_closed
 from classroom.host.reader import MediaSource
 from classroom.host.sources import Address, GeneratedLesson, Options, Source, parse_address
 from classroom.host.whip import Place, lesson_place, sentence
@@ -93,6 +93,7 @@ async def _publish(
 ) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(unless_closed)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     # Opening a stream or a device may take seconds; signals work meanwhile.

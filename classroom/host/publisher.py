@@ -18,7 +18,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import aioice.ice
@@ -29,6 +29,7 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
+from aiortc.exceptions import InvalidStateError
 from aiortc.stats import RTCTransportStats
 from yarl import URL
 
@@ -235,6 +236,18 @@ async def _close(peer: RTCPeerConnection) -> None:
         # Its farewell may stay unsaid, but its sockets must not stay open.
         for transceiver in peer.getTransceivers():
             await transceiver.sender.transport.transport.stop()
+
+
+def unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A loop's exception handler for who publishes: what was closed may say so.
+
+    A peer that is closed while it connects ends aiortc's own task for that with an
+    InvalidStateError, which nobody can await.
+    """
+    if isinstance(context.get("exception"), InvalidStateError):
+        log.debug("host.closed-while-connecting")
+    else:
+        loop.default_exception_handler(context)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,8 @@ class WhipServer:
         self.sessions: list[Arrived] = []
         self.deleted = 0
         self.refuse: Callable[[], web.Response] | None = None
+        self.without_dtls = False
+        """Whether sessions get as far as ICE, and no further."""
         self._peers: list[RTCPeerConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -83,6 +85,11 @@ class WhipServer:
         return self._own(receiver._send_rtcp_pli(ssrc))
 
     @property
+    def connected(self) -> bool:
+        """Whether the newest session's ICE is."""
+        return bool(self._peers) and self._peers[-1].iceConnectionState == "completed"
+
+    @property
     def receivers(self) -> list[RTCRtpReceiver]:
         """Those of the newest session."""
         return self._peers[-1].getReceivers() if self._peers else []
@@ -114,6 +121,8 @@ class WhipServer:
                 self._own(_look(track, arrived, len(arrived.frames) - 1))
 
         await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        if self.without_dtls:
+            setattr(peer.getTransceivers()[0].receiver.transport, "start", _never)  # noqa: B010 a method, for mypy not assignable
         await peer.setLocalDescription(await peer.createAnswer())
         return web.Response(
             status=201,
@@ -132,6 +141,10 @@ class WhipServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _never(_: object) -> None:
+    await asyncio.Event().wait()
 
 
 async def _look(track: MediaStreamTrack, arrived: Arrived, index: int) -> None:

@@ -261,6 +261,19 @@ async def test_the_command_ends_cleanly_on_ctrl_c_and_answers_errors_in_a_senten
     assert "There is no file /nowhere.mp4; check the path." in errors.decode()
 
 
+async def test_ctrl_c_while_it_connects_ends_the_command_cleanly() -> None:
+    async with WhipServer().running() as server:
+        server.without_dtls = True
+        hosting = await _start("test:", "--size", "320x180", "--whip", server.url)
+        await until(lambda: server.connected)
+        await asyncio.sleep(0.5)  # until its side of ICE is through too
+        hosting.send_signal(signal.SIGINT)
+        _, errors = await hosting.communicate()
+        assert hosting.returncode == 0, errors
+        assert b"Traceback" not in errors
+        assert server.deleted == 1
+
+
 async def _start(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,

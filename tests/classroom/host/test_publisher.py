@@ -7,6 +7,7 @@ import asyncio
 import logging
 
 import pytest
+from aiortc.exceptions import InvalidStateError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,3 +111,22 @@ def test_a_bug_ends_the_command_with_a_sentence_and_its_trace_in_the_log(
         assert _run("--whip", "http://127.0.0.1:9/whip/physics-9") == 3
     assert "something broke that should not (ZeroDivisionError('a bug'))" in capsys.readouterr().err
     assert 'raise ZeroDivisionError("a bug")' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(InvalidStateError("RTCIceTransport is closed"), False), (ZeroDivisionError(), True)],
+)
+def test_what_was_closed_while_it_connected_leaves_no_trace(
+    error: Exception,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def publish(publisher: Publisher, stop: asyncio.Event) -> None:
+        context = {"message": "Task exception was never retrieved", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+
+    monkeypatch.setattr(Publisher, "run", publish)
+    assert _run("--whip", "http://127.0.0.1:9/whip/lesson") == 0
+    assert ("never retrieved" in caplog.text) is told
