@@ -1,4 +1,4 @@
-"""What one lesson's router has received and not yet sent: equal neighbours leave as one run.
+"""What one lesson's router has received and not yet sent: neighbours of a size leave as one run.
 
 A frame's packets arrive within microseconds of each other; sent together they are one train for
 each viewer, which costs the kernel little more than one packet. Who takes a frame at once gets it
@@ -16,7 +16,7 @@ from relay.sfu.layer import Layer
 from relay.sfu.leg import Leg
 from relay.sfu.pacing import hold_back, push_run
 from relay.sfu.packet import Outgoing
-from relay.sfu.sink import FanOut
+from relay.sfu.sink import FanOut, Run
 
 W = TypeVar("W")
 
@@ -65,39 +65,52 @@ class Outbox(Generic[W]):
             return
         self._entries = []
         self._unfinished.clear()
-        waiting: dict[int, tuple[Group, Sequence[Leg[Any]], list[Outgoing]]] = {}
+        runs: list[tuple[Group, Sequence[Leg[Any]], list[Outgoing]]] = []
+        newest: dict[int, tuple[Group, Sequence[Leg[Any]], list[Outgoing]]] = {}
         for group, out, legs in entries:
-            entry = waiting.get(id(group))
-            if entry is not None:
-                run = entry[2]
-                if (
-                    entry[1] is legs
-                    and len(run) < _TRAIN
-                    and len(run[0].data) == len(out.data)
-                    and (len(run) + 1) * (len(out.data) + _TAG) <= _TRAIN_BYTES
-                    and run[0].twcc_offset == out.twcc_offset
-                ):
-                    run.append(out)
-                    continue
-                self._send(group, run, entry[1], now)
-            waiting[id(group)] = (group, legs, [out])
-        for group, legs, run in waiting.values():
-            self._send(group, run, legs, now)
+            last = newest.get(id(group))
+            if last is not None and last[1] is legs and _goes_on(last[2], out):
+                last[2].append(out)
+                continue
+            newest[id(group)] = begun = (group, legs, [out])
+            runs.append(begun)
+        self._send(runs, now)
 
     def _send(
-        self, group: Group, run: Sequence[Outgoing], legs: Sequence[Leg[Any]], now: float
+        self, runs: Sequence[tuple[Group, Sequence[Leg[Any]], list[Outgoing]]], now: float
     ) -> None:
-        """One run to all who take it at once, and to the others' paces."""
-        members = group.legs
-        if group.layer.is_video:
-            size = group.frame_so_far(run)
-            if legs is members:
-                if members.tightest < size:
-                    hold_back(members, size)
-                push_run(run, members.held, now)
-            elif members.held:
-                held = set(map(id, members.held))
-                push_run(run, [leg for leg in legs if id(leg) in held], now)
-                legs = [leg for leg in legs if id(leg) not in held]
-        if legs:
-            self._fan_out.fan_out(run, legs, now)
+        """Each run to all who take it at once, and to the others' paces."""
+        leaving: list[Run[W]] = []
+        for group, legs, run in runs:
+            members, some = group.legs, legs
+            if group.layer.is_video:
+                size = group.frame_so_far(run)
+                if legs is members:
+                    if members.tightest < size:
+                        # Those that are held from now on get what went before at once.
+                        self._leave(leaving, now)
+                        leaving = []
+                        hold_back(members, size)
+                    push_run(run, members.held, now)
+                elif members.held:
+                    held = set(map(id, members.held))
+                    push_run(run, [leg for leg in legs if id(leg) in held], now)
+                    some = [leg for leg in legs if id(leg) not in held]
+            if some:
+                leaving.append((run, some))
+        self._leave(leaving, now)
+
+    def _leave(self, leaving: Sequence[Run[W]], now: float) -> None:
+        if leaving:
+            self._fan_out.fan_out(leaving, now)
+
+
+def _goes_on(run: Sequence[Outgoing], out: Outgoing) -> bool:
+    """Whether `out` may follow in `run`: a smaller packet ends a train."""
+    first, size = run[0], len(run[0].data)
+    return (
+        len(run) < _TRAIN
+        and len(run[-1].data) == size >= len(out.data)
+        and (len(run) + 1) * (size + _TAG) <= _TRAIN_BYTES
+        and first.twcc_offset == out.twcc_offset
+    )

@@ -8,7 +8,7 @@ is a feed. Nothing here is implemented; pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from relay.media.timeline import Anchor
 from relay.sfu.layer import Layer
@@ -18,12 +18,19 @@ from relay.sfu.packet import Outgoing, Received
 W = TypeVar("W")
 W_contra = TypeVar("W_contra", contravariant=True)
 
+Run: TypeAlias = tuple[Sequence[Outgoing], Sequence[Leg[W]]]
+"""Packets, and whom they go to."""
+
 
 class FanOut(Protocol[W]):
     """Sends packets to many viewers, or one made for one viewer."""
 
-    def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[W]], now: float) -> None:
-        """Every packet of `run` (one group, one size and layout, in order) to every leg."""
+    def fan_out(self, runs: Sequence[Run[W]], now: float) -> None:
+        """Of each run every packet to every leg, in order.
+
+        A run is of one group, has one layout, and one size but for its last packet, which may be
+        smaller.
+        """
 
     def send_rtp(self, wire: W, packet: bytearray, twcc_offset: int, now: float) -> None:
         """One complete packet to one viewer; its transport-wide number is filled in."""

@@ -1,9 +1,10 @@
-"""The one seam through which media leaves: `fan_out(run, legs)`, one system call for a batch.
+"""The one seam through which media leaves: `fan_out(runs)`, one system call for a batch.
 
 What differs from viewer to viewer (sequence number, timestamp, transport-wide number) is written
 for a whole batch at once by numpy, then each packet is protected in place; no line of Python runs
 per packet, nothing is allocated, awaited, locked or logged. Consecutive packets of one size to the
-same viewer are one datagram train (UDP_SEGMENT) where the way there takes it. Measured by
+same viewer are one datagram train (UDP_SEGMENT) where the way there takes it; the last may be
+smaller, so a voice that leaves together with a picture ends the picture's train. Measured by
 `python -m tests.bench fanout`.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -21,6 +22,7 @@ import numpy as np
 from relay.sfu.leg import Leg
 from relay.sfu.members import Members
 from relay.sfu.packet import Outgoing, patch_picture
+from relay.sfu.sink import Run
 from relay.transport.native import (
     SEND_BUFFER_FULL,
     SOL_UDP,
@@ -50,6 +52,8 @@ _SLOT: Final = 2_048 + 16 + 144 + 32
 _NOT_AS_TRAIN: Final = frozenset((errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, errno.EMSGSIZE))
 # So many in a row with none between that went out: the kernel knows no trains (Linux before 4.18).
 _REFUSALS: Final = 256
+# Ways in which pictures and voices left together lately.
+_PLANS: Final = 64
 _unsigned16: Final = struct.Struct("!H").pack_into
 _segment_control: Final = struct.Struct("=QiiH").pack
 _CONTROL: Final = 24  # CMSG_SPACE(sizeof(uint16_t))
@@ -76,17 +80,54 @@ class SendCounters:
     apart: int = 0
 
 
+def _may_lead(run: Run[Wire]) -> bool:
+    """Whether a voice may end the trains of this run: pictures, of one size."""
+    packets, legs = run
+    return (
+        isinstance(legs, Members)
+        and bool(legs)
+        and legs[0].spec.kind == "video"
+        and len(packets) < _TRAIN
+        and len(packets[-1].data) == len(packets[0].data)
+    )
+
+
+def _may_end(run: Run[Wire], most: int) -> bool:
+    """Whether this run may end trains of packets of `most` bytes: one packet of a voice."""
+    packets, legs = run
+    return (
+        isinstance(legs, Members)
+        and bool(legs)
+        and legs[0].spec.kind == "audio"
+        and len(packets) == 1
+        and len(packets[0].data) <= most
+    )
+
+
+class _Part:
+    """What is written into the packets of one run, leg by leg."""
+
+    __slots__ = ("lifted", "pictures", "shifted")
+
+    def __init__(self, legs: Sequence[Leg[Wire]]) -> None:
+        self.shifted: Integers = np.array([leg.sequence_offset for leg in legs])
+        self.lifted: Integers = np.array([leg.timestamp_offset for leg in legs])
+        self.pictures = [
+            (index, leg.picture_offset, leg.tl0_offset)
+            for index, leg in enumerate(legs)
+            if leg.picture_offset or leg.tl0_offset
+        ]
+
+
 class _Batch:
-    """Legs of one kind laid out for sending: what does not change from packet to packet."""
+    """Destinations laid out for sending: what does not change from packet to packet."""
 
     __slots__ = (
         "contexts",
         "count",
-        "lifted",
         "messages",
-        "pictures",
+        "parts",
         "rows",
-        "shifted",
         "size",
         "streams",
         "tag",
@@ -94,10 +135,17 @@ class _Batch:
         "words",
     )
 
-    def __init__(self, legs: Sequence[Leg[Wire]], vectors: int, vector_bytes: int) -> None:
+    def __init__(
+        self,
+        legs: Sequence[Leg[Wire]],
+        tails: Sequence[Leg[Wire]],
+        vectors: int,
+        vector_bytes: int,
+    ) -> None:
         """vectors: address of the first destination's iovecs; vector_bytes: from one to the next.
 
-        legs: all with one length of authentication tag.
+        legs: all with one length of authentication tag. tails: legs of the same wires, for what
+        ends their trains; or none.
         """
         self.size = len(legs)
         self.tag = legs[0].wire.tag
@@ -106,8 +154,8 @@ class _Batch:
         """Of a batch whose destinations all are streams, which none of another batch is."""
         self.urgency = PICTURE if legs[0].spec.kind == "video" else VOICE
         self.rows: Integers = np.array([leg.wire.row for leg in legs])
-        self.shifted: Integers = np.array([leg.sequence_offset for leg in legs])
-        self.lifted: Integers = np.array([leg.timestamp_offset for leg in legs])
+        self.parts = (_Part(legs), _Part(tails)) if tails else (_Part(legs),)
+        """One for each run that is sent to this batch at once."""
         self.messages: CData = ffi.new("struct mmsghdr[]", self.size)
         self.words = np.frombuffer(ffi.buffer(self.messages), np.uint64).reshape(-1, _WORDS)
         self.words[:, _NAME] = [leg.wire.address for leg in legs]
@@ -117,11 +165,6 @@ class _Batch:
         """Packets per destination that the headers are set for."""
         self.contexts: dict[int, list[CData]] = {1: [leg.wire.tx for leg in legs]}
         """By packets per destination: whose SRTP context protects which packet."""
-        self.pictures = [
-            (index, leg.picture_offset, leg.tl0_offset)
-            for index, leg in enumerate(legs)
-            if leg.picture_offset or leg.tl0_offset
-        ]
 
     def set_count(self, count: int, control: int) -> None:
         """From now on `count` packets each. control: address of what says their size."""
@@ -133,6 +176,15 @@ class _Batch:
             self.contexts[count] = [one for one in self.contexts[1] for _ in range(count)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a picture's run and voices leave together; good while the `tables` are the members'."""
+
+    tables: tuple[object, ...]
+    sends: tuple[tuple[tuple[int, ...], list[_Batch]], ...]
+    """Which of the runs go to which batches: the picture's is 0, the voices follow."""
+
+
 class NativeFanOut:
     """Sends to many peers from one UDP socket. Used from one thread only."""
 
@@ -141,6 +193,7 @@ class NativeFanOut:
         self.logs = logs
         self.counters = SendCounters()
         self._refused = 0
+        self._plans: dict[tuple[int, ...], _Plan] = {}
         # Packet k of destination i is in slot k × _VOICES + i.
         self._memory, self._view, base = new_buffer(_TRAIN * _VOICES * _SLOT)
         slots = np.frombuffer(self._view, np.uint8).reshape(_TRAIN, _VOICES, _SLOT)
@@ -165,74 +218,137 @@ class NativeFanOut:
         self._single.msg_hdr.msg_iov = self._single_vector
         self._single.msg_hdr.msg_iovlen = 1
 
-    def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Wire]], now: float) -> None:
-        """Send every packet of `run` to every leg.
+    def fan_out(self, runs: Sequence[Run[Wire]], now: float) -> None:
+        """Send of each run every packet to every leg, see `FanOut`; 1 to 12 packets in a run.
 
-        run: packets of one group in order, of one size and layout, 1 to 12 of them.
         now: seconds, remembered as the time of sending.
         """
-        if len(run) > 1 and self._refused >= _REFUSALS:
-            for packet in run:
-                self.fan_out((packet,), legs, now)
-            return
-        if isinstance(legs, Members):
-            batches = legs.table
-            if batches is None:
-                batches = legs.table = self._lay_out(legs)
-        else:
-            batches = self._lay_out(legs)
-        for batch in batches:
-            self._send_batch(run, batch, now)
+        if self._refused >= _REFUSALS:
+            runs = [((packet,), legs) for run, legs in runs for packet in run]
+        elif len(runs) > 1:
+            runs = self._send_joined(runs, now)
+        for run, legs in runs:
+            for batch in self._batches(legs):
+                self._send_batch((run,), batch, now)
 
-    def _lay_out(self, legs: Sequence[Leg[Wire]]) -> list[_Batch]:
+    def _send_joined(self, runs: Sequence[Run[Wire]], now: float) -> Sequence[Run[Wire]]:
+        """Send the first run of pictures that voices can end the trains of, with them, and what
+        comes before it; returns what is left."""
+        lead = next((index for index, run in enumerate(runs) if _may_lead(run)), None)
+        if lead is None:
+            return runs
+        most = len(runs[lead][0][0].data)
+        tails = [index for index, run in enumerate(runs) if _may_end(run, most)]
+        if not tails:
+            return runs
+        for run, legs in (one for index, one in enumerate(runs[:lead]) if index not in tails):
+            for batch in self._batches(legs):
+                self._send_batch((run,), batch, now)
+        joined = [runs[lead], *(runs[index] for index in tails)]
+        for which, batches in self._plan([legs for _, legs in joined]).sends:
+            for batch in batches:
+                self._send_batch([joined[index][0] for index in which], batch, now)
+        return [run for index, run in enumerate(runs) if index > lead and index not in tails]
+
+    def _plan(self, together: Sequence[Sequence[Leg[Wire]]]) -> _Plan:
+        """together: members of the picture's group, then of the voices' groups."""
+        tables = tuple(map(self._batches, together))
+        key = tuple(map(id, together))
+        plan = self._plans.get(key)
+        # The plan keeps the tables, so that another cannot be taken for one of them.
+        if plan is None or any(a is not b for a, b in zip(plan.tables, tables, strict=True)):
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            plan = self._plans[key] = _Plan(tables, tuple(self._lay_out_joined(together)))
+        return plan
+
+    def _lay_out_joined(
+        self, together: Sequence[Sequence[Leg[Wire]]]
+    ) -> Iterator[tuple[tuple[int, ...], list[_Batch]]]:
+        lead = {leg.wire: leg for leg in together[0] if leg.wire.stream is None}
+        taken: set[Wire] = set()
+        alone: list[tuple[tuple[int, ...], list[_Batch]]] = []
+        for index, legs in enumerate(together[1:], 1):
+            both = [leg for leg in legs if leg.wire in lead and leg.wire not in taken]
+            taken.update(leg.wire for leg in both)
+            if both:
+                yield (0, index), self._lay_out([lead[leg.wire] for leg in both], both)
+            ends = set(map(id, both))
+            alone.append(((index,), self._lay_out([leg for leg in legs if id(leg) not in ends])))
+        yield (0,), self._lay_out([leg for leg in together[0] if leg.wire not in taken])
+        yield from alone
+
+    def _batches(self, legs: Sequence[Leg[Wire]]) -> list[_Batch]:
+        if not isinstance(legs, Members):
+            return self._lay_out(legs)
+        batches: list[_Batch] | None = legs.table
+        if batches is None:
+            batches = legs.table = self._lay_out(legs)
+        return batches
+
+    def _lay_out(self, legs: Sequence[Leg[Wire]], tails: Sequence[Leg[Wire]] = ()) -> list[_Batch]:
         vectors = int(ffi.cast("uintptr_t", self._vectors))
         most = _BATCH if legs and legs[0].spec.kind == "video" else _VOICES
         batches: list[_Batch] = []
         # Who is on a stream costs the others nothing: they are batches apart.
         for tag, streams in product(self._controls, (False, True)):
             alike = [
-                leg
-                for leg in legs
+                index
+                for index, leg in enumerate(legs)
                 if leg.wire.tag == tag and (leg.wire.stream is not None) is streams
             ]
             for first in range(0, len(alike), most):
                 some = alike[first : first + most]
-                batches.append(_Batch(some, vectors, _TRAIN * ffi.sizeof("struct iovec")))
+                ends = [tails[index] for index in some] if tails else ()
+                size = _TRAIN * ffi.sizeof("struct iovec")
+                batches.append(_Batch([legs[index] for index in some], ends, vectors, size))
         return batches
 
-    def _send_batch(self, run: Sequence[Outgoing], batch: _Batch, now: float) -> None:
-        count, legs, tag, size = len(run), batch.size, batch.tag, len(run[0].data)
+    def _send_batch(self, runs: Sequence[Sequence[Outgoing]], batch: _Batch, now: float) -> None:
+        """runs: one for each part of the batch."""
+        count, legs, tag, size = 0, batch.size, batch.tag, len(runs[0][0].data)
+        for run, part in zip(runs, batch.parts, strict=True):
+            self._write_run(run, part, batch, count, now)
+            count += len(run)
         control = self._controls[tag]
         if count != batch.count:
             batch.set_count(count, int(ffi.cast("uintptr_t", control)))
-        for packet, slots in zip(run, self._slots, strict=False):
-            slots[:legs, :size] = np.frombuffer(packet.data, np.uint8)
-        sequences = np.array([[packet.sequence] for packet in run])
-        self._sequences[:count, :legs] = sequences + batch.shifted
-        timestamps = np.array([[packet.timestamp] for packet in run])
-        self._timestamps[:count, :legs] = timestamps + batch.lifted
-        if run[0].twcc_offset:
-            numbers = self.logs.sent(batch.rows, count, size + tag, now)
-            self._transport_field(run[0].twcc_offset)[:count, :legs] = numbers
-        if batch.pictures and any(packet.picture_offset for packet in run):
-            self._patch_pictures(run, batch)
-        self._length_table[:legs, :count] = size
         pointers, lengths = self._places.get(count) or self._lay_places(count)
         refused = list(map(protect, batch.contexts[count], pointers, lengths))
         if any(refused):
             self._clear(refused, count)
         if batch.streams is not None:
-            self._write(batch.streams, count, size + tag, batch.urgency)
+            self._write(batch.streams, [len(one.data) + tag for one in runs[0]], batch.urgency)
             return
-        self._vector_sizes[:legs, :count] = size + tag
         if count > 1:
             ffi.buffer(control)[0:18] = _segment_control(18, SOL_UDP, UDP_SEGMENT, size + tag)
         self._send(batch.messages, legs, count)
 
-    def _patch_pictures(self, run: Sequence[Outgoing], batch: _Batch) -> None:
+    def _write_run(
+        self, run: Sequence[Outgoing], part: _Part, batch: _Batch, first: int, now: float
+    ) -> None:
+        """Write `run` into the slots of every destination, from their packet `first` on."""
+        legs, end = batch.size, first + len(run)
+        for packet, slots in zip(run, self._slots[first:end], strict=True):
+            slots[:legs, : len(packet.data)] = np.frombuffer(packet.data, np.uint8)
+        sequences = np.array([[packet.sequence] for packet in run])
+        self._sequences[first:end, :legs] = sequences + part.shifted
+        timestamps = np.array([[packet.timestamp] for packet in run])
+        self._timestamps[first:end, :legs] = timestamps + part.lifted
+        sizes = np.array([len(packet.data) for packet in run])
+        protected = sizes + batch.tag
+        if run[0].twcc_offset:
+            numbers = self.logs.sent(batch.rows, protected, now)
+            self._transport_field(run[0].twcc_offset)[first:end, :legs] = numbers
+        if part.pictures and any(packet.picture_offset for packet in run):
+            self._patch_pictures(run, part, first)
+        self._length_table[:legs, first:end] = sizes
+        self._vector_sizes[:legs, first:end] = protected
+
+    def _patch_pictures(self, run: Sequence[Outgoing], part: _Part, first: int) -> None:
         """The few legs whose source changed have picture ids of their own."""
-        for index, picture, tl0 in batch.pictures:
-            for k, packet in enumerate(run):
+        for index, picture, tl0 in part.pictures:
+            for k, packet in enumerate(run, first):
                 if packet.picture_offset:
                     start = (k * _VOICES + index) * _SLOT
                     patch_picture(self._view, start, packet, picture, tl0)
@@ -266,13 +382,16 @@ class NativeFanOut:
         return found
 
     def _write(
-        self, streams: Sequence[FrameStream | None], count: int, size: int, urgency: int
+        self, streams: Sequence[FrameStream | None], sizes: Sequence[int], urgency: int
     ) -> None:
-        """Write what lies in the slots to the streams; each takes what it has room for."""
+        """Write what lies in the slots to the streams; each takes what it has room for.
+
+        sizes: of each stream's packets, protected.
+        """
         for index, stream in enumerate(streams):
             if stream is None:
                 continue
-            for k in range(count):
+            for k, size in enumerate(sizes):
                 start = (k * _VOICES + index) * _SLOT
                 if stream.send(self._view[start : start + size], urgency):
                     self.counters.packets += 1
@@ -280,7 +399,7 @@ class NativeFanOut:
                     self.counters.dropped += 1
 
     def _send(self, messages: CData, destinations: int, packets: int = 1) -> None:
-        """Send one datagram, or one train of `packets` equal ones, to each destination."""
+        """Send one datagram, or one train of `packets`, to each destination."""
         counters = self.counters
         sent = 0
         while sent < destinations:
@@ -338,7 +457,7 @@ class NativeFanOut:
             return
         if wire.stream is not None:
             urgency = CONTROL if protector is protect_rtcp else PICTURE
-            self._write((wire.stream,), 1, self._lengths[0], urgency)
+            self._write((wire.stream,), (self._lengths[0],), urgency)
             return
         header = self._single.msg_hdr
         header.msg_name = ffi.cast("void *", wire.address)

@@ -57,16 +57,17 @@ class SendLogs:
         """A ring by transport-wide number modulo `SENT_RING`: bytes sent."""
         return memoryview(self._sent_size[row])
 
-    def sent(self, rows: Integers, count: int, size: int, now: float) -> Integers:
-        """Note `count` packets of `size` bytes to each of `rows`.
+    def sent(self, rows: Integers, sizes: Integers, now: float) -> Integers:
+        """Note packets of these `sizes` (bytes), one after the other, to each of `rows`.
 
         Returns their numbers, unwrapped: (packet, row).
         """
+        count = len(sizes)
         first = self._numbers[rows]
         numbers = first + np.arange(count)[:, None]
         places = numbers & _MASK
         self._sent_at[rows, places] = now
-        self._sent_size[rows, places] = size
+        self._sent_size[rows, places] = sizes[:, None]
         self._numbers[rows] = first + count
         return numbers
 

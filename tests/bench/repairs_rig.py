@@ -13,6 +13,7 @@ import random
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -25,8 +26,9 @@ from relay.media.codec import OPUS, VP8
 from relay.media_process import relay_clock
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import CAMERA, VOICE, TrackSpec
-from relay.sfu.packet import Outgoing, patch_picture
+from relay.sfu.packet import patch_picture
 from relay.sfu.router import Router
+from relay.sfu.sink import Run
 from relay.transport.fanout import NativeFanOut
 from relay.transport.wire import Wire
 from tests import media
@@ -47,9 +49,9 @@ class LossyFanOut:
         self.logs = native.logs
         self.protected: dict[Leg[Wire], fec.FecEncoder] = {}
 
-    def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Wire]], now: float) -> None:
-        for leg in legs:
-            for packet in run:
+    def fan_out(self, runs: Sequence[Run[Wire]], now: float) -> None:
+        for run, legs in runs:
+            for leg, packet in product(legs, run):
                 data = bytearray(packet.data)
                 sequence = packet.sequence + leg.sequence_offset
                 timestamp = packet.timestamp + leg.timestamp_offset

@@ -21,6 +21,7 @@ from relay.sfu.layer import Layer
 from relay.sfu.leg import Leg
 from relay.sfu.packet import Outgoing, Received, patch_picture
 from relay.sfu.router import Router
+from relay.sfu.sink import Run
 from tests.fakes.lesson_publisher import FakePublisher, SourcePlan
 from tests.fakes.lesson_viewer import RING, FakeViewer, FakeWire, Offer
 
@@ -79,12 +80,17 @@ class FakeFanOut:
         self.alone = 0
         self.largest_train = 0
 
-    def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Any]], now: float) -> None:
+    def fan_out(self, runs: Sequence[Run[Any]], now: float) -> None:
+        for run, legs in runs:
+            self._fan_out(run, legs, now)
+
+    def _fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Any]], now: float) -> None:
         first = run[0]
         size = len(first.data)
         assert 1 <= len(run) <= 12
         assert (size + 16) * len(run) <= 16 * 1024
-        assert all(len(one.data) == size for one in run)
+        assert all(len(one.data) == size for one in run[:-1])
+        assert len(run[-1].data) <= size
         assert all(one.twcc_offset == first.twcc_offset for one in run)
         self.largest_train = max(self.largest_train, len(run))
         for leg in legs:

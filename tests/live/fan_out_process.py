@@ -75,7 +75,7 @@ def main() -> None:
             data = struct.pack("!BBHII", 0x80, 96, 0, 0, 7).ljust(size, b"\x55")
             run.append(Outgoing(data, sequence, 90 * sequence))
             sequence += 1
-        fan_out.fan_out(run, [viewer.leg for viewer in viewers], 0.0)
+        fan_out.fan_out([(run, [viewer.leg for viewer in viewers])], 0.0)
         received[size] = [viewer.count(_RUN) for viewer in viewers]
     print(json.dumps({"received": received, "counters": dataclasses.asdict(fan_out.counters)}))
 

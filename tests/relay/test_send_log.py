@@ -13,10 +13,10 @@ def test_viewers_of_a_batch_are_numbered_each_on_their_own() -> None:
     first, second, third = (logs.take() for _ in range(3))
     assert logs.sent_one(second, 100, 1.0) == 0
     rows = np.array([first, second])
-    assert logs.sent(rows, 2, 500, 2.0).tolist() == [[0, 1], [1, 2]]
+    assert logs.sent(rows, np.array([500, 400]), 2.0).tolist() == [[0, 1], [1, 2]]
     assert [logs.count(row) for row in (first, second, third)] == [2, 3, 0]
     assert list(logs.times(second)[:4]) == [1.0, 2.0, 2.0, 0.0]
-    assert list(logs.sizes(second)[:4]) == [100, 500, 500, 0]
+    assert list(logs.sizes(second)[:4]) == [100, 500, 400, 0]
     assert list(logs.times(third)[:2]) == [0.0, 0.0]
 
 
@@ -25,7 +25,7 @@ def test_the_ring_goes_round_within_a_train() -> None:
     row = logs.take()
     for _ in range(SENT_RING - 1):
         logs.sent_one(row, 1, 1.0)
-    numbers = logs.sent(np.array([row]), 3, 7, 9.0)
+    numbers = logs.sent(np.array([row]), np.array([7, 7, 7]), 9.0)
     assert numbers.tolist() == [[SENT_RING - 1], [SENT_RING], [SENT_RING + 1]]
     times = logs.times(row)
     assert [times[SENT_RING - 1], times[0], times[1], times[2]] == [9.0, 9.0, 9.0, 1.0]

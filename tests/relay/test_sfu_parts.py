@@ -22,11 +22,11 @@ from relay.sfu.group import Profile
 from relay.sfu.joining import Joining
 from relay.sfu.keyframes import MIN_INTERVAL, KeyframeSchedule
 from relay.sfu.layer import Layer
-from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotCodec, SlotSpec, TrackSpec
-from relay.sfu.packet import Outgoing, Received
+from relay.sfu.packet import Received
 from relay.sfu.pictures import MAX_BYTES, GroupOfPictures
 from relay.sfu.reports import sender_reports
+from relay.sfu.sink import Run
 from relay.sfu.viewer import Viewer
 from tests.relay.fuzzing import FUZZ
 
@@ -148,7 +148,7 @@ def test_a_keyframe_above_a_legs_temporal_layer_takes_nobody_along() -> None:
 class NoFanOut:
     """Nothing is sent."""
 
-    def fan_out(self, run: Sequence[Outgoing], legs: Sequence[Leg[Log]], now: float) -> None:
+    def fan_out(self, runs: Sequence[Run[Log]], now: float) -> None:
         raise AssertionError
 
     def send_rtp(self, wire: Log, packet: bytearray, twcc_offset: int, now: float) -> None:

@@ -359,8 +359,10 @@ def test_a_bad_day(codec: str, seed: int) -> None:
     for room in rooms:
         audit = room.audit("camera")
         # Besides a frame cut by a change: the picture id of a frame that came after later ones,
-        # for a room that is not to have it, stays a gap.
-        grave = [one for one in audit.faults if "is cut" not in one and "picture id" not in one]
+        # for a room that is not to have it, stays a gap. A packet lost in every repair too takes
+        # along what leans on its frame.
+        small = ["is cut", "picture id", *(["not shown", "never shown"] if audit.missing else [])]
+        grave = [one for one in audit.faults if not any(words in one for words in small)]
         assert not grave
         assert len(audit.faults) <= 4
         assert len(audit.missing) <= 4
