@@ -31,9 +31,13 @@ _LOOK_SECONDS: Final = 0.05
 _AHEAD_SECONDS: Final = 0.3
 # Of a picture's last packet TCP finds out only after two round trips that it was lost, for nothing
 # comes behind it that could be acknowledged; a word behind it, later by as much as packets may
-# overtake each other (a quarter of a round trip: RFC 8985 §6.2), makes it one and a quarter.
+# overtake each other (a quarter of a round trip: RFC 8985 §6.2), makes it one and a quarter. What
+# is sent again is lost like the rest, and only what was sent after it shows that, or else a timer
+# that doubles each time: so words go on until the picture was acknowledged.
 _WORD_TRIPS: Final = 0.25
+_AGAIN_TRIPS: Final = 0.5
 _WORD_LEAST_SECONDS: Final = 0.05
+_WORDS: Final = 12
 # s. A link that took nothing for so long is away; the picture would be an old one.
 _GIVE_UP_SECONDS: Final = 30.0
 
@@ -107,10 +111,19 @@ class StillSender:
             size = len(message.data) if isinstance(message, StillPart) else PART_OVERHEAD
             self._spend(size + PART_OVERHEAD)
         self._sent = still.number
-        await self._sleep(max(_WORD_TRIPS * (state.round_trip or 0.0), _WORD_LEAST_SECONDS))
-        if self._queued()[1]:
-            await self._ping()
+        await self._follow(state.round_trip or 0.0)
         return True
+
+    async def _follow(self, round_trip: float) -> None:
+        """Send words behind a picture until it was acknowledged. round_trip: s."""
+        behind = 0
+        for trips in (_WORD_TRIPS, *[_AGAIN_TRIPS] * (_WORDS - 1)):
+            await self._sleep(max(trips * round_trip, _WORD_LEAST_SECONDS))
+            waiting = self._queued()[1]
+            if waiting <= behind:
+                return
+            await self._ping()
+            behind += max(0, self._queued()[1] - waiting)
 
     async def _may_send(self) -> bool:
         """Wait for the next part's turn; False when the room wants no stills any more."""

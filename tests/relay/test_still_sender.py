@@ -81,6 +81,8 @@ class World:
         self.sent: list[tuple[float, Message]] = []
         self.queue = (0, 0)
         self.pings: list[float] = []
+        self.word = 0
+        """Bytes that a ping adds to what is not acknowledged."""
 
     def clock(self) -> float:
         return self.now
@@ -103,6 +105,7 @@ class World:
 
     async def ping(self) -> None:
         self.pings.append(self.now)
+        self.queue = (0, self.queue[1] + self.word)
 
     @contextlib.asynccontextmanager
     async def sender(self) -> AsyncIterator[StillSender]:
@@ -304,7 +307,10 @@ async def test_a_word_behind_a_picture_shows_that_its_end_was_lost(world: World)
     async with world.sender() as sender:
         sender.wake()
         await settle()
-        assert [at - world.sent[-1][0] for at in world.pings] == [pytest.approx(0.2)]
+        # A quarter of a round trip after it; then, for what is sent again is lost too, every half;
+        # but not for ever.
+        after = [at - world.sent[-1][0] for at in world.pings]
+        assert after == pytest.approx([0.2 + 0.4 * number for number in range(12)])
         # What has arrived needs none.
         world.queue = (0, 0)
         world.frames.show(9)
@@ -313,7 +319,21 @@ async def test_a_word_behind_a_picture_shows_that_its_end_was_lost(world: World)
         sender.wake()
         await settle()
         assert world.numbers() == [1, 2]
-        assert len(world.pings) == 1
+        assert len(world.pings) == 12
+
+
+async def test_words_end_when_nothing_but_them_is_under_way(world: World) -> None:
+    world.frames.show(1)
+    world.rungs.receive(notice(rung="stills", round_trip=0.8))
+    await world.look()
+    world.queue, world.word = (0, 900), 8
+    async with world.sender() as sender:
+        sender.wake()
+        while len(world.pings) < 3:
+            await _yield()
+        world.queue = (0, 2 * world.word)  # the picture and the first word were acknowledged
+        await settle()
+    assert len(world.pings) == 3
 
 
 async def test_a_keyframe_is_looked_at_when_it_comes(
