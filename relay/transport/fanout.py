@@ -53,7 +53,7 @@ _NOT_AS_TRAIN: Final = frozenset((errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, err
 # So many in a row with none between that went out: the kernel knows no trains (Linux before 4.18).
 _REFUSALS: Final = 256
 # Ways in which pictures and voices left together lately.
-_PLANS: Final = 64
+_PLANS: Final = 16
 _unsigned16: Final = struct.Struct("!H").pack_into
 _segment_control: Final = struct.Struct("=QiiH").pack
 _CONTROL: Final = 24  # CMSG_SPACE(sizeof(uint16_t))
