@@ -30,8 +30,9 @@ export function LivePicture(props: {
   if (!hold) hidden.current = track === null
   const isHidden = hidden.current
   const [attached, setAttached] = useState<MediaStreamTrack | null>(null)
+  const [seen, setSeen] = useState<MediaStreamTrack | null>(null)
   const isKept = (copy.current?.width ?? 0) > 0
-  const isOver = attached?.readyState === 'ended' || (hold && isKept)
+  const isOver = attached?.readyState === 'ended' || (isKept && (hold || seen !== attached))
   useEffect(() => {
     const video = element.current
     if (video === null || track === null) return
@@ -40,6 +41,8 @@ export function LivePicture(props: {
       if (isAttached(video, track)) return
       video.srcObject = new MediaStream([track])
       setAttached(track)
+      // Sound may be there before its first picture, and the lesson goes on then.
+      video.addEventListener('loadeddata', () => setSeen(track), { once: true })
       // Muted pictures may always play; an interrupted play() is followed by the next one.
       video.play().catch(() => undefined)
     }
@@ -97,9 +100,10 @@ function keepPictures(video: HTMLVideoElement, canvas: HTMLCanvasElement): () =>
   const keep = (now: number): void => {
     asked = video.requestVideoFrameCallback(keep)
     if (context === null || now - keptAt < KEEP_EVERY_MS || video.videoWidth === 0) return
-    // The end of a track shows as a black picture.
+    // The end of a track shows as a black picture, and so may one that has none.
     const source = video.srcObject
-    if (source instanceof MediaStream && source.getTracks()[0]?.readyState === 'ended') return
+    const track = source instanceof MediaStream ? source.getTracks()[0] : undefined
+    if (track === undefined || track.readyState === 'ended' || track.muted) return
     keptAt = now
     const width = Math.min(KEPT_WIDTH, video.videoWidth)
     const height = Math.round((width * video.videoHeight) / video.videoWidth)
