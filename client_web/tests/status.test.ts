@@ -2,6 +2,7 @@
  * What the status page makes of a relay's numbers.
  */
 import { describe, expect, test } from 'vitest'
+import { statusEn } from '../src/i18n/status_en'
 import { host, size, taken, worst } from '../src/status/facts'
 
 describe('status facts', () => {
@@ -20,6 +21,11 @@ describe('status facts', () => {
     expect(taken({ ...space, held: 900, quota: 0 })).toBe(0.5)
     expect(taken({ ...space, held: 300 })).toBe(1)
     expect(taken({ ...space, held: 0, quota: 0, free: 0 })).toBe(null)
+  })
+
+  test('one is told as one', () => {
+    expect(statusEn.liveText(1, 0)).toBe('1 lesson, 0 rooms watching.')
+    expect(statusEn.lessonsText(2, '3 MB')).toBe('2 lessons, 3 MB')
   })
 
   test('an address is known by its host', () => {

@@ -3,6 +3,8 @@
  */
 import type { StatusWords } from './status_vi'
 
+const some = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
 export const statusEn: StatusWords = {
   title: 'The school’s relay',
   titleOf: (name: string) => `Relay “${name}”`,
@@ -21,9 +23,9 @@ export const statusEn: StatusWords = {
   linkUnknown: 'The link has not been measured yet.',
   live: 'Live now',
   liveText: (lessons, rooms) =>
-    lessons === 0 ? 'No lesson.' : `${lessons} lessons, ${rooms} rooms watching.`,
+    lessons === 0 ? 'No lesson.' : `${some(lessons, 'lesson')}, ${some(rooms, 'room')} watching.`,
   lessons: 'Lessons held',
-  lessonsText: (held, bytes) => `${held} lessons, ${bytes}`,
+  lessonsText: (held, bytes) => `${some(held, 'lesson')}, ${bytes}`,
   space: 'Space on the disk',
   free: (bytes) => `${bytes} free`,
   taken: 'Share that lessons have taken',
@@ -40,7 +42,7 @@ export const statusEn: StatusWords = {
     import: 'Paused: lessons are copied from a USB drive.',
     starting: 'Starting.',
   },
-  left: (lessons, bytes) => `${lessons} lessons left, ${bytes}`,
+  left: (lessons, bytes) => `${some(lessons, 'lesson')} left, ${bytes}`,
   finish: (at) => `Done at about ${at}`,
   power: 'Last power cut',
   powerNone: 'None on record.',
