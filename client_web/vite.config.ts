@@ -8,7 +8,7 @@
  * its compressed forms (.br, .gz), which the servers hand to browsers that take them.
  */
 import { createHash } from 'node:crypto'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { access, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { build, type Plugin } from 'vite'
@@ -53,10 +53,16 @@ function serviceWorker(): Plugin {
   let files: string[] = []
   return {
     name: 'service-worker',
-    generateBundle(_options, bundle) {
-      files = [...libraryFiles(bundle), ...APP_FILES]
+    generateBundle: {
+      // After Vite has taken out the chunks that held nothing but styles.
+      order: 'post',
+      handler(_options, bundle) {
+        files = [...libraryFiles(bundle), ...APP_FILES]
+      },
     },
     async closeBundle() {
+      // One name too many, and no browser would install the worker.
+      await Promise.all(files.map((name) => access(`dist${name}`)))
       const page = await readFile('dist/library.html')
       const version = createHash('sha256').update(page).update(files.join()).digest('hex')
       await build({
