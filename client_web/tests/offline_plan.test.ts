@@ -53,6 +53,20 @@ describe('what may be kept', () => {
     expect(options[4]?.bytes).toBe(9e6 + 40_000)
   })
 
+  it('takes what stands in for a large picture that was seldom sent', () => {
+    const seldom = rendition('camera-f', 'vp09.00.31.08', 720, 1e6)
+    const archive = { ...ARCHIVE, renditions: [seldom, ...ARCHIVE.renditions.slice(1)] }
+    const options = optionsOf(archive, ALL)
+    expect(options.map((one) => one.renditions[0])).toEqual([
+      'camera-f',
+      'camera-h',
+      'camera-q',
+      'screen',
+      'voice',
+    ])
+    expect(options[0]?.bytes).toBe(options[1]?.bytes)
+  })
+
   it('is what this device plays', () => {
     const options = optionsOf(ARCHIVE, new Set(['avc1', 'mp4a']))
     expect(options.map((one) => one.renditions.join(' '))).toEqual([

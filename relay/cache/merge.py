@@ -6,7 +6,7 @@ come yet. Not here: files, playlists.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from classroom.archive.journal import Init, Segment
@@ -21,14 +21,14 @@ Files = Mapping[str, Init | Segment]
 class View:
     """What a lesson consists of, for whoever plays or fetches it.
 
-    growing: renditions with a segment that is being written now. followed: a source's manifest
-    counts; whole: and it is of a lesson that is over. told: seconds up to which it tells. files:
-    every part, whether it is here or not. stand_ins: file to the digest of what was recorded here
-    of the same moment, with losses; good to play until the part itself is here.
+    growing: renditions with a segment that is being written now, and its beat. followed: a source's
+    manifest counts; whole: and it is of a lesson that is over. told: seconds up to which it tells.
+    files: every part, whether it is here or not. stand_ins: file to the digest of what was recorded
+    here of the same moment, with losses; good to play until the part itself is here.
     """
 
     manifest: Manifest
-    growing: frozenset[str]
+    growing: Mapping[str, int]
     followed: bool
     whole: bool
     told: float
@@ -47,29 +47,32 @@ def files_of(manifest: Manifest) -> dict[str, Init | Segment]:
     return files
 
 
-def view(source: Manifest | None, local: Manifest | None, growing: Collection[str] = ()) -> View:
+def view(
+    source: Manifest | None, local: Manifest | None, growing: Mapping[str, int] | None = None
+) -> View:
     """The view of what a source tells (None: nothing) and what was recorded here (None: nothing).
 
     A finished lesson is what the source says. While one runs, the source says what it was up to
     the end of its manifest, and from there on it goes on with what is recorded here. One of the two
     must be given.
     """
+    growing = growing or {}
     if source is None:
         assert local is not None, "something is known of the lesson"
-        return View(local, frozenset(growing), False, False, 0.0, files_of(local), {})
+        return View(local, growing, False, False, 0.0, files_of(local), {})
     same = local is not None and _same_time(source, local)
     told = source.duration_ms / 1000
     if source.finished or local is None:
-        growing = ()
+        growing = {}
         merged = source
     elif not same:
         # Two recordings that cannot stand beside each other: the one here is the one that goes on.
-        return View(local, frozenset(growing), False, False, told, files_of(local), {})
+        return View(local, growing, False, False, told, files_of(local), {})
     else:
         merged = _joined(source, local)
     files = files_of(merged)
     stand_ins = _stand_ins(merged, local) if same and local is not None else {}
-    return View(merged, frozenset(growing), True, source.finished, told, files, stand_ins)
+    return View(merged, growing, True, source.finished, told, files, stand_ins)
 
 
 def hole(view: View) -> tuple[str, str] | None:

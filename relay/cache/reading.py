@@ -125,11 +125,12 @@ class Reader:
             # A recorder that reopens cuts a torn line off, and writes on from there.
             reader = self._journal(lesson, path / JOURNAL, journal)
         contents = reader.contents
-        growing = [name for name, r in contents.renditions.items() if r.opened is not None]
+        opened = ((name, r.opened) for name, r in contents.renditions.items())
+        growing = {name: segment.beat for name, segment in opened if segment is not None}
         counts = [
             (len(r.inits), len(r.segments), len(r.gaps)) for r in contents.renditions.values()
         ]
-        counted = (stamps[0], manifest, source, *growing, *counts, contents.finished)
+        counted = (stamps[0], manifest, source, *growing.items(), *counts, contents.finished)
         if kept is not None and kept.counted == counted:
             return _Kept(stamps, counted, kept.view)  # only marks and notes came
         local = self._local(lesson, path, reader)

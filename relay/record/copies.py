@@ -16,6 +16,7 @@ from classroom.archive.journal import Init, Segment
 from classroom.archive.manifest import Manifest, RenditionManifest
 from classroom.archive.names import AAC_VOICE
 from relay.record.cmaf import STYP, Sample, fragment
+from relay.record.layers import fullest
 
 MOST_LINES: Final = {"camera": 480, "screen": 720}
 """A face is small enough at 480 lines; words on a slide need 720."""
@@ -42,6 +43,7 @@ def needed(manifest: Manifest) -> list[Copy]:
             r for r in manifest.renditions if r.name == source or r.name.startswith(f"{source}-")
         ]
         if layers and not any(_is_h264(layer) for layer in layers):
+            layers = fullest(layers)
             fitting = [layer for layer in layers if _height(layer) <= lines]
             best = max(fitting, key=_height) if fitting else min(layers, key=_height)
             found.append(Copy(f"h264-{source}", best, lines))

@@ -18,6 +18,7 @@ from classroom.archive.names import AAC_VOICE, is_voice
 from relay.record import opus
 from relay.record.cmaf import STYP, Sample, fragment
 from relay.record.cmaf_read import scan
+from relay.record.layers import is_layer
 
 _NAME: Final = re.compile(r"fill-(0|[1-9][0-9]{0,12})-([1-9][0-9]{0,12})\.m4s")
 MAX_SECONDS: Final = 120
@@ -40,10 +41,14 @@ def parse_fill(name: str) -> tuple[int, int] | None:
 
 
 def fits(rendition: RenditionManifest, start: int, end: int) -> bool:
-    """Whether the rendition has nothing between `start` and `end`, and the stretch is sensible."""
-    return 0 < end - start <= MAX_SECONDS * rendition.timescale and not any(
-        segment.start < end and start < segment.start + segment.duration
-        for segment in rendition.segments
+    """Whether the stretch is sensible, and the rendition has nothing in it; of two layers that take
+    turns in a playlist, one may have something there that is not shown."""
+    return 0 < end - start <= MAX_SECONDS * rendition.timescale and (
+        is_layer(rendition.name)
+        or not any(
+            segment.start < end and start < segment.start + segment.duration
+            for segment in rendition.segments
+        )
     )
 
 

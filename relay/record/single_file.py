@@ -16,6 +16,7 @@ from classroom.archive.extras import Extras
 from classroom.archive.journal import Segment
 from classroom.archive.manifest import Manifest, RenditionManifest
 from classroom.archive.names import AAC_VOICE
+from relay.record.layers import fullest
 
 PICTURES: Final = ("auto", "screen", "camera", "none")
 NOT_WHOLE: Final = 3
@@ -112,6 +113,7 @@ def _picture(manifest: Manifest, extras: Extras, source: str) -> RenditionManife
     layers = _layers(manifest, source)
     if not layers:
         return None
+    layers = fullest(layers)
     plain = [r for r in layers if all(init.codec.startswith("avc1") for init in r.inits)]
     fitting = [r for r in plain if _height(r) <= _MOST_LINES]
     if fitting:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,7 +92,7 @@ class Archives:
         manifest: Manifest,
         name: str,
         token: str | None,
-        growing: Collection[str],
+        growing: Mapping[str, int],
         *,
         inside: bool = False,
         parts: bool = False,

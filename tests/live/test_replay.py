@@ -180,6 +180,47 @@ async def test_camera_and_screen_stand_at_their_times(
             assert (await state(page))["errors"] == []
 
 
+@pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
+async def test_what_a_large_layer_lacks_is_shown_by_a_smaller_one(
+    codec: str, tmp_path: Path, open_browser: OpenBrowser
+) -> None:
+    """A player that was set to the large pictures sees them move from the first moment on, though
+    these were paused for 11 s, and once more in the middle."""
+    write(
+        tmp_path,
+        [
+            ("voice", None, "opus", 0, 40, 0, 0, 0),
+            ("camera", "q", codec, 0.0, 40, 0, 160, 96),
+            ("camera", "f", codec, 0.4, 1, 0, 320, 192),
+            ("camera", "f", codec, 12.2, 11, 0, 320, 192),
+            ("camera", "f", codec, 32.3, 8, 0, 320, 192),
+        ],
+    )
+    browser = await open_browser()
+    async with served(tmp_path) as base:
+        page = await browser.new_page()
+        await page.goto(base)
+        await page.evaluate(f"load('/archives/{LESSON}/master.m3u8?only=voice,camera-f')")
+        for time, began, width in (
+            (0.72, 0.0, 160),
+            (5.02, 0.0, 160),
+            (12.02, 0.0, 160),
+            (18.02, 12.2, 320),
+            (30.02, 0.0, 160),
+            (34.02, 32.3, 320),
+            (3.02, 0.0, 160),
+        ):
+            await page.evaluate(f"seek({time})")
+            expected = int((time - began) * RATE) * 3 % 256 / 3
+            assert abs(number_shown(await page.evaluate("corner()")) - expected) <= 1.1, time
+            assert (await state(page))["width"] == width, time
+        await page.evaluate("seek(0)")
+        await page.evaluate("playToEnd(8)")
+        found = await state(page)
+    assert (found["ended"], found["errors"], found["ranges"]) == (True, [], 1)
+    assert found["end"] == pytest.approx(40.3, abs=0.05)
+
+
 async def test_a_publisher_that_came_back_otherwise_plays_through(
     tmp_path: Path, open_browser: OpenBrowser
 ) -> None:

@@ -32,7 +32,7 @@ def starts(manifest: Manifest, name: str) -> list[float]:
 def test_a_finished_lesson_is_what_the_source_says() -> None:
     source = make(beats=3).decoded
     local = make(beats=5, feed="ours", finished=False).decoded
-    found = view(source, local, ["voice"])
+    found = view(source, local, {"voice": 5})
     assert found.manifest == source
     assert found.whole
     assert not found.growing
@@ -41,9 +41,9 @@ def test_a_finished_lesson_is_what_the_source_says() -> None:
 def test_a_running_lesson_goes_on_with_what_is_recorded_here() -> None:
     source = make(beats=3, finished=False).decoded
     local = make(beats=5, feed="ours", lost={"voice": [0, 1]}, finished=False).decoded
-    found = view(source, local, ["voice"])
+    found = view(source, local, {"voice": 5})
     assert starts(found.manifest, "voice") == [0, 8, 16, 24, 32]
-    assert found.growing == {"voice"}
+    assert found.growing == {"voice": 5}
     assert found.followed
     assert not found.whole
     # The sums agree: it could be written down.
@@ -74,9 +74,9 @@ def test_one_number_for_two_initialisations_is_not_mixed() -> None:
 
 def test_recordings_of_two_clocks_are_not_mixed() -> None:
     local = make(beats=5, feed="ours", epoch_ms=EPOCH_MS + 7, finished=False).decoded
-    found = view(make(beats=3, finished=False).decoded, local, ["voice"])
+    found = view(make(beats=3, finished=False).decoded, local, {"voice": 5})
     assert found.manifest == local
-    assert found.growing == {"voice"}
+    assert found.growing == {"voice": 5}
     assert not found.followed
     finished = view(make(beats=3).decoded, local)
     assert finished.manifest == make(beats=3).decoded

@@ -14,7 +14,7 @@ import pytest
 
 from classroom.archive.canonical import digest
 from classroom.archive.extras import Captions, Extras
-from classroom.archive.manifest import Manifest
+from classroom.archive.manifest import Manifest, RenditionManifest
 from relay.record import hls
 from relay.record.cmaf_read import scan
 from relay.record.copies import needed, scaled
@@ -62,6 +62,14 @@ def test_what_old_devices_do_not_play_is_copied() -> None:
     assert needed(lesson(rendition("camera", BEAT))) == []
 
 
+def _long(layers: list[RenditionManifest]) -> list[RenditionManifest]:
+    """The same for two beats."""
+    return [
+        replace(one, segments=(*one.segments, replace(one.segments[0], start=one.end, beat=1)))
+        for one in layers
+    ]
+
+
 def test_the_largest_layer_that_is_small_enough_is_copied() -> None:
     layers = []
     for name, height in (("camera-f", 720), ("camera-h", 360), ("camera-q", 180)):
@@ -70,6 +78,9 @@ def test_the_largest_layer_that_is_small_enough_is_copied() -> None:
         layers.append(replace(one, inits=inits))
     assert [one.source.name for one in needed(lesson(*layers))] == ["camera-h"]
     assert [one.source.name for one in needed(lesson(layers[0]))] == ["camera-f"]
+    assert [one.source.name for one in needed(lesson(*_long(layers[1:])))] == ["camera-h"]
+    seldom = [layers[0], layers[1], *_long(layers[2:])]
+    assert [one.source.name for one in needed(lesson(*seldom))] == ["camera-q"]
     assert scaled(1280, 720, 480) == (852, 480)
     assert scaled(321, 181, 480) == (320, 180)
 

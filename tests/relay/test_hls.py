@@ -206,7 +206,7 @@ def test_a_running_lessons_playlist_only_grows(
             if known[r.name]
         ]
         # The camera records on: a segment of it is always growing.
-        text = hls.media(lesson(*cut, finished=False), "camera-f", growing={"camera-f"})
+        text = hls.media(lesson(*cut, finished=False), "camera-f", growing={"camera-f": 99})
         if text is None:
             continue
         assert "#EXT-X-PLAYLIST-TYPE:EVENT" in text
@@ -235,7 +235,8 @@ def test_fillings_are_segments_of_the_model_s_picture_or_of_silence() -> None:
     assert silence is not None
     assert (scan(silence).start, scan(silence).end) == (1_000, 49_500)
     assert fill(b"no segment", 0, 5, name="voice") is None
-    assert not fits(camera, 0, 10)
+    assert not fits(voice, 0, 10)
+    assert not fits(camera, 10, 10)
     assert fits(camera, 270_000, 450_000)
     assert not fits(camera, 720_000, 720_000 + 121 * 90_000)
     for bad in ("fill-1-2.mp4", "fill--1-2.m4s", "fill-1-0.m4s", "fill-01-2.m4s"):

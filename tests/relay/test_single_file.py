@@ -50,6 +50,11 @@ def test_what_plays_everywhere_goes_first() -> None:
     assert picked(recorded, NONE, "camera") == ("camera", "camera-f", "voice")
 
 
+def test_a_layer_that_was_seldom_sent_stands_for_no_lesson() -> None:
+    seldom, small = rendition("camera-f", BEATS[0]), rendition("camera-q", *BEATS)
+    assert picked(lesson(VOICE, seldom, small), NONE, "camera") == ("camera", "camera-q", "voice")
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("archives") / "toan-7-golden"

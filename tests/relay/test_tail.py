@@ -156,7 +156,7 @@ def test_a_finished_lesson_has_no_parts(tmp_path: Path) -> None:
     archives = recorded(tmp_path / "archives", 13)
     manifest, _ = archives.cache.view(LESSON)
     done = Manifest(manifest.lesson, manifest.epoch_ms, manifest.beat_ms, True, manifest.renditions)
-    assert "PART" not in str(archives.media(done, "voice", None, (), parts=True))
+    assert "PART" not in str(archives.media(done, "voice", None, {}, parts=True))
 
 
 async def test_over_http_a_list_comes_when_the_part_does_and_a_part_before_its_segment_is_whole(

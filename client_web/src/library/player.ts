@@ -373,6 +373,8 @@ export class Player extends Observable {
       startLevel: 0,
       // A part that is still on its way to the school's relay is answered with 503 until it is there.
       fragLoadPolicy: { default: PATIENT },
+      // A running lesson's list may change behind what plays, where a segment was closed very late.
+      ignorePlaylistParsingErrors: true,
       maxBufferLength: 40,
       backBufferLength: 60,
       liveSyncDuration: LIVE_SYNC_S,

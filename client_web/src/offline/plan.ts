@@ -81,6 +81,15 @@ export function readArchive(manifest: unknown, extras: unknown): Archive {
 const bytesOf = (rendition: Rendition): number =>
   [...rendition.inits, ...rendition.segments].reduce((sum, file) => sum + file.bytes, 0)
 
+/**
+ * What keeping `rendition`, one of `layers`, takes: where a large layer has nothing its playlist
+ * names a smaller one's segments, so no less than any smaller one.
+ */
+const takenBy = (rendition: Rendition, layers: readonly Rendition[]): number => {
+  const place = layers.indexOf(rendition)
+  return Math.max(...(place < 0 ? [rendition] : layers.slice(place)).map(bytesOf))
+}
+
 const heightOf = (rendition: Rendition): number =>
   Math.max(...rendition.inits.map((init) => init.height))
 
@@ -98,7 +107,10 @@ export function optionsOf(archive: Archive, plays: ReadonlySet<string>): Option[
     const recorded = archive.renditions.filter(
       (one) => (one.name === source || one.name.startsWith(`${source}-`)) && isPlayable(one, plays),
     )
-    if (recorded.length > 0) return recorded.sort((one, other) => bytesOf(other) - bytesOf(one))
+    if (recorded.length > 0)
+      return recorded.sort(
+        (one, other) => heightOf(other) - heightOf(one) || bytesOf(other) - bytesOf(one),
+      )
     return archive.copies.filter((one) => one.name === copy && isPlayable(one, plays))
   }
   const voice = find('voice', 'aac-voice').slice(0, 1)
@@ -125,7 +137,7 @@ export function optionsOf(archive: Archive, plays: ReadonlySet<string>): Option[
     if (some.length === 0 || found.has(key)) continue
     // Each is named for what it has.
     if (size === 'slides' ? slides.length === 0 : size !== 'voice' && last === undefined) continue
-    const bytes = some.reduce((sum, one) => sum + bytesOf(one), captions)
+    const bytes = some.reduce((sum, one) => sum + takenBy(one, cameras), captions)
     found.set(key, { size, renditions, bytes })
   }
   return [...found.values()]
