@@ -112,6 +112,32 @@ async def test_a_teacher_does_not_wait_for_the_crowd(rig: Rig) -> None:
     await eventually(lambda: rig.rooms[1].dtls)
 
 
+async def test_a_teacher_does_not_wait_until_the_crowd_was_read(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, read_before = rig.rooms[0], []
+
+    def speak(data: bytes) -> None:
+        """While what the crowd sent is being read, the teacher says something."""
+        first.dtls.append(data)
+        if len(first.dtls) == 1:
+            rig.send(rig.teacher, HELLO)
+
+    def heard(data: bytes) -> None:
+        rig.teacher.dtls.append(data)
+        read_before.append(sum(len(room.dtls) for room in rig.rooms))
+
+    await asyncio.sleep(0.02)
+    monkeypatch.setattr(first, "receive_dtls", speak)
+    monkeypatch.setattr(rig.teacher, "receive_dtls", heard)
+    for number in range(10):
+        for room in rig.rooms:
+            rig.send(room, HELLO + bytes([number]))
+    await eventually(lambda: sum(len(room.dtls) for room in rig.rooms) == 10 * CROWD)
+    assert len(rig.teacher.dtls) == 1
+    assert read_before[0] < CROWD
+
+
 async def test_a_teacher_who_moves_is_heard_from_both_places(rig: Rig) -> None:
     old = rig.teacher.address
     moved = Browser(host=rig.teacher.host)
