@@ -77,14 +77,15 @@ async def measure(viewers: int, seconds: float) -> dict[str, Any]:
 
 
 class StampedPublisher(LightPublisher):
-    """Notes when each timestamp was sent."""
+    """Notes when each packet was sent."""
 
     def send(self, index: int, payload: bytes, timestamp: int, *, marker: bool) -> None:
         table = StampedViewer.send_times["voice" if index == 0 else "camera"]
         if timestamp not in table:
-            table[timestamp] = wall()
+            table[timestamp] = []
             if len(table) > 2_000:
                 del table[next(iter(table))]
+        table[timestamp].append(wall())
         super().send(index, payload, timestamp, marker=marker)
 
 

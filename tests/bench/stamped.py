@@ -24,11 +24,11 @@ _TWCC: Final = EXTENSIONS[rtp.TRANSPORT_CC]
 class StampedViewer(LightViewer):
     """Counts packets by kind, keeps their numbers' continuity, and notes delays.
 
-    send_times: RTP timestamp of the publisher → Unix time of sending, by kind; filled by whoever
-    publishes. delays: seconds, of the packets received while `measuring`.
+    send_times: RTP timestamp of the publisher → Unix times of sending, packet by packet, by kind;
+    filled by whoever publishes. delays: seconds, of the packets received while `measuring`.
     """
 
-    send_times: dict[str, dict[int, float]] = {"voice": {}, "camera": {}}  # noqa: RUF012 one publisher for all
+    send_times: dict[str, dict[int, list[float]]] = {"voice": {}, "camera": {}}  # noqa: RUF012 one publisher for all
     measuring = False
     delays = array("d")
 
@@ -37,6 +37,8 @@ class StampedViewer(LightViewer):
         super().__init__(*arguments, **options)
         self._shared = arrivals
         self._shift: dict[int, int] = {}
+        self._begun: dict[int, tuple[int, int]] = {}
+        """SSRC → timestamp that came last, the number that its first packet has."""
         self.numbers: dict[int, tuple[int, int, int]] = {}
         """SSRC → first number, highest number (unwrapped), packets."""
         self.bytes = 0
@@ -102,13 +104,18 @@ class StampedViewer(LightViewer):
             shift = self._find_shift(kind, ssrc, timestamp, arrived)
             if shift is None:
                 return
-        sent = self.send_times[kind].get((timestamp - shift) & 0xFFFFFFFF)
-        if sent is not None:
-            self.delays.append(arrived - sent)
+        last = self._begun.get(ssrc)
+        if last is None or last[0] != timestamp:
+            self._begun[ssrc] = last = (timestamp, sequence)
+        sent = self.send_times[kind].get((timestamp - shift) & 0xFFFFFFFF, ())
+        place = sequence - last[1] & 0xFFFF
+        if place < len(sent):
+            self.delays.append(arrived - sent[place])
 
     def _find_shift(self, kind: str, ssrc: int, timestamp: int, arrived: float) -> int | None:
         """The relay moves timestamps to its own timeline by one constant for each stream."""
-        before = [(sent, ts) for ts, sent in self.send_times[kind].items() if sent <= arrived]
+        times = self.send_times[kind].items()
+        before = [(sent[0], timestamp) for timestamp, sent in times if sent[0] <= arrived]
         if not before:
             return None
         self._shift[ssrc] = (timestamp - max(before)[1]) & 0xFFFFFFFF
