@@ -14,6 +14,7 @@ from classroom.errors import Misuse
 from classroom.tokens import Role
 
 _LEVELS = ("debug", "info", "warning", "error")
+_SCHOOL_CHARS = 60
 
 
 def _positive(where: str, **values: float) -> None:
@@ -63,8 +64,11 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """When lessons end by themselves and when a relay counts as gone. Seconds, hours."""
+    """When lessons end by themselves and when a relay counts as gone. Seconds, hours.
 
+    school: which school teaches, of lessons that do not say so."""
+
+    school: str = ""
     idle_end_s: float = 900.0
     silent_end_s: float = 14400.0
     relay_lost_s: float = 15.0
@@ -78,6 +82,8 @@ class Lessons:
             relay_lost_s=self.relay_lost_s,
             publish_token_h=self.publish_token_h,
         )
+        if len(self.school) > _SCHOOL_CHARS or not self.school.isprintable():
+            raise Misuse(f"lessons.school must be one line of at most {_SCHOOL_CHARS} characters")
         if self.silent_end_s < self.idle_end_s:
             raise Misuse("lessons.silent_end_s must not be less than lessons.idle_end_s")
 

@@ -34,7 +34,8 @@ class Archive:
 class Lesson:
     """One lesson as the records keep it.
 
-    teacher: the name on screen. owner: subject of the token that planned it.
+    school: the one that teaches. teacher: the name on screen.
+    owner: subject of the token that planned it.
     started_by: subject of the token that went live, None if media came without the page.
     relay, relay_url: name and public address of the relay that carries or carried it.
     """
@@ -46,6 +47,7 @@ class Lesson:
     teacher: str
     owner: str
     created_at: float
+    school: str | None = None
     planned_at: float | None = None
     state: LessonState = LessonState.PLANNED
     started_at: float | None = None
@@ -66,6 +68,7 @@ def plan(
     now: float,
     subject: str | None = None,
     grade: str | None = None,
+    school: str | None = None,
     planned_at: float | None = None,
 ) -> Lesson:
     """A new lesson; the caller has checked the texts."""
@@ -77,6 +80,7 @@ def plan(
         teacher=teacher,
         owner=owner,
         created_at=now,
+        school=school,
         planned_at=planned_at,
     )
 

@@ -1,4 +1,4 @@
-"""The catalogue: finding lessons by words typed without marks, by subject, grade and state.
+"""The catalogue: finding lessons by words typed without marks, by subject, grade, school and state.
 
 The control plane uses it on all lessons, a relay offline on those it holds. Pure: it takes any
 objects that look like `Entry` and gives back some of them, or what a database keeps of them.

@@ -42,7 +42,7 @@ class Listing:
 def read_listing(values: Mapping[str, str]) -> Listing:
     """The query string of a request as a `Listing`; raises Refused 400 field-invalid."""
     for name in values:
-        if name not in ("q", "subject", "grade", "state", "limit", "offset", "token"):
+        if name not in ("q", "subject", "grade", "school", "state", "limit", "offset", "token"):
             raise _invalid(name[:60] or "query", "left out: it is unknown here")
     return Listing(
         Query(
@@ -50,6 +50,7 @@ def read_listing(values: Mapping[str, str]) -> Listing:
             _text(values, "subject", _LABEL_CHARS),
             _text(values, "grade", _LABEL_CHARS),
             _states(values),
+            _text(values, "school", _LABEL_CHARS),
         ),
         _whole(values, "limit", 1, MOST_LIMIT, USUAL_LIMIT),
         _whole(values, "offset", 0, _MOST_OFFSET, 0),

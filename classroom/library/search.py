@@ -1,9 +1,9 @@
 """Searches lessons the way people type: no diacritics, any case, words in any order, part words.
 
 A lesson matches when each word of the query begins some word of its title, teacher, subject,
-grade or id. Matches in the title come first, then the newest. `search` looks through lessons at
-hand; for the thousands in a database, `indexed` gives what is to be kept of each so that looking
-for `stems` in it finds the same. Pure.
+grade, school or id. Matches in the title come first, then the newest. `search` looks through
+lessons at hand; for the thousands in a database, `indexed` gives what is to be kept of each so that
+looking for `stems` in it finds the same. Pure.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Entry(Protocol):
     @property
     def grade(self) -> str | None: ...
     @property
+    def school(self) -> str | None: ...
+    @property
     def state(self) -> str: ...
     @property
     def started_at(self) -> float | None: ...
@@ -51,14 +53,15 @@ class Indexed:
     """What a database keeps of a lesson to find it by.
 
     title, rest: folded words, a blank before each (" dinh luat om"), so that a word begins where
-    its stem (" lu") is found. subject, grade: as `folded` gives them. at: unix seconds that it is
-    sorted by, 0 while unknown.
+    its stem (" lu") is found. subject, grade, school: as `folded` gives them. at: unix seconds that
+    it is sorted by, 0 while unknown.
     """
 
     title: str
     rest: str
     subject: str
     grade: str
+    school: str
     at: float
 
 
@@ -70,6 +73,7 @@ class Query:
     subject: str | None = None
     grade: str | None = None
     states: frozenset[str] | None = None
+    school: str | None = None
 
 
 def fold(text: str) -> str:
@@ -110,6 +114,7 @@ def indexed(entry: Entry) -> Indexed:
         _spaced(_rest(entry)),
         folded(entry.subject or ""),
         folded(entry.grade or ""),
+        folded(entry.school or ""),
         entry.started_at or entry.planned_at or 0.0,
     )
 
@@ -123,7 +128,7 @@ def stems(words: str) -> tuple[str, ...]:
 
 
 def folded(label: str) -> str:
-    """A subject or grade as it is compared: without marks, case and signs."""
+    """A subject, grade or school as it is compared: without marks, case and signs."""
     return " ".join(_words(label))
 
 
@@ -132,11 +137,13 @@ def _passes(entry: Entry, query: Query) -> bool:
         (query.states is None or entry.state in query.states)
         and (query.subject is None or _words(query.subject) == _words(entry.subject or ""))
         and (query.grade is None or _words(query.grade) == _words(entry.grade or ""))
+        and (query.school is None or _words(query.school) == _words(entry.school or ""))
     )
 
 
 def _rest(entry: Entry) -> str:
-    return f"{entry.teacher} {entry.subject or ''} {entry.grade or ''} {entry.id}"
+    labels = f"{entry.subject or ''} {entry.grade or ''} {entry.school or ''}"
+    return f"{entry.teacher} {labels} {entry.id}"
 
 
 def _spaced(text: str) -> str:

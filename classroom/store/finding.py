@@ -47,6 +47,7 @@ searched = Table(
     Column("rest", String(_REST), nullable=False),
     Column("subject", String(_LABEL), nullable=False),
     Column("grade", String(_LABEL), nullable=False),
+    Column("school", String(_LABEL), nullable=False),
     Column("state", String(16), nullable=False),
     Column("at", Double, nullable=False),
 )
@@ -62,6 +63,7 @@ def row(lesson: Lesson) -> dict[str, Any]:
         "rest": kept.rest[:_REST],
         "subject": kept.subject[:_LABEL],
         "grade": kept.grade[:_LABEL],
+        "school": kept.school[:_LABEL],
         "state": lesson.state.value,
         "at": kept.at,
     }
@@ -114,10 +116,13 @@ def _matches(asked: Listing, lesson: str | None) -> ColumnElement[bool]:
         or_(searched.c.title.contains(stem), searched.c.rest.contains(stem))
         for stem in stems(query.words)
     ]
-    if query.subject is not None:
-        conditions.append(searched.c.subject == folded(query.subject)[:_LABEL])
-    if query.grade is not None:
-        conditions.append(searched.c.grade == folded(query.grade)[:_LABEL])
+    for column, label in (
+        (searched.c.subject, query.subject),
+        (searched.c.grade, query.grade),
+        (searched.c.school, query.school),
+    ):
+        if label is not None:
+            conditions.append(column == folded(label)[:_LABEL])
     if query.states is not None:
         conditions.append(searched.c.state.in_(sorted(query.states)))
     if lesson is not None:

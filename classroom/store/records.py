@@ -43,7 +43,7 @@ from classroom.clock import monotonic
 from classroom.errors import Misuse, Refused
 from classroom.lessons import Lesson, unknown_lesson
 from classroom.library import Listing
-from classroom.store import finding, tables
+from classroom.store import finding, migrations, tables
 from classroom.store.answering import answering
 from classroom.store.school_relays import SchoolRelays
 from classroom.tokens import Claims
@@ -81,16 +81,21 @@ class Records:
         """Those of schools."""
 
     async def prepare(self) -> None:
-        """Make the tables if they are not there; Misuse if a newer version made them."""
+        """Make the tables, or bring up to date those of an earlier version; Misuse if a newer
+        version made them."""
         with answering():
             async with self._writing.begin() as connection:
                 await connection.run_sync(tables.metadata.create_all)
-                version = (await connection.execute(select(tables.schema.c.version))).scalar()
+                # Of two processes that begin at once, one waits here for the other's migration.
+                standing = select(tables.schema.c.version).with_for_update()
+                version = (await connection.execute(standing)).scalar()
                 if version is None:
                     await connection.execute(insert(tables.schema), {"version": tables.SCHEMA})
-                if version in (None, tables.SCHEMA):
+                elif version < tables.SCHEMA:
+                    await connection.run_sync(migrations.bring_up, version)
+                if version is None or version <= tables.SCHEMA:
                     await connection.run_sync(finding.fill)
-        if version is not None and version != tables.SCHEMA:
+        if version is not None and version > tables.SCHEMA:
             raise Misuse(
                 f"the records are of schema {version}, this version works with {tables.SCHEMA}; "
                 "install the version that wrote them, or a newer one"

@@ -1,7 +1,7 @@
 """The tables of the records and how rows become lessons; SQL that SQLite and PostgreSQL share.
 
-Dates are unix seconds as doubles. `SCHEMA` counts the shape of these tables; raise it with a
-migration beside it when a column changes. Queries live in `records`.
+Dates are unix seconds as doubles. `SCHEMA` counts the shape of these tables and of
+`searched`; raise it with a step in `migrations` when a column changes. Queries live in `records`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from classroom.lessons import Archive, Lesson
 from classroom.wire import LessonState
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 metadata = MetaData()
 
 schema = Table("schema", metadata, Column("version", Integer, primary_key=True))
@@ -36,6 +36,7 @@ lessons = Table(
     Column("title", String(200), nullable=False),
     Column("subject", String(60)),
     Column("grade", String(60)),
+    Column("school", String(60)),
     Column("teacher", String(100), nullable=False),
     Column("owner", String(100), nullable=False),
     Column("created_at", Double, nullable=False),

@@ -77,6 +77,7 @@ async def create_lesson(request: web.Request) -> web.Response:
         lesson_id=body.id,
         subject=body.subject,
         grade=body.grade,
+        school=body.school,
         planned_at=body.planned_at,
     )
     location = f"/api/lessons/{shown.lesson.id}"

@@ -23,11 +23,13 @@ _Body = TypeVar("_Body")
 
 @dataclass(frozen=True, slots=True)
 class NewLesson:
-    """POST /api/lessons. `id` is chosen by the server if left out."""
+    """POST /api/lessons. school: the one that teaches, by the settings if left out. `id` is chosen
+    by the server if left out."""
 
     title: Title
     subject: Label | None = None
     grade: Label | None = None
+    school: Label | None = None
     planned_at: Date | None = None
     id: LessonId | None = None
 

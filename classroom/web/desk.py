@@ -61,6 +61,7 @@ class Desk:
         lesson_id: str | None = None,
         subject: str | None = None,
         grade: str | None = None,
+        school: str | None = None,
         planned_at: float | None = None,
     ) -> LessonView:
         """Keep a new lesson; Refused 409 lesson-exists if `lesson_id` is taken."""
@@ -73,6 +74,7 @@ class Desk:
             now=self._wall(),
             subject=subject,
             grade=grade,
+            school=school or self._settings.school or None,
             planned_at=planned_at,
         )
         await self._records.add_lesson(lesson, by=by)

@@ -43,6 +43,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "title": {"type": "string"},
             "subject": _WORDS,
             "grade": _WORDS,
+            "school": _WORDS,
             "teacher": {"type": "string"},
             "mine": {"type": "boolean", "description": "planned or started by who asks"},
             "state": {"type": "string", "enum": [state.value for state in LessonState]},
@@ -72,10 +73,11 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "title": {"type": "string", "minLength": 1, "maxLength": 200},
             "subject": _WORDS,
             "grade": _WORDS,
+            "school": _WORDS,
             "planned_at": _DATE,
             "id": {**_ID, "description": "chosen by the server if left out"},
         },
-        optional=("subject", "grade", "planned_at", "id"),
+        optional=("subject", "grade", "school", "planned_at", "id"),
     ),
     "Started": _object(
         {
@@ -310,6 +312,7 @@ _PATHS: Final[dict[str, dict[str, Schema]]] = {
                 _query("q", "words, without diacritics if you like"),
                 _query("subject", "only this subject"),
                 _query("grade", "only this grade"),
+                _query("school", "only lessons that this school teaches"),
                 _query("state", f"only these, separated by commas: {_STATES}"),
                 _count("limit", "at most so many", 1, MOST_LIMIT, USUAL_LIMIT),
                 _count("offset", "pass over so many first", 0, None, 0),

@@ -33,6 +33,7 @@ class LessonView:
             "title": lesson.title,
             "subject": lesson.subject,
             "grade": lesson.grade,
+            "school": lesson.school,
             "teacher": lesson.teacher,
             "mine": subject in (lesson.owner, lesson.started_by),
             "state": lesson.state.value,
@@ -61,6 +62,7 @@ class LessonView:
             subject=lesson.subject,
             grade=lesson.grade,
             planned_at=lesson.planned_at,
+            school=lesson.school,
         )
 
 

@@ -83,6 +83,7 @@ class LessonInfo:
     subject: Label | None = None
     grade: Label | None = None
     planned_at: Date | None = None
+    school: Label | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ export interface Lesson {
   title: string
   subject: string | null
   grade: string | null
+  /** The one that teaches. */
+  school: string | null
   teacher: string
   state: LessonState
   planned_at: number | null
@@ -37,6 +39,7 @@ export interface LessonQuery {
   state?: string
   subject?: string
   grade?: string
+  school?: string
   limit?: number
   offset?: number
 }
@@ -51,6 +54,7 @@ export interface LessonList {
 export interface Labels {
   subjects: string[]
   grades: string[]
+  schools: string[]
 }
 
 export interface Started {

@@ -10,6 +10,7 @@ const lesson = (id: string, title: string, more: Partial<Lesson> = {}): Lesson =
   title,
   subject: null,
   grade: null,
+  school: null,
   teacher: 'Cô Hoa',
   state: 'published',
   planned_at: null,

@@ -2,7 +2,7 @@
  * The library's list as a story: typed, filtered, grown, asked again.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Api, type Lesson, type LessonList, type LessonQuery } from '../src/api'
+import { Api, type Labels, type Lesson, type LessonList, type LessonQuery } from '../src/api'
 import { Unreachable } from '../src/http'
 import { lookUp, Shelf } from '../src/library/shelf'
 
@@ -52,6 +52,42 @@ describe('the list', () => {
     }
     expect(shelf.lessons?.map((one) => one.id)).toContain('l-500')
     expect(new Set(shelf.lessons).size).toBe(501)
+  })
+  it('is narrowed to a subject, a grade and a school, and wide again', async () => {
+    shelf.start()
+    await pass(100)
+    expect(shelf.wide).toBe(true)
+    shelf.narrow('', '9', 'Mường La')
+    await pass(1_000)
+    const { subject, grade, school } = library.asked.at(-1) ?? {}
+    expect([subject, grade, school]).toEqual([undefined, '9', 'Mường La'])
+    expect([shelf.wide, shelf.school]).toEqual([false, 'Mường La'])
+    shelf.narrow('', '', '')
+    await pass(1_000)
+    expect(library.asked.at(-1)).not.toHaveProperty('school')
+    expect(shelf.wide).toBe(true)
+  })
+  it('offers the labels of lessons that came later', async () => {
+    const labels: Labels = { subjects: [], grades: ['8'], schools: [] }
+    const api = { lessons: library.lessons.bind(library), labels: async () => ({ ...labels }) }
+    const growing = new Shelf(api)
+    growing.start()
+    await pass(100)
+    expect(growing.labels.grades).toEqual(['8'])
+    labels.grades = ['8', '9']
+    library.count += 1
+    await pass(60_000)
+    expect(growing.labels.grades).toEqual(['8', '9'])
+  })
+  it('offers no schools where a relay of an earlier version tells none', async () => {
+    const api = {
+      lessons: library.lessons.bind(library),
+      labels: async () => ({ subjects: ['Toán'], grades: [] }) as unknown as Labels,
+    }
+    const older = new Shelf(api)
+    older.start()
+    await pass(100)
+    expect(older.labels).toEqual({ subjects: ['Toán'], grades: [], schools: [] })
   })
   it('lets the server search, once for several letters typed', async () => {
     shelf.start()

@@ -22,7 +22,7 @@ from classroom.errors import Refused
 _log: Final = logging.getLogger("relay.sync")
 
 ABOUT: Final = "about.json"
-WORDS: Final = ("title", "subject", "grade", "teacher", "planned_at", "started_at")
+WORDS: Final = ("title", "subject", "grade", "school", "teacher", "planned_at", "started_at")
 _WORDS_CHARS: Final = 300
 _LAST_DATE: Final = 253_402_300_800  # unix seconds; what lies beyond is no date (year 9999)
 

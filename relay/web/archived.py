@@ -41,6 +41,7 @@ class Archived:
     teacher: str
     subject: str | None
     grade: str | None
+    school: str | None
     planned_at: float | None
     started_at: float | None
     finished: bool
@@ -59,6 +60,7 @@ class Archived:
             "title": self.title,
             "subject": self.subject,
             "grade": self.grade,
+            "school": self.school,
             "teacher": self.teacher,
             "state": self.state,
             "publishing": False,
@@ -111,6 +113,7 @@ def read_archived(directory: Path) -> Archived | None:
         teacher=_words(about, "teacher") or "",
         subject=_words(about, "subject"),
         grade=_words(about, "grade"),
+        school=_words(about, "school"),
         planned_at=_date(about, "planned_at"),
         started_at=_date(about, "started_at") or epoch,
         finished=finished,

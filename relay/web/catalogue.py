@@ -24,7 +24,7 @@ from relay.web.archived import read_archived, stamp_of
 
 _log: Final = logging.getLogger("relay.service")
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 # Two tables, so that a search reads no more of a lesson than what it looks at.
 _SCHEMA: Final = f"""
 PRAGMA user_version = {_VERSION};
@@ -34,7 +34,7 @@ CREATE TABLE archives (
 );
 CREATE TABLE searched (
     id TEXT PRIMARY KEY, title TEXT NOT NULL, rest TEXT NOT NULL, subject TEXT NOT NULL,
-    grade TEXT NOT NULL, state TEXT NOT NULL, at REAL NOT NULL
+    grade TEXT NOT NULL, school TEXT NOT NULL, state TEXT NOT NULL, at REAL NOT NULL
 );
 CREATE INDEX by_date ON searched (at DESC, id);
 CREATE INDEX to_watch ON archives (id DESC) WHERE NOT finished;
@@ -46,6 +46,8 @@ _RACY_SECONDS: Final = 2.0
 _SEEN_AGAIN: Final = 20.0
 # Archives that may change at any moment, as those that are being recorded: looked at each time.
 _WATCHED: Final = 200
+# By what a person may narrow the list.
+LABELS: Final = ("subject", "grade", "school")
 # What a person may choose from in a list; a school has some dozens.
 _MOST_LABELS: Final = 300
 # All others are looked at this rarely, and only while somebody asks. Seconds.
@@ -122,9 +124,9 @@ class Catalogue:
         return [((bool(place), -at, name), document) for place, at, name, document in found], total
 
     def labels(self, name: str) -> list[str]:
-        """The values of "subject" or "grade" that archives have, in order, each as it is written
+        """The values of one of `LABELS` that archives have, in order, each as it is written
         most lately; spellings that differ by marks or case are one. At most some hundreds."""
-        if name not in ("subject", "grade"):
+        if name not in LABELS:
             raise ValueError(f"{name} is no label")
         rows = self._rows(
             f"""SELECT json_extract(document, '$.{name}') FROM (
@@ -222,8 +224,13 @@ class Catalogue:
         )
         kept = indexed(read)
         database.execute(
-            "INSERT INTO searched VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (name, kept.title, kept.rest, kept.subject, kept.grade, read.state, kept.at),
+            "INSERT INTO searched VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                name,
+                *(kept.title, kept.rest),
+                *(kept.subject, kept.grade, kept.school),
+                *(read.state, kept.at),
+            ),
         )
 
     # The file
@@ -293,7 +300,7 @@ def _where(query: Query, lesson: str | None, without: Iterable[str]) -> tuple[st
     for stem in stems(query.words):
         conditions.append("(instr(title, ?) OR instr(rest, ?))")
         values += [stem, stem]
-    for name in ("subject", "grade"):
+    for name in LABELS:
         label = getattr(query, name)
         if label is not None:
             conditions.append(f"{name} = ?")

@@ -236,6 +236,7 @@ def _plain(info: LessonInfo) -> dict[str, Any]:
         "title": info.title,
         "subject": info.subject,
         "grade": info.grade,
+        "school": info.school,
         "teacher": info.teacher,
         "state": info.state,
         "publishing": info.publishing,

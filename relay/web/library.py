@@ -26,7 +26,7 @@ from classroom.tokens import ANY_LESSON, Claims, Right
 from classroom.wire import LessonInfo, LessonState
 from relay.web.access import Access
 from relay.web.archived import ABOUT
-from relay.web.catalogue import Catalogue
+from relay.web.catalogue import LABELS, Catalogue
 from relay.web.lan import VISITOR
 from relay.web.lessons import KnownLessons, as_json
 
@@ -107,11 +107,11 @@ class Library:
         return _answer(request, body)
 
     async def _labels(self, request: web.Request) -> web.Response:
-        """Subjects and grades to choose from."""
+        """Subjects, grades and schools to choose from."""
         await self._access.check(request, Right.REPLAY, None, query=True)
 
         def read() -> bytes:
-            found = {f"{name}s": self._catalogue.labels(name) for name in ("subject", "grade")}
+            found = {f"{name}s": self._catalogue.labels(name) for name in LABELS}
             return json.dumps(found, ensure_ascii=False).encode(errors="replace")
 
         return _answer(request, await self._apart(read))
@@ -159,7 +159,7 @@ class Library:
         words = as_json(info)
         about = {
             key: words[key]
-            for key in ("id", "title", "subject", "grade", "teacher", "planned_at", "started_at")
+            for key in ("id", "title", *LABELS, "teacher", "planned_at", "started_at")
         }
         text = json.dumps(about, ensure_ascii=False, sort_keys=True)
         try:

@@ -115,7 +115,12 @@ class _Client:
             "first page": {"limit": _PART},
             "a later page": {"limit": _PART, "offset": 12_000},
             **{f"search {words!r}": {"q": words, "limit": _PART} for words in SEARCHES if words},
-            "search with filters": {"q": "dinh", "subject": "vat ly", "grade": "9"},
+            "search with filters": {
+                "q": "dinh",
+                "subject": "vat ly",
+                "grade": "9",
+                "school": "thcs so 7",
+            },
         }
 
         async def ask_all() -> None:

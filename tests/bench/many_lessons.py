@@ -44,6 +44,7 @@ def words(count: int) -> Iterator[dict[str, Any]]:
             "teacher": seeded.choice(_TEACHERS),
             "subject": seeded.choice(_SUBJECTS),
             "grade": str(seeded.randrange(1, 13)),
+            "school": f"THCS số {seeded.randrange(1, 30)}",
             "started_at": 1_700_000_000.0 + 600.0 * seeded.randrange(count),
         }
 

@@ -57,13 +57,18 @@ async def test_pages_of_a_search_hold_what_looking_at_every_lesson_finds(records
             now=1.0,
             subject=seeded.choice(["Vật lý", "Toán", None]),
             grade=seeded.choice(["9", "8", None]),
+            school=seeded.choice(["Mường La", "Trà Leng", None]),
             planned_at=seeded.choice([None, float(seeded.randrange(20))]),
         )
         kept.append(replace(lesson, state=seeded.choice(STATES)))
         await records.add_lesson(kept[-1], by="hoa")
     for words in ("", "on", "duong thang", "TOÁN", "hoa 9", "bai 1", "zzz", "%", "_ -", "'"):
-        for subject, states in ((None, None), ("vat ly", None), (None, frozenset({"live"}))):
-            query = Query(words, subject, None, states)
+        for query in (
+            Query(words),
+            Query(words, "vat ly"),
+            Query(words, states=frozenset({"live"})),
+            Query(words, school="muong la"),
+        ):
             expected = [one.id for one in search(kept, query)]
             assert await ids(records, Listing(query)) == expected
             pages = [

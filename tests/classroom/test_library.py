@@ -20,14 +20,15 @@ class Row:
     teacher: str = ""
     subject: str | None = None
     grade: str | None = None
+    school: str | None = None
     state: str = "published"
     started_at: float | None = None
     planned_at: float | None = None
 
 
-OHM = Row("om", "Định luật Ôm", "Cô Hoa", "Vật lý", "9", started_at=100.0)
+OHM = Row("om", "Định luật Ôm", "Cô Hoa", "Vật lý", "9", "Mường La", started_at=100.0)
 LINE = Row("duong", "Đường thẳng song song", "Thầy Ôm", "Toán", "8", started_at=200.0)
-POEM = Row("tho", "Thơ Đường", "Cô Hoa", "Ngữ văn", "9", "live", started_at=300.0)
+POEM = Row("tho", "Thơ Đường", "Cô Hoa", "Ngữ văn", "9", state="live", started_at=300.0)
 ROWS = [OHM, LINE, POEM]
 
 
@@ -75,13 +76,15 @@ def test_filters() -> None:
     assert ids(Query(subject="vat ly")) == ["om"]
     assert ids(Query(grade="9")) == ["tho", "om"]
     assert ids(Query(grade="9", states=frozenset({"published"}))) == ["om"]
+    assert ids(Query(school="muong la")) == ["om"]
     assert ids(Query(states=frozenset())) == []
 
 
 def test_what_a_database_keeps_of_a_lesson_holds_the_beginning_of_each_of_its_words() -> None:
     kept = indexed(OHM)
-    assert (kept.title, kept.rest) == (" dinh luat om", " co hoa vat ly 9 om")
-    assert (kept.subject, kept.grade, kept.at) == ("vat ly", "9", 100.0)
+    assert (kept.title, kept.rest) == (" dinh luat om", " co hoa vat ly 9 muong la om")
+    assert (kept.subject, kept.grade, kept.school) == ("vat ly", "9", "muong la")
+    assert kept.at == 100.0
     assert stems("  Lu-Đị ") == (" lu", " di")
     assert all(stem in kept.title for stem in stems("luat dinh"))
 
@@ -98,8 +101,9 @@ def test_stems_are_found_in_what_is_kept_exactly_where_the_search_finds(
 
 def test_a_listing_is_read_from_a_query_string() -> None:
     assert read_listing({}) == Listing(Query(), 500, 0)
-    asked = {"q": " ôm ", "grade": "9", "state": "live, ended,", "limit": "2000", "offset": "3"}
-    query = Query("ôm", None, "9", frozenset({"live", "ended"}))
+    asked = {"q": " ôm ", "grade": "9", "school": "La", "state": "live, ended,"}
+    asked |= {"limit": "2000", "offset": "3"}
+    query = Query("ôm", None, "9", frozenset({"live", "ended"}), "La")
     assert read_listing({**asked, "token": "t"}) == Listing(query, 2000, 3)
     assert list(Listing(Query(), 2, 3).part("abcdefg")) == ["d", "e"]
 
@@ -116,6 +120,7 @@ def test_a_listing_is_read_from_a_query_string() -> None:
         ("state", "asleep", "one or more of planned, live, ended, published"),
         ("q", "x" * 201, "at most 200 characters"),
         ("grade", "a\nb", "text in one line"),
+        ("school", "x" * 61, "at most 60 characters"),
         ("page", "2", "unknown here"),
     ],
 )

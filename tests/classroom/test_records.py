@@ -22,6 +22,7 @@ from classroom import lessons
 from classroom.accounts import LinkOrder, claims_for
 from classroom.errors import Absent, Misuse, Refused
 from classroom.lessons import Archive, Lesson
+from classroom.library import Listing, Query
 from classroom.store import Records, load_or_create_key, tables
 from classroom.tokens import Role, Signer
 from classroom.wire import LessonState
@@ -35,6 +36,7 @@ PLANNED = lessons.plan(
     now=1_767_600_000.123,
     subject="Vật lý",
     grade="9",
+    school="THCS Mường La",
     planned_at=1_767_603_600.5,
 )
 ARCHIVE = Archive(2700.25, 5_000_000_000, ("voice", "camera-q"))
@@ -203,6 +205,23 @@ async def test_a_full_disk_is_absent_and_what_was_kept_stays(tmp_path: Path) -> 
     assert "disk" in caught.value.fix
     assert await records.lesson("vat-ly-9") == PLANNED
     await records.close()
+
+
+async def test_records_of_an_earlier_version_are_brought_up_to_date(records: Records) -> None:
+    await records.add_lesson(PLANNED, by="hoa")
+    async with records._engine.begin() as connection:
+        for table in ("lessons", "searched"):
+            await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN school"))
+        await connection.execute(tables.schema.update().values(version=1))
+    await records.prepare()
+    assert await records.lesson("vat-ly-9") == replace(PLANNED, school=None)
+    other = replace(PLANNED, id="vat-ly-10")
+    await records.add_lesson(other, by="hoa")
+    for query, expected in ((Query("luat"), 2), (Query(school="thcs muong la"), 1)):
+        assert (await records.find(Listing(query), None))[1] == expected
+    # And once only: what has come up to date stays as it is.
+    await records.prepare()
+    assert await records.lesson("vat-ly-10") == other
 
 
 async def test_records_of_a_newer_version_are_not_touched(tmp_path: Path) -> None:

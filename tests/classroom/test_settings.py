@@ -54,6 +54,7 @@ def test_every_key_is_explained_above_it() -> None:
         ("storage", "data", ""),
         ("storage", "redis_url", "http://redis"),
         ("lessons", "idle_end_s", 0.0),
+        ("lessons", "school", "x" * 61),
         ("lessons", "silent_end_s", 60.0),
         ("lessons", "relay_lost_s", float("nan")),
         ("links", "room_days", -1.0),

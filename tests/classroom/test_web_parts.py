@@ -26,7 +26,9 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=6,
 )
-_NAMES = st.sampled_from(["title", "subject", "grade", "planned_at", "id", "role", "name", "days"])
+_NAMES = st.sampled_from(
+    ["title", "subject", "grade", "school", "planned_at", "id", "role", "name", "days"]
+)
 
 
 @given(st.dictionaries(_NAMES, _JSON, max_size=5) | _JSON)

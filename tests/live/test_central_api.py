@@ -157,7 +157,7 @@ async def test_lessons_are_found_and_only_those_of_the_token(
     central: Central, teacher: str
 ) -> None:
     ohm = await central.plan(teacher, "Định luật Ôm", subject="Vật lý", grade="9")
-    await central.plan(teacher, "Đường thẳng", subject="Toán", grade="8")
+    await central.plan(teacher, "Đường thẳng", subject="Toán", grade="8", school="Trà Leng")
 
     async def found(query: str, token: str = teacher) -> list[str]:
         answer = await central.call("GET", f"/api/lessons?{query}", token)
@@ -167,6 +167,7 @@ async def test_lessons_are_found_and_only_those_of_the_token(
     assert set(await found("")) == {"Định luật Ôm", "Đường thẳng"}
     assert await found("q=duong") == ["Đường thẳng"]
     assert await found("grade=9") == ["Định luật Ôm"]
+    assert await found("school=tra%20leng") == ["Đường thẳng"]
     assert await found("subject=Toan&state=planned,live") == ["Đường thẳng"]
     assert await found("state=published") == []
     assert len(await found("limit=1")) == 1

@@ -119,14 +119,15 @@ def test_the_same_is_found_in_the_same_order_as_by_looking_at_every_lesson(disk:
             teacher=seeded.choice(["Cô Hoa", "Thầy Toán", "Cô Mai"]),
             subject=seeded.choice(["Vật lý", "Toán", None]),
             grade=seeded.choice(["9", "8", None]),
+            school=seeded.choice(["Mường La", "Trà Leng", None]),
             started_at=seeded.choice([None, float(seeded.randrange(30))]),
         )
     disk.look()
     read = [one for path in disk.archives.iterdir() if (one := read_archived(path)) is not None]
     for words in ("", "on", "duong thang", "TOÁN", "hoa 9", "bai 1", "zzz", "%", "_", "'"):
-        for subject in (None, "vat ly"):
+        for subject, school in ((None, None), ("vat ly", None), (None, "tra leng")):
             for grade in (None, "8"):
-                query = Query(words, subject, grade)
+                query = Query(words, subject, grade, school=school)
                 expected = [one.id for one in search(read, query)]
                 assert disk.ids(query) == expected
                 pages = [disk.ids(query, limit=7, offset=start) for start in range(0, 60, 7)]

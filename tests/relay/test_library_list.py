@@ -145,17 +145,23 @@ async def test_words_about_a_lesson_are_kept_beside_its_archive_and_found_afterw
     assert (entry["state"], entry["started_at"]) == ("ended", 7.0)
 
 
-async def test_the_subjects_and_grades_to_choose_from_are_told_once_each(rig: Rig) -> None:
+async def test_the_labels_to_choose_from_are_told_once_each(rig: Rig) -> None:
     labels = [("Toán", "9"), ("toan", "10"), ("Vật lý", "9"), (None, ""), ("TOÁN", None)]
-    for number, (subject, grade) in enumerate(labels):
+    schools = ["Mường La", "muong la", None, "Trà Leng", ""]
+    for number, ((subject, grade), school) in enumerate(zip(labels, schools, strict=True)):
         rig.archive(f"one-{number}", 5.0 + number)
-        about = {"title": "x", "subject": subject, "grade": grade, "started_at": 5.0 + number}
+        words = {"title": "x", "subject": subject, "grade": grade, "school": school}
+        about = {**words, "started_at": 5.0 + number}
         (rig.archives / f"one-{number}" / "about.json").write_text(json.dumps(about))
     await rig.ids()
     assert rig.client is not None
     headers = {"Authorization": f"Bearer {rig.token(ANY_LESSON)}"}
     async with rig.client.get("/api/lessons/labels", headers=headers) as answer:
-        assert await answer.json() == {"subjects": ["TOÁN", "Vật lý"], "grades": ["10", "9"]}
+        assert await answer.json() == {
+            "subjects": ["TOÁN", "Vật lý"],
+            "grades": ["10", "9"],
+            "schools": ["muong la", "Trà Leng"],
+        }
     async with rig.client.get("/api/lessons/labels") as answer:
         assert answer.status == 401
 

@@ -30,6 +30,7 @@ PHYSICS = wire.LessonInfo(
     subject="Vật lý",
     grade="9",
     planned_at=1767599100.5,
+    school="THCS Mường La",
 )
 PLANNED = wire.LessonInfo(
     id="toan-8",
@@ -275,7 +276,7 @@ TOLERATED: dict[str, tuple[bytes, str]] = {
                 {
                     key: value
                     for key, value in wire.to_map(PLANNED).items()
-                    if key not in ("subject", "grade", "planned_at")
+                    if key not in ("subject", "grade", "school", "planned_at")
                 },
             ]
         ),

@@ -41,6 +41,7 @@ export interface LessonInfo {
   started_at: number | null
   subject: string | null
   grade: string | null
+  school: string | null
   planned_at: number | null
 }
 
@@ -288,6 +289,7 @@ function lessonInfo(value: Packed, path: string): LessonInfo {
     started_at: map.nullable('started_at', () => map.number('started_at')),
     subject: text60('subject'),
     grade: text60('grade'),
+    school: text60('school'),
     planned_at: map.optional('planned_at', () => map.number('planned_at')),
   }
 }

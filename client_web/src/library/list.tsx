@@ -13,7 +13,7 @@ import type { Filter, Shelf } from './shelf'
 export function List(props: { shelf: Shelf }) {
   const { t } = useLanguage()
   const { shelf } = props
-  const { words, filter, total, labels, subject, grade } = shelf
+  const { words, filter, total, labels, subject, grade, school } = shelf
   const found = shelf.lessons ?? []
   useEffect(() => {
     expose(
@@ -49,19 +49,28 @@ export function List(props: { shelf: Shelf }) {
         {labels.subjects.length > 1 && (
           <Labels
             name={t.library.subject}
-            all={t.library.allSubjects}
+            all={t.library.all}
             values={labels.subjects}
             value={subject}
-            choose={(value) => shelf.narrow(value, grade)}
+            choose={(value) => shelf.narrow(value, grade, school)}
           />
         )}
         {labels.grades.length > 1 && (
           <Labels
             name={t.library.gradeFilter}
-            all={t.library.allGrades}
+            all={t.library.all}
             values={labels.grades}
             value={grade}
-            choose={(value) => shelf.narrow(subject, value)}
+            choose={(value) => shelf.narrow(subject, value, school)}
+          />
+        )}
+        {labels.schools.length > 1 && (
+          <Labels
+            name={t.library.school}
+            all={t.library.all}
+            values={labels.schools}
+            value={school}
+            choose={(value) => shelf.narrow(subject, grade, value)}
           />
         )}
         <p class="hint" id="search-hint">
@@ -69,11 +78,7 @@ export function List(props: { shelf: Shelf }) {
         </p>
       </div>
       <p class="count" role="status">
-        {total > 0
-          ? t.library.count(total)
-          : words === '' && filter === 'all' && subject === '' && grade === ''
-            ? t.library.none
-            : t.library.noneFound}
+        {total > 0 ? t.library.count(total) : shelf.wide ? t.library.none : t.library.noneFound}
       </p>
       <ul class="lessons">
         {found.map((lesson) => (
@@ -122,6 +127,7 @@ function Entry(props: { lesson: Lesson }) {
     lesson.subject,
     lesson.grade === null || lesson.grade === '' ? null : t.library.grade(lesson.grade),
     lesson.teacher,
+    lesson.school,
     lesson.started_at === null ? null : dayAndTime(lesson.started_at * 1000, lang),
   ].filter((fact) => fact !== null && fact !== '')
   const body = (

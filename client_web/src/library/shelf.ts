@@ -29,7 +29,8 @@ export class Shelf extends Observable {
   #filter: Filter = 'all'
   #subject = ''
   #grade = ''
-  #labels: Labels = { subjects: [], grades: [] }
+  #school = ''
+  #labels: Labels = { subjects: [], grades: [], schools: [] }
   #parts = 1
   #lessons: Lesson[] | null = null
   #total = 0
@@ -50,7 +51,7 @@ export class Shelf extends Observable {
     return this.#filter
   }
 
-  /** The subject that is looked for, empty for all; likewise the grade. */
+  /** The subject that is looked for, empty for all; likewise the grade and the school. */
   get subject(): string {
     return this.#subject
   }
@@ -59,7 +60,17 @@ export class Shelf extends Observable {
     return this.#grade
   }
 
-  /** Subjects and grades to choose from; none where the server does not tell them. */
+  get school(): string {
+    return this.#school
+  }
+
+  /** Whether everything is looked for. */
+  get wide(): boolean {
+    const asked = [this.#words, this.#subject, this.#grade, this.#school].join('')
+    return asked === '' && this.#filter === 'all'
+  }
+
+  /** Subjects, grades and schools to choose from; none where the server does not tell them. */
   get labels(): Labels {
     return this.#labels
   }
@@ -83,14 +94,6 @@ export class Shelf extends Observable {
   start(): () => void {
     const stop = new AbortController()
     void this.#run(stop.signal)
-    this.api.labels?.().then(
-      (labels) => {
-        this.#labels = labels
-        this.changed()
-      },
-      // The control plane has no such list; words find subjects and grades, too.
-      () => undefined,
-    )
     return () => {
       stop.abort()
       this.#asking.abort()
@@ -107,10 +110,11 @@ export class Shelf extends Observable {
     this.changed()
   }
 
-  /** Show lessons of a subject and a grade alone; empty for all. */
-  narrow(subject: string, grade: string): void {
+  /** Show lessons of a subject, a grade and a school alone; empty for all. */
+  narrow(subject: string, grade: string, school: string): void {
     this.#subject = subject
     this.#grade = grade
+    this.#school = school
     this.#parts = 1
     this.#again()
     this.changed()
@@ -138,6 +142,8 @@ export class Shelf extends Observable {
         if (asking.signal.aborted) continue
         const now = JSON.stringify(found)
         wait = now === known ? Math.min(LATE_MS, wait * 2) : SOON_MS
+        // Other lessons may bring other labels.
+        if (now !== known && this.wide) this.#askLabels()
         known = now
         pause = wait
         this.#lessons = found.lessons
@@ -153,6 +159,18 @@ export class Shelf extends Observable {
     }
   }
 
+  #askLabels(): void {
+    this.api.labels?.().then(
+      (labels) => {
+        // A relay of an earlier version tells fewer.
+        this.#labels = { ...this.#labels, ...labels }
+        this.changed()
+      },
+      // The control plane has no such list; words find subjects and grades, too.
+      () => undefined,
+    )
+  }
+
   async #ask(signal: AbortSignal): Promise<{ lessons: Lesson[]; total: number }> {
     // A lesson that was added meanwhile moves the others on: nothing may stand there twice.
     const lessons = new Map<string, Lesson>()
@@ -163,6 +181,7 @@ export class Shelf extends Observable {
         state: STATES[this.#filter],
         ...(this.#subject === '' ? {} : { subject: this.#subject }),
         ...(this.#grade === '' ? {} : { grade: this.#grade }),
+        ...(this.#school === '' ? {} : { school: this.#school }),
       }
       const answer = await this.api.lessons({ ...query, limit: PART, offset: part * PART }, signal)
       for (const lesson of answer.lessons) lessons.set(lesson.id, lesson)
