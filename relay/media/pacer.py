@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -87,6 +87,10 @@ class Pacer(Generic[T]):
                 out.append(item)
         self._free_at = free_at
         return out
+
+    def waiting(self, kind: Kind) -> Iterator[T]:
+        """What waits of one kind, first come first."""
+        return (item for _, item in self._queues[kind])
 
     def drop(self, predicate: Callable[[T], bool]) -> int:
         """Forget what `predicate` says yes to; how many items that were."""

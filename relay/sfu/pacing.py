@@ -204,21 +204,25 @@ class Pace(Generic[W]):
         """
         if not self._pacer.backlog:
             return []
-        ssrc = leg.spec.ssrc.to_bytes(4, "big")
-        found: list[Waiting[W]] = []
-
-        def look(item: Waiting[W]) -> bool:
-            if item.leg is leg and item.data[8:12] == ssrc:
-                found.append(item)
-            return False
-
-        self._pacer.drop(look)
+        found = self._unsent(leg)
         kept = found[0].timestamp if found else None
         lacking = sum(len(item.data) for item in found if item.timestamp == kept)
         if lacking > _FINISHED or not finish:
             kept = None
         self._pacer.drop(lambda item: item.leg is leg and item.timestamp != kept)
         return [item for item in found if item.timestamp != kept]
+
+    def _unsent(self, leg: Leg[W]) -> list[Waiting[W]]:
+        """What waits for its first time. (A repair without RTX has the same SSRC.)"""
+        ssrc = leg.spec.ssrc.to_bytes(4, "big")
+        waiting = self._pacer.waiting(Kind.PICTURE)
+        return [item for item in waiting if item.leg is leg and item.data[8:12] == ssrc]
+
+    def unsent_numbers(self, leg: Leg[W]) -> set[int]:
+        """The 16-bit numbers of the leg's packets that still wait for their first time."""
+        if not self._pacer.backlog:
+            return set()
+        return {item.sequence16 for item in self._unsent(leg)}
 
     def clear(self) -> None:
         """Drop everything that waits: nothing may be sent any more."""

@@ -36,10 +36,15 @@ def repair(
     while recent and next(iter(recent.values())) <= since:
         del recent[next(iter(recent))]
     allowed = budget.may_ask(len(sequences))
+    # What came late from the teacher may still wait behind others: it is on its way, and its
+    # frame's timestamp is told when it leaves.
+    unsent = leg.pace.unsent_numbers(leg) if leg.pace is not None else frozenset[int]()
     # The newest are the likeliest to come in time.
     for sequence in sequences[len(sequences) - allowed :]:
         if sequence in recent or len(recent) >= _REMEMBERED:
             budget.hasty += 1
+            continue
+        if sequence in unsent:
             continue
         sent = leg.find(sequence)
         if sent is None:

@@ -171,3 +171,25 @@ def test_a_slot_that_agreed_no_repairs_gets_none() -> None:
     room.ask_again("voice", [max(room.streams["voice"].held) & 0xFFFF])
     lesson.advance(0.2)
     assert lesson.fan_out.alone == before
+
+
+@pytest.mark.parametrize("rtx", [True, False])
+def test_what_still_waits_for_a_slow_link_is_not_sent_twice(rtx: bool) -> None:
+    """A packet that came late from the teacher waits behind those that are asked about."""
+    lesson = Lesson(3)
+    lesson.publish(camera(), voice())
+    lesson.advance(6.0)
+    down = Link(rate=250_000.0, delay=0.15, queue=1.0)
+    room = lesson.open_room("room", Offer(rtx=rtx), down=down, bitrate=60e3)
+    assert room.viewer is not None
+    leg = room.viewer.legs["camera"]
+    while leg.pace is None or len(leg.pace.unsent_numbers(leg)) < 5:
+        lesson.advance(0.01)
+    waiting = sorted(leg.pace.unsent_numbers(leg))[2:]
+    room.uplink(rtcp_build.build_nack(OWN_SSRC, leg.spec.ssrc, waiting))
+    lesson.advance(0.05)
+    assert not leg.repaired
+    lesson.advance(5.0)
+    lesson.settle()
+    flawless(room, "camera", "voice")
+    assert not room.streams["camera"].repeats
