@@ -18,6 +18,7 @@ from relay.sfu.first_pictures import FirstPictures
 from relay.sfu.group import Group, Profile, passed_extensions
 from relay.sfu.layer import Layer
 from relay.sfu.leg import Leg
+from relay.sfu.pacing import Waiting
 from relay.sfu.packet import Received
 from relay.sfu.repairs import send_alone
 from relay.sfu.sink import FanOut
@@ -28,6 +29,8 @@ W = TypeVar("W")
 _BURST_STEP: Final = 90
 # With a keyframe, what waits for a viewer's link for longer is not worth its time any more.
 _LATE: Final = 1.0
+# Packets between the newest and the oldest that waits, at most: no queue is longer.
+_BEHIND: Final = 4_096
 # A viewer that cries for pictures more often gets none the faster.
 _RECOVER_INTERVAL: Final = 1.0
 
@@ -334,10 +337,20 @@ def _forget_waiting(leg: Leg[Any], *, finish: bool = True) -> None:
     what was sent, so that nobody asks for the rest."""
     if leg.pace is None:
         return
-    unsent = leg.pace.forget(leg, finish=finish)
-    numbers = {leg.next_sequence - (leg.next_sequence - one.sequence16 & 0xFFFF) for one in unsent}
-    while leg.next_sequence - 1 in numbers:
-        leg.next_sequence -= 1
+    following = leg.next_sequence
+    waited = {
+        following - (following - one.sequence16 & 0xFFFF): one
+        for one in leg.pace.forget(leg, finish=finish)
+    }
+    # Numbers kept for what is still missing from the teacher were not sent either.
+    number, unsent = following - 1, list[Waiting[Any]]()
+    while len(unsent) < len(waited):
+        if (one := waited.get(number)) is not None:
+            unsent.append(one)
+            leg.next_sequence = number
+        elif leg.find(number & 0xFFFF) is not None or following - number > _BEHIND:
+            break
+        number -= 1
     pictures = [one.picture for one in unsent if one.picture is not None]
     if pictures and leg.last_picture is not None:
         leg.last_picture = min(pictures) - 1

@@ -27,7 +27,9 @@ class Shown:
 
 @dataclass(slots=True)
 class StreamAudit:
-    """codecs: payload type → codec name. descriptor_id: extension of the dependency descriptor."""
+    """codecs: payload type → codec name. descriptor_id: extension of the dependency descriptor.
+
+    first: number of the first packet that came, None before."""
 
     codecs: dict[int, str]
     descriptor_id: int = 0
@@ -36,6 +38,7 @@ class StreamAudit:
     missing: list[int] = field(default_factory=list)
     padding: int = 0
     packets: int = 0
+    first: int | None = None
     _next: int | None = None
     _timestamp: int | None = None
     _frame: list[tuple[bytes, rtp.RtpHeader, float]] = field(default_factory=list)
@@ -57,6 +60,8 @@ class StreamAudit:
             self.missing.extend(range(self._next, number))
             self._finish()
             self._lost_before = True
+        if self.first is None:
+            self.first = number
         self._next = number + 1
         self.packets += 1
         header = rtp.parse(data)
@@ -82,10 +87,12 @@ class StreamAudit:
     def _fault(self, number: int, text: str) -> None:
         self.faults.append(f"{number & 0xFFFF}: {text}")
 
-    def _rises(self, number: int, timestamp: int) -> None:
-        if self._timestamp is not None and delta32(timestamp, self._timestamp) <= 0:
-            self._fault(number, f"timestamp {timestamp} is not after {self._timestamp}")
-        self._timestamp = timestamp
+    def _rises(self, number: int, timestamp: int, *, lost_before: bool = False) -> None:
+        before, self._timestamp = self._timestamp, timestamp
+        if lost_before and timestamp == before:
+            return  # the rest of a frame that a loss has cut
+        if before is not None and delta32(timestamp, before) <= 0:
+            self._fault(number, f"timestamp {timestamp} is not after {before}")
 
     def _voice(self, number: int, data: bytes, header: rtp.RtpHeader, arrived: float) -> None:
         self._rises(number, header.timestamp)
@@ -100,7 +107,7 @@ class StreamAudit:
         number = frame[0][1].sequence_number
         tags = [read_tag(data[head.payload_offset : head.payload_end]) for data, head, _ in frame]
         tag, head = tags[0], frame[0][1]
-        self._rises(number, head.timestamp)
+        self._rises(number, head.timestamp, lost_before=lost_before)
         if any((one.stream, one.frame) != (tag.stream, tag.frame) for one in tags):
             self._fault(number, "two frames under one timestamp")
             return
