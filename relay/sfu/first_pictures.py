@@ -90,18 +90,40 @@ class FirstPictures:
                 moved = before + _APART & 0xFFFFFFFF
             self._last = timestamp
             return moved
-        # One that came late to the relay: there is room between those around it.
-        for each, other in self._moved.items():
-            if delta32(each, timestamp) < 0 <= delta32(other, moved):
-                moved = other + 1 & 0xFFFFFFFF
-        for each, other in self._moved.items():
-            if delta32(each, timestamp) > 0 >= delta32(other, moved):
-                moved = other - 1 & 0xFFFFFFFF
-        return moved
+        return self._between(timestamp, moved)
+
+    def _between(self, timestamp: int, moved: int) -> int:
+        """`moved`, or what lies between those around it: the frame came late to the relay."""
+        earlier: tuple[int, int] | None = None
+        later: tuple[int, int] | None = None
+        for each in self._moved.items():
+            distance = delta32(each[0], timestamp)
+            if distance < 0 and (earlier is None or delta32(each[0], earlier[0]) > 0):
+                earlier = each
+            elif distance > 0 and (later is None or delta32(each[0], later[0]) < 0):
+                later = each
+        too_early = earlier is not None and delta32(moved, earlier[1]) <= 0
+        too_late = later is not None and delta32(moved, later[1]) >= 0
+        if earlier is not None and later is not None and (too_early or too_late):
+            # In proportion, which leaves room for others that come late as well.
+            room = delta32(later[1], earlier[1])
+            share = delta32(timestamp, earlier[0]) / delta32(later[0], earlier[0])
+            moved = earlier[1] + max(1, min(round(room * share), room - 1))
+        elif earlier is not None and too_early:
+            moved = earlier[1] + 1
+        elif later is not None and too_late:
+            moved = later[1] - 1
+        return moved & 0xFFFFFFFF
 
     def find(self, timestamp: int) -> int:
-        """The timestamp under which a frame left."""
-        return self._moved.get(timestamp, timestamp)
+        """The timestamp under which a frame left, or is to leave now that never did: it came to the
+        relay when the room had gone on with another layer."""
+        moved = self._moved.get(timestamp)
+        if moved is None:
+            moved = self._between(timestamp, timestamp)
+            if moved != timestamp:
+                self._moved[timestamp] = moved
+        return moved
 
     def note_empty(self, now: float) -> None:
         """Nothing waits: what comes is in time, unless it has only just begun."""

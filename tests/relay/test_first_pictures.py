@@ -30,7 +30,7 @@ def test_a_frame_tells_when_its_last_byte_leaves() -> None:
     assert first.leave(1_000, 80_000.0, 0.2) == 1_000 + round(0.65 * TICK)
     # The other packets are of the same frame whenever they leave, as are resends.
     assert first.leave(1_000, 80_000.0, 0.6) == first.find(1_000) == 1_000 + round(0.65 * TICK)
-    assert first.find(7_000) == 7_000
+    assert first.find(1_000 + TICK) == 1_000 + TICK
 
 
 def test_what_is_in_time_stays_as_it_is() -> None:
@@ -56,6 +56,31 @@ def test_a_frame_that_comes_late_to_the_relay_fits_in_between(waits: float) -> N
     after = _leave(first, 2 * FRAME, 500, 0.5, 1.1)
     between = _leave(first, FRAME, 500, waits, 1.2)
     assert before < between < after
+
+
+@pytest.mark.parametrize("start", [0, 2**32 - 9 * FRAME])
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1), (2, 4, 1, 3)])
+def test_several_frames_that_come_late_keep_their_order(start: int, order: tuple[int, ...]) -> None:
+    first = FirstPictures(0.0)
+    stamps = [start + index * FRAME & 0xFFFFFFFF for index in range(6)]
+    # The first left late, the last at a rate that had risen.
+    moved = {0: _leave(first, stamps[0], 500, 0.9, 1.0)}
+    assert first.wait(stamps[5], 500, 1.0)
+    moved[5] = first.leave(stamps[5], 8e6, 1.0)
+    for index in order:
+        moved[index] = _leave(first, stamps[index], 500, 0.0, 1.2)
+    assert all(delta32(moved[index + 1], moved[index]) > 0 for index in range(5))
+
+
+def test_what_never_left_is_told_a_time_between_those_that_did() -> None:
+    """A room that has gone on with another layer asks for it."""
+    first = FirstPictures(0.0)
+    before = _leave(first, 0, 500, 0.9, 1.0)
+    after = _leave(first, 2 * FRAME, 500, 0.9, 1.1)
+    assert before > FRAME
+    assert before < first.find(FRAME) < after
+    assert first.find(FRAME) == first.find(FRAME)
+    assert first.find(2 * TICK) == 2 * TICK
 
 
 def test_it_is_over_once_all_was_in_time_for_a_while() -> None:
