@@ -161,6 +161,8 @@ class Service:
         self.revoked.observe(lambda: self.trunks.expel(self.revoked.message.relays))
         self.events = Events(self.access, self.lessons, self.rungs, self.stills, self._put_behind)
         self.library = Library(self.access, self.lessons, archives)
+        if self.sync is not None:
+            self.sync.queue.observe(self.library.changed)
         self.replay = Replay(settings, self.access, self.lessons, self.cache)
         self.health = Health(
             self.media,

@@ -80,6 +80,7 @@ class Asking:
         """Whether the part came; None: the source was at fault, and another may have it."""
         sync, (lesson, rendition, name) = self._sync, key
         source: Source | None = None
+        opened: Opened | None = None
         try:
             async with self._opening[lesson]:
                 opened, source = await self._opened(lesson, rendition, name)
@@ -99,7 +100,8 @@ class Asking:
                 await carry_part(sync.cache, part, source, width, spend)
         except ClassroomError as error:
             if source is not None:
-                sync.went_wrong(lesson, source, error)
+                manifest = opened.manifest if opened is not None else ""
+                sync.went_wrong(lesson, source, error, manifest)
             reason = error.detail if isinstance(error, Refused) else str(error)
             _log.info("sync-asked-part-failed", extra={"lesson": lesson, "reason": reason})
             return None

@@ -70,10 +70,12 @@ class Rules:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """left: bytes still to come of its load. ending: so few that the next one may be asked for."""
+    """manifest: digest of the archive's. left: bytes still to come of its load. ending: so few that
+    the next one may be asked for."""
 
     fetch: Fetch
     source: Source
+    manifest: str
     load: Load | None
     left: int = 0
     ending: bool = False
@@ -307,7 +309,8 @@ class Sync:
                 if fetch.step is Step.FINISH and self._is_fetching(fetch.lesson):
                     started = False
                 if started:
-                    self._start(tasks, _Job(fetch, source, None), self._top(fetch, offer, source))
+                    job = _Job(fetch, source, offer.manifest, None)
+                    self._start(tasks, job, self._top(fetch, offer, source))
                     free -= 1
                 tried[fetch.lesson] = True
                 continue
@@ -318,7 +321,7 @@ class Sync:
                     # The rest came while room was looked for: the plan knows what is next.
                     tried[fetch.lesson] |= not opened.left(fetch.rendition)
                     break
-                job = _Job(fetch, source, load, load.size)
+                job = _Job(fetch, source, opened.manifest, load, load.size)
                 self._start(tasks, job, self._carry(job, load, opened))
                 tried[fetch.lesson] = True
                 free -= 1
@@ -336,7 +339,7 @@ class Sync:
     def _source(self, offer: Offer, near: bool) -> Source | None:
         having = self.queue.sources(offer)
         names = [s.name for s in self.sources if s.near == near and s.name in having]
-        usable = self.plan.usable(names, offer.lesson, self._now())
+        usable = self.plan.usable(names, offer.manifest, self._now())
         return next((s for s in self.sources if usable and s.name == usable[0]), None)
 
     async def _is_worth_opening(self, fetch: Fetch, offer: Offer) -> bool:
@@ -391,13 +394,16 @@ class Sync:
                 await work
                 self.plan.source_gave(job.source.name, self._now())
             except ClassroomError as error:
-                self.went_wrong(lesson, job.source, error)
+                self.went_wrong(lesson, job.source, error, job.manifest)
             return
         # Not to be met again at once for ever.
         self.plan.put_off(lesson, self._now() + _WRONG)
 
-    def went_wrong(self, lesson: str, source: Source, error: ClassroomError) -> None:
-        """A request ended by `error`: let plan and queue know whose fault it is."""
+    def went_wrong(
+        self, lesson: str, source: Source, error: ClassroomError, manifest: str = ""
+    ) -> None:
+        """A request ended by `error`: let plan and queue know whose fault it is. manifest: digest
+        of the one that was asked by, "" for none."""
         now = self._now()
         if self._live() and not source.near and not isinstance(error, Refused):
             return  # we cut it ourselves
@@ -416,7 +422,9 @@ class Sync:
                 if left_alone or not error.resumed:
                     self.plan.source_failed(source.name, now, rubbish=True)
             case Lacking():
-                self.plan.source_lacks(source.name, lesson, now)
+                for archive in filter(None, (lesson, manifest)):
+                    self.plan.source_lacks(source.name, archive, now)
+                self._list_due.set()  # it may have another one
             case Refused(code="lesson-live"):
                 self.plan.put_off(lesson, now + _LIVE_SECONDS)
             case Refused(code="no-room"):

@@ -247,13 +247,17 @@ class Plan:
 
     # Sources.
 
-    def usable(self, sources: Sequence[str], lesson: str, now: float) -> list[str]:
-        """Those of `sources` that may be asked for something of `lesson`, in their order."""
+    def usable(self, sources: Sequence[str], archive: str, now: float) -> list[str]:
+        """Those of `sources` that may be asked for something of `archive`, in their order.
+
+        archive: digest of its manifest, which is another one once the lesson goes on there; of a
+        lesson that runs, the lesson.
+        """
         return [
             name
             for name in sources
             if (standing := self._sources.get(name)) is None
-            or (standing.until <= now and standing.lacks.get(lesson, 0.0) <= now)
+            or (standing.until <= now and standing.lacks.get(archive, 0.0) <= now)
         ]
 
     def source_failed(self, source: str, now: float, *, rubbish: bool = False) -> float:
@@ -268,12 +272,12 @@ class Plan:
         standing.until = max(standing.until, now + wait)
         return standing.until
 
-    def source_lacks(self, source: str, lesson: str, now: float) -> None:
-        """It has not all of a lesson that it should have; another is asked for a while."""
+    def source_lacks(self, source: str, archive: str, now: float) -> None:
+        """It has not all of an archive that it should have; another is asked for a while."""
         lacks = self._sources.setdefault(source, _Standing()).lacks
         for other in [name for name, until in lacks.items() if until <= now]:
             del lacks[other]
-        lacks[lesson] = now + _BACK_OFF_LEAST * _RUBBISH_TIMES
+        lacks[archive] = now + _BACK_OFF_LEAST * _RUBBISH_TIMES
 
     def source_gave(self, source: str, now: float) -> None:
         """It gave what was asked for, and that was right."""

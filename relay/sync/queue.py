@@ -61,8 +61,13 @@ class Queue:
         self._date = date
         self._meant = wishes.meant()
         self._opened: OrderedDict[str, Opened] = OrderedDict()
+        self._observers: list[Callable[[str], None]] = []
         self.finished = 0
         """Lessons that became whole, since this process began."""
+
+    def observe(self, observer: Callable[[str], None]) -> None:
+        """observer(lesson), from any thread: what its archive or the words about it say changed."""
+        self._observers.append(observer)
 
     async def start(self) -> None:
         """Take up what was known before a restart."""
@@ -181,7 +186,7 @@ class Queue:
             data = await source.top(offer.lesson, MANIFEST, offer.manifest)
             await spend(len(data))
             await self._disk(self._cache.begin, offer.lesson, data)
-            await asyncio.to_thread(keep_about, self._archives, offer.lesson, offer.about)
+            await asyncio.to_thread(self._tell_about, offer)
         return await self.inspect(offer.lesson, offer.manifest)
 
     async def inspect(self, lesson: str, manifest: str) -> Opened:
@@ -218,10 +223,15 @@ class Queue:
                 data = tops[name] = await source.top(offer.lesson, name, digest)
                 await spend(len(data))
         await self._disk(self._cache.finish, offer.lesson, tops[JOURNAL], tops[EVENTS])
-        await asyncio.to_thread(keep_about, self._archives, offer.lesson, offer.about)
+        await asyncio.to_thread(self._tell_about, offer)
         self._opened.pop(offer.lesson, None)
         self.finished += 1
         self.consider(offer.lesson)
+
+    def _tell_about(self, offer: Offer) -> None:
+        keep_about(self._archives, offer.lesson, offer.about)
+        for observer in self._observers:
+            observer(offer.lesson)
 
     async def _disk(self, work: Callable[_P, _R], *arguments: _P.args, **named: _P.kwargs) -> _R:
         try:

@@ -89,7 +89,7 @@ class Source:
 
     async def top(self, lesson: str, name: str, digest: str) -> bytes:
         """manifest.json, journal.jsonl or events.jsonl of a lesson, of this SHA-256."""
-        body = await self._whole(f"/api/offers/{lesson}/{name}", {}, TOP_BYTES)
+        body = await self._whole(f"/api/offers/{lesson}/{name}", {"digest": digest}, TOP_BYTES)
         if await asyncio.to_thread(canonical.digest, body) != digest:
             raise rubbish(f"{name} of {lesson} is not what its digest says")
         return body

@@ -23,6 +23,7 @@ from typing import BinaryIO, Final
 
 from aiohttp import web
 
+from classroom.archive.canonical import digest
 from classroom.archive.manifest import Manifest
 from classroom.archive.names import EVENTS, EXTRAS, HEADER, JOURNAL, MANIFEST, is_lesson
 from classroom.errors import Refused
@@ -83,26 +84,24 @@ class OfferRoutes:
         if name == MANIFEST and not await self._digest(lesson):
             # Of a lesson that runs, or is not whole here: what there is of it now.
             manifest, _ = await asyncio.to_thread(self._cache.view, lesson)
-            return _packed(await asyncio.to_thread(manifest.encode), "application/json")
-        try:
-            data = await asyncio.to_thread((self._archives / lesson / name).read_bytes)
-        except OSError as error:
-            raise _absent("This recording has no such file here.", "name") from error
+            data = await asyncio.to_thread(manifest.encode)
+        else:
+            try:
+                data = await asyncio.to_thread((self._archives / lesson / name).read_bytes)
+            except OSError as error:
+                raise _absent("This recording has no such file here.", "name") from error
+        wanted = request.query.get("digest")
+        if wanted is not None and wanted != await asyncio.to_thread(digest, data):
+            raise _differs("digest")
         return _packed(data, "application/octet-stream")
 
     async def _bytes(self, request: web.Request) -> web.StreamResponse:
         lesson, rendition = request.match_info["lesson"], request.match_info["rendition"]
         await self._access.check(request, Right.RELAY, lesson if is_lesson(lesson) else None)
-        digest = await self._manifest(lesson)
-        if request.query.get("manifest") != digest:
-            raise Refused(
-                412,
-                "manifest-differs",
-                "This recording is another one here, or has changed.",
-                fix="Ask for the list of recordings again, and for this one by its digest.",
-                field="manifest",
-            )
-        parts = (await asyncio.to_thread(self._layout, lesson, digest)).get(rendition)
+        manifest = await self._manifest(lesson)
+        if request.query.get("manifest") != manifest:
+            raise _differs("manifest")
+        parts = (await asyncio.to_thread(self._layout, lesson, manifest)).get(rendition)
         if parts is None:
             raise _absent("This recording has no such rendition.", "rendition")
         size = sum(part.bytes for part in parts)
@@ -177,6 +176,16 @@ def _packed(body: bytes, kind: str) -> web.Response:
         response.enable_compression()
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _differs(field: str) -> Refused:
+    return Refused(
+        412,
+        "manifest-differs",
+        "This recording is another one here, or has changed.",
+        fix="Ask for the list of recordings again, and for this one by its digest.",
+        field=field,
+    )
 
 
 def _absent(detail: str, field: str) -> Refused:

@@ -16,9 +16,10 @@ from classroom.archive import canonical
 from classroom.tokens import Role
 from relay.sync.allowance import Limits
 from relay.sync.client import Rules
+from relay.web.catalogue import Catalogue
 from tests.eventually import eventually
 from tests.fakes.archive_extras import add_extras
-from tests.fakes.archives import make, read
+from tests.fakes.archives import Made, make, read
 from tests.fakes.offering_relay import Handler, Mischief, Relay, School, token
 
 
@@ -463,3 +464,58 @@ async def test_captions_and_copies_follow_and_are_replaced(tmp_path: Path) -> No
             await eventually(lambda: read_archive(again) == read(root))
         # What was here already was not asked for again.
         assert len([path for path in parent.asked if "/aac-voice/" in path]) == brought
+
+
+def replace_archives(relay: Relay, beats: int) -> Made:
+    """The lesson went on there: another manifest, and more of everything."""
+    shutil.rmtree(relay.archives)
+    relay.archives.mkdir()
+    made = make(beats=beats)
+    made.write(relay.archives)
+    return made
+
+
+async def test_the_library_is_told_of_a_lesson_that_went_on_at_its_source(tmp_path: Path) -> None:
+    parent = Relay(tmp_path / "parent")
+    folder = tmp_path / "school"
+    catalogue = Catalogue(tmp_path / "library.sqlite3", folder / "archives")
+    async with parent.running():
+        for beats in (4, 6):
+            replace_archives(parent, beats)
+
+            def is_shown(seconds: float = 8.0 * beats) -> bool:
+                while catalogue.look(1.0):
+                    pass
+                return catalogue.durations(["toan-7"]) == {"toan-7": seconds}
+
+            school = School(folder, [parent.url])
+            school.sync.queue.observe(catalogue.note)
+            async with school.fetching():
+                await eventually(is_shown)
+    catalogue.close()
+
+
+async def test_a_lesson_that_went_on_since_the_list_is_no_rubbish(tmp_path: Path) -> None:
+    held, asked = asyncio.Event(), asyncio.Event()
+
+    async def mischief(request: web.Request, handler: Handler) -> None:
+        if request.path.endswith("manifest.json"):
+            asked.set()
+            await held.wait()
+        elif request.path == "/api/offers" and held.is_set():
+            await asked.wait()
+
+    parent = Relay(tmp_path / "parent", mischief)
+    make(beats=4).write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await asked.wait()
+        made = replace_archives(parent, 6)
+        held.set()
+        asked.clear()
+        again = School(tmp_path / "school", [parent.url])
+        async with again.fetching():
+            await eventually(lambda: again.settled("toan-7"))
+            assert again.sync.counts["rubbish"] == 0
+    assert read_archive(again) == made.files
