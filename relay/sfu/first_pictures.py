@@ -10,6 +10,7 @@ timestamps, since lateness is then what the delay of playing is for. Pure; secon
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from relay.media.seqno import delta32
@@ -115,11 +116,18 @@ class FirstPictures:
             moved = later[1] - 1
         return moved & 0xFFFFFFFF
 
+    def give_up(self, timestamps: Iterable[int]) -> None:
+        """Frames that waited do so no more, and have not left."""
+        for timestamp in timestamps:
+            self._waiting.pop(timestamp, None)
+
     def find(self, timestamp: int) -> int:
         """The timestamp under which a frame left, or is to leave now that never did: it came to the
         relay when the room had gone on with another layer."""
         moved = self._moved.get(timestamp)
         if moved is None:
+            if timestamp in self._waiting:
+                return timestamp  # what it tells is seen when it leaves
             moved = self._between(timestamp, timestamp)
             if moved != timestamp:
                 self._moved[timestamp] = moved

@@ -132,11 +132,14 @@ class Leg(Generic[W]):
         return (
             self.pace is not None
             and self.spec.kind == "video"
-            and (
-                self.pace.is_busy
-                or self.protection is not None
-                or (self.first_pictures is not None and not self.first_pictures.is_over)
-            )
+            and (self.pace.is_busy or self.is_followed)
+        )
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether something is to be done with each packet when it leaves, on any link."""
+        return self.protection is not None or (
+            self.first_pictures is not None and not self.first_pictures.is_over
         )
 
     def leave(self) -> None:

@@ -161,7 +161,7 @@ class Pace(Generic[W]):
 
     def send(self, waiting: Waiting[W], now: float, *, again: bool) -> None:
         """One packet of a video leg, in its turn. again: it is a repair."""
-        if self.burst == float("inf") and (waiting.leg is None or waiting.leg.protection is None):
+        if self.burst == float("inf") and (waiting.leg is None or not waiting.leg.is_followed):
             self._fan_out.send_rtp(self.wire, waiting.written(), waiting.twcc_offset, now)
             return
         if (
@@ -210,7 +210,10 @@ class Pace(Generic[W]):
         if lacking > _FINISHED or not finish:
             kept = None
         self._pacer.drop(lambda item: item.leg is leg and item.timestamp != kept)
-        return [item for item in found if item.timestamp != kept]
+        dropped = [item for item in found if item.timestamp != kept]
+        if leg.first_pictures is not None:
+            leg.first_pictures.give_up({item.timestamp for item in dropped})
+        return dropped
 
     def _unsent(self, leg: Leg[W]) -> list[Waiting[W]]:
         """What waits for its first time. (A repair without RTX has the same SSRC.)"""

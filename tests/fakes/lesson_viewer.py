@@ -105,7 +105,7 @@ class _Stream:
         if spec.fec is not None:
             self.fec = FecReceiver(spec.ssrc, offer.extensions.get(rtp.TRANSPORT_CC, 0))
         self.fec_packets = 0
-        self.fec_numbers: set[int] = set()
+        self.fec_seen: dict[int, bytes] = {}
 
 
 class FakeViewer:
@@ -173,8 +173,8 @@ class FakeViewer:
         if protected is not None:
             assert protected.fec is not None
             assert header.payload_type == FEC_TYPE
-            assert header.sequence_number not in protected.fec_numbers, "one number for two packets"
-            protected.fec_numbers.add(header.sequence_number)
+            before = protected.fec_seen.setdefault(header.sequence_number, data)
+            assert before == data, "one number for two packets"
             protected.fec_packets += 1
             protected.fec.receive_repair(data)
             self._take_recovered(protected, now)

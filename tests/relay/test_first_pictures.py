@@ -81,6 +81,15 @@ def test_what_never_left_is_told_a_time_between_those_that_did() -> None:
     assert before < first.find(FRAME) < after
     assert first.find(FRAME) == first.find(FRAME)
     assert first.find(2 * TICK) == 2 * TICK
+    # One that waits is told its time when it leaves, whoever asks before.
+    last = 2 * TICK
+    assert first.wait(last, 500, 1.2)
+    assert first.find(last) == last
+    assert first.leave(last, 80_000.0, 4.0) > last
+    assert first.wait(last - FRAME, 500, 4.1)
+    assert first.find(last - FRAME) == last - FRAME
+    first.give_up([last - FRAME, last])
+    assert after < first.find(last - FRAME) < first.find(last)
 
 
 def test_it_is_over_once_all_was_in_time_for_a_while() -> None:
