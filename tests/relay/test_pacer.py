@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from relay.media.pacer import BURST, DEBT, IP_UDP, Kind, Pacer
+from relay.media.pacer import BURST, DEBT, IP_UDP, LATE, Kind, Pacer
 
 SIZE = 972
 """1,000 bytes on the wire."""
@@ -55,6 +55,32 @@ def test_a_quiet_time_is_not_saved_up() -> None:
     for number in range(3):
         pacer.push(Kind.PICTURE, SIZE, str(number))
     assert len(pacer.pop(500.0)) == 1
+
+
+def test_a_timer_that_comes_late_is_made_up_for() -> None:
+    pacer: Pacer[int] = Pacer(800_000.0)
+    for number in range(1_000):
+        pacer.push(Kind.PICTURE, SIZE, number)
+    # A busy machine looks every 25 ms: five times as seldom as it should.
+    left = sum(len(pacer.pop(index * 0.025)) for index in range(101))
+    assert left * (SIZE + IP_UDP) * 8 == pytest.approx(800_000.0 * 2.5, rel=0.02)
+    # But not a second at once.
+    assert len(pacer.pop(3.5)) * (SIZE + IP_UDP) * 8 <= 800_000.0 * (LATE + 0.015)
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+def test_what_did_not_wait_is_not_made_up_for(emptied: bool) -> None:
+    pacer: Pacer[int] = Pacer(800_000.0)
+    for number in range(10):
+        pacer.push(Kind.PICTURE, SIZE, number)
+    assert pacer.pop(0.0)
+    if emptied:
+        pacer.clear()
+    else:
+        pacer.drop(lambda item: True)
+    for number in range(10):
+        pacer.push(Kind.PICTURE, SIZE, number)
+    assert len(pacer.pop(5.0)) * (SIZE + IP_UDP) * 8 <= 800_000.0 * (BURST + 0.015)
 
 
 def test_a_fast_rate_sends_a_timer_s_worth_together() -> None:
