@@ -64,13 +64,15 @@ class Header:
 
 @dataclass(slots=True)
 class Rendition:
-    """One rendition so far. `opened`: the segment that grows now, or None."""
+    """One rendition so far. `opened`: the segment that grows now, or None; opened_at: how many
+    seconds of the lesson were whole then."""
 
     name: str
     inits: list[Init] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     opened: Opened | None = None
+    opened_at: float = 0.0
 
     @property
     def end(self) -> int:
@@ -113,7 +115,8 @@ class Contents:
                 if all(known.number != entry.number for known in inits):
                     inits.append(entry)
             case Opened():
-                self.rendition(entry.rendition).opened = entry
+                rendition = self.rendition(entry.rendition)
+                rendition.opened, rendition.opened_at = entry, self.seconds
                 self.finished = False
             case Segment():
                 rendition = self.rendition(entry.rendition)

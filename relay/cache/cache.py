@@ -273,9 +273,9 @@ class Cache:
 
     # Reading.
 
-    def view(self, lesson: str) -> tuple[Manifest, Mapping[str, int]]:
-        """What the lesson consists of, for playlists (parts may be missing here), and the
-        renditions with a growing segment, with its beat. Raises Refused 404, OSError."""
+    def view(self, lesson: str) -> tuple[Manifest, Mapping[str, float]]:
+        """What the lesson consists of, for playlists (parts may be missing here), and which of its
+        renditions grow (`View.growing`). Raises Refused 404, OSError."""
         view = self._reader.view(lesson)
         return view.manifest, view.growing
 

@@ -21,14 +21,15 @@ Files = Mapping[str, Init | Segment]
 class View:
     """What a lesson consists of, for whoever plays or fetches it.
 
-    growing: renditions with a segment that is being written now, and its beat. followed: a source's
-    manifest counts; whole: and it is of a lesson that is over. told: seconds up to which it tells.
-    files: every part, whether it is here or not. stand_ins: file to the digest of what was recorded
-    here of the same moment, with losses; good to play until the part itself is here.
+    growing: renditions with a segment that is being written now, and the second where that begins
+    about, at the earliest. followed: a source's manifest counts; whole: and it is of a lesson that
+    is over. told: seconds up to which it tells. files: every part, whether it is here or not.
+    stand_ins: file to the digest of what was recorded here of the same moment, with losses; good
+    to play until the part itself is here.
     """
 
     manifest: Manifest
-    growing: Mapping[str, int]
+    growing: Mapping[str, float]
     followed: bool
     whole: bool
     told: float
@@ -48,7 +49,7 @@ def files_of(manifest: Manifest) -> dict[str, Init | Segment]:
 
 
 def view(
-    source: Manifest | None, local: Manifest | None, growing: Mapping[str, int] | None = None
+    source: Manifest | None, local: Manifest | None, growing: Mapping[str, float] | None = None
 ) -> View:
     """The view of what a source tells (None: nothing) and what was recorded here (None: nothing).
 

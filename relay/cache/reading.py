@@ -125,17 +125,22 @@ class Reader:
             # A recorder that reopens cuts a torn line off, and writes on from there.
             reader = self._journal(lesson, path / JOURNAL, journal)
         contents = reader.contents
-        opened = ((name, r.opened) for name, r in contents.renditions.items())
-        growing = {name: segment.beat for name, segment in opened if segment is not None}
+        open_since = {
+            name: (r.opened.beat, r.opened_at)
+            for name, r in contents.renditions.items()
+            if r.opened is not None
+        }
         counts = [
             (len(r.inits), len(r.segments), len(r.gaps)) for r in contents.renditions.values()
         ]
-        counted = (stamps[0], manifest, source, *growing.items(), *counts, contents.finished)
+        counted = (stamps[0], manifest, source, *open_since.items(), *counts, contents.finished)
         if kept is not None and kept.counted == counted:
             return _Kept(stamps, counted, kept.view)  # only marks and notes came
         local = self._local(lesson, path, reader)
         if contents.finished:
             self._journals.pop(lesson, None)  # it is not read on; the view is enough
+        beat = local.beat_ms / 1000
+        growing = {name: max(one * beat, at) for name, (one, at) in open_since.items()}
         return _Kept(stamps, counted, view(followed, local, growing))
 
     def _ended(self, lesson: str, path: Path, journal: Stamp) -> Manifest | None:

@@ -58,16 +58,16 @@ def media(
     name: str,
     token: str | None = None,
     *,
-    growing: Mapping[str, int] | None = None,
+    growing: Mapping[str, float] | None = None,
     inside: bool = False,
     tails: Sequence[Tail] | None = None,
 ) -> str | None:
     """The media playlist of rendition `name`, None if it has no whole segment.
 
-    growing: renditions with a segment that is being written now, and its beat: its end is still
-    open. inside: the playlist stands in the rendition's directory, not beside it. tails: for
-    players that are to come near the lesson: the last whole segments and the growing one in parts;
-    None: no parts.
+    growing: renditions with a segment that is being written now, and the second where that begins
+    about, at the earliest: its end is still open. inside: the playlist stands in the rendition's
+    directory, not beside it. tails: for players that are to come near the lesson: the last whole
+    segments and the growing one in parts; None: no parts.
     """
     rendition = manifest.rendition(name)
     if rendition is None:
@@ -136,7 +136,7 @@ def _continues(grows: Tail, rendition: RenditionManifest, last: _Entry, ticks: i
 
 
 def _entries(
-    manifest: Manifest, rendition: RenditionManifest, growing: Mapping[str, int]
+    manifest: Manifest, rendition: RenditionManifest, growing: Mapping[str, float]
 ) -> list[_Entry]:
     ticks = rendition.timescale
     beat = manifest.beat_ms * ticks // 1000

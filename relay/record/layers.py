@@ -4,8 +4,9 @@ Here: the choice among the layers of one source, from a manifest alone. Not here
 lines (`hls`). A weak uplink drops the large layers first, and a browser that does not know its link
 yet begins one with a single picture and pauses it; a player that asked for it would see that
 picture stand, while smaller ones move. So a beat that a layer does not have nearly whole is shown
-by the layer next to it that has. The choice is made once the layers' segments of a beat are closed,
-so that a running lesson's playlist only grows.
+by the layer next to it that has. The choice is made once the layers' segments of a beat are closed
+and no layer that is nearer can still have enough of it, so that a running lesson's playlist only
+grows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from classroom.archive.names import is_copy
 
 SLACK: Final = 1
 """Seconds that a layer may lack of a beat before another one shows it."""
+_LATE: Final = 2
+"""Seconds after which nothing is believed to come any more of what was taught then: as long as a
+picture waits for its repairs, and more."""
 _FULL: Final = 0.9
 """Share of the fullest layer's length that one has which can stand for a whole lesson."""
 
@@ -47,10 +51,10 @@ class Choice:
 
 
 def choose(
-    manifest: Manifest, rendition: RenditionManifest, growing: Mapping[str, int] | None = None
+    manifest: Manifest, rendition: RenditionManifest, growing: Mapping[str, float] | None = None
 ) -> Choice:
     """What the playlist of `rendition` shows. growing: renditions with an open segment, and
-    its beat."""
+    where that begins about, at the earliest, in seconds."""
     growing = growing or {}
     name = rendition.name
     own = [Shown(rendition, segment) for segment in rendition.segments]
@@ -65,7 +69,7 @@ def choose(
     ]
     others.sort(key=lambda one: (abs(_height(one) - _height(rendition)), one.name))
     known = {one.name for one in manifest.renditions}
-    new = [beat for one, beat in growing.items() if one.startswith(siblings) and one not in known]
+    new = [at for one, at in growing.items() if one.startswith(siblings) and one not in known]
     return _Chooser(manifest, rendition, others, growing, min(new, default=None)).run()
 
 
@@ -95,9 +99,9 @@ class _Chooser:
     manifest: Manifest
     own: RenditionManifest
     others: list[RenditionManifest]
-    growing: Mapping[str, int]
-    begun: int | None
-    """The beat in which a further layer began that has no whole segment yet."""
+    growing: Mapping[str, float]
+    begun: float | None
+    """When, in seconds, a further layer began that has no whole segment yet."""
     shown: list[Shown] = field(default_factory=list)
     _begun: dict[str, dict[int, list[Segment]]] = field(default_factory=dict)
 
@@ -127,18 +131,32 @@ class _Chooser:
         """The layer that shows the beat `number`; None: not known yet."""
         start, end = number * beat, (number + 1) * beat
         slack = min(SLACK * ticks, beat // 2)
-        waits = end > settled
+        waits, enough = end > settled, end - start - slack
         most, best = 0, self.own
         for one in (self.own, *self.others):
             has = self._has(one, number, start, end)
-            if has >= end - start - slack:
+            if has >= enough:
                 return one
-            opened = (self.growing.get(one.name), self.begun)
-            if waits and any(in_beat is not None and in_beat <= number for in_beat in opened):
+            # One that pauses may go on in this beat.
+            if waits and max(has + self._left(one, end), self._new(start, end)) >= enough:
                 return None
             if has > most + (slack if best is self.own else 0):
                 most, best = has, one
         return None if waits else best
+
+    def _left(self, one: RenditionManifest, end: int) -> float:
+        """Ticks before `end` that `one` may get yet."""
+        # What was opened is no earlier than what would have been waited for before.
+        since = self.growing.get(one.name, self.manifest.duration_ms / 1000) * one.timescale
+        if one.name in self.growing and since >= end:
+            return 0
+        return max(0, end - max(one.end, since - _LATE * one.timescale))
+
+    def _new(self, start: int, end: int) -> float:
+        """Ticks from `start` to `end` that a further layer may have."""
+        if self.begun is None:
+            return 0
+        return end - max(start, (self.begun - _LATE) * self.own.timescale)
 
     def _has(self, one: RenditionManifest, number: int, start: int, end: int) -> int:
         """Ticks of the beat that are seen if `one` shows it."""

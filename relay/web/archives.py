@@ -92,7 +92,7 @@ class Archives:
         manifest: Manifest,
         name: str,
         token: str | None,
-        growing: Mapping[str, int],
+        growing: Mapping[str, float],
         *,
         inside: bool = False,
         parts: bool = False,

@@ -88,6 +88,15 @@ def test_a_segment_listed_twice_counts_once() -> None:
     assert len(contents.renditions["camera-f"].segments) == 1
 
 
+def test_what_was_whole_when_a_segment_opened_is_remembered() -> None:
+    contents = Contents()
+    for entry in (ENTRIES[1], ENTRIES[5], Opened("camera-q", 1, 0, 0, 0), ENTRIES[7]):
+        contents.apply(entry)
+    assert contents.renditions["camera-q"].opened_at == 8.0
+    contents.apply(Opened("camera-q", 1, 1, 0, 0))
+    assert contents.renditions["camera-q"].opened_at == 18.0
+
+
 def _made() -> dict[str, object]:
     contents = read_journal(b"".join(map(journal.encode, ENTRIES))).contents
     value: dict[str, object] = json.loads(manifest.build(HEADER, contents).encode())

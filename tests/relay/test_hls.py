@@ -206,7 +206,7 @@ def test_a_running_lessons_playlist_only_grows(
             if known[r.name]
         ]
         # The camera records on: a segment of it is always growing.
-        text = hls.media(lesson(*cut, finished=False), "camera-f", growing={"camera-f": 99})
+        text = hls.media(lesson(*cut, finished=False), "camera-f", growing={"camera-f": 0.0})
         if text is None:
             continue
         assert "#EXT-X-PLAYLIST-TYPE:EVENT" in text

@@ -6,8 +6,9 @@ Pure: manifests in, segments and playlists out. Real playback is in tests/live/t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from classroom.archive.manifest import RenditionManifest
@@ -211,8 +212,19 @@ def test_no_beat_stands_still_where_a_layer_moves(
             assert seen >= most - SLACK - 0.001
 
 
+_MOMENTS: Final = [(0, 1, False)] * 5
+
+
 @settings(max_examples=100, deadline=None)
 @given(three)
+# The nearer layer pauses just before it has enough of a beat, and goes on.
+@example(
+    (
+        [(0, 1, False)],
+        [(0, 70, False), (0, 160, False)],
+        [*_MOMENTS, (0, 16, False), (140, 69, True), (0, 1, False)],
+    )
+)
 def test_a_running_lessons_layers_only_grow(
     steps: tuple[list[tuple[int, int, bool]], ...],
 ) -> None:
@@ -234,7 +246,7 @@ def test_a_running_lessons_layers_only_grow(
         ]
         # Open: what has begun and is not closed.
         growing = {
-            r.name: r.segments[known[r.name]].beat
+            r.name: r.segments[known[r.name]].start / r.timescale
             for r in (*layers, VOICE)
             if known[r.name] < len(r.segments)
             and r.segments[known[r.name]].start / r.timescale < time

@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from classroom.archive.journal import Opened, encode
 from classroom.archive.manifest import Manifest
-from classroom.archive.names import GROWING
+from classroom.archive.names import GROWING, JOURNAL
 from relay.cache.cache import Cache
 from relay.record import hls, tail
 from relay.record.lesson import LessonRecorder
@@ -85,6 +86,15 @@ def test_parts_last_as_long_as_the_voice_says(tmp_path: Path) -> None:
     lengths = [float(one) for one in re.findall(r"PART:DURATION=([\d.]+)", text)]
     assert max(lengths) <= tail.PART_TARGET
     assert "INDEPENDENT=YES" in text
+
+
+def test_what_grows_is_said_to_begin_with_its_beat_or_after_what_was_whole(tmp_path: Path) -> None:
+    archives = recorded(tmp_path / "archives", 13)
+    assert archives.cache.view(LESSON)[1] == {"voice": 8.0, "camera": 8.0}
+    with (tmp_path / "archives" / LESSON / JOURNAL).open("ab") as file:
+        file.write(encode(Opened("camera", 0, 0, 0, 0)))
+    growing = archives.cache.view(LESSON)[1]
+    assert 7.5 < growing["camera"] < 8.5
 
 
 def test_a_segment_that_does_not_follow_at_once_waits_until_it_is_whole(tmp_path: Path) -> None:
