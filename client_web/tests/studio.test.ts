@@ -78,6 +78,36 @@ describe('a lesson that was interrupted', () => {
   })
 })
 
+describe('the voice', () => {
+  const inForce = (): string => FakePeer.last.currentRemoteDescription?.sdp ?? ''
+  function estimate(available: number): void {
+    const pair = FakePeer.last.stats.get('pair')
+    const width = { nominated: true, availableOutgoingBitrate: available }
+    FakePeer.last.stats.set('pair', { ...pair, ...width })
+  }
+  it('is thrifty while the own link hardly takes it, and full again later', async () => {
+    const body = ['v=0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=mid:0', 'a=rtpmap:111 opus/48000/2']
+    relay.answers['POST'] = {
+      status: 201,
+      body: [...body, 'a=ice-ufrag:srv1', ''].join('\r\n'),
+      headers: { Location: '/sessions/1' },
+    }
+    await teaching()
+    estimate(300_000)
+    await pass(60_000)
+    expect(FakePeer.last.offers).toHaveLength(1)
+    estimate(90_000)
+    await pass(2_000)
+    expect(inForce()).toContain('a=ptime:60')
+    estimate(300_000)
+    await pass(15_000)
+    expect(inForce()).toContain('a=ptime:60')
+    await pass(10_000)
+    expect(inForce()).toContain('a=ptime:20')
+    expect(FakePeer.last.offers).toHaveLength(3)
+  })
+})
+
 describe('a lesson that another page of the teacher took over', () => {
   async function replaced(): Promise<Studio> {
     const studio = await teaching()

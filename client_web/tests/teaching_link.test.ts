@@ -145,6 +145,24 @@ describe('the own link', () => {
     const silent: Sent = { frames: [20, 20, 20], limited: true, available: 60_000 }
     expect(watch(new UplinkWatch(), 0, 30, () => silent)).toBe('voice-only')
   })
+  it('is narrow at once when little more than the voice fits, and no more after a while', () => {
+    const watching = new UplinkWatch()
+    const wide = (second: number): Sent => ({ ...all(second), available: 300_000 })
+    const between = (second: number): Sent => ({ ...all(second), available: 180_000 })
+    watch(watching, 0, 60, between)
+    expect(watching.isNarrow).toBe(false)
+    watch(watching, 60, 1, (second) => ({ ...all(second), available: 120_000 }))
+    expect(watching.isNarrow).toBe(true)
+    watch(watching, 61, 60, between)
+    watch(watching, 121, 20, wide)
+    expect(watching.isNarrow).toBe(true)
+    // A new connection proves nothing.
+    watching.reset()
+    watch(watching, 200, 20, wide)
+    expect(watching.isNarrow).toBe(true)
+    watch(watching, 220, 1, wide)
+    expect(watching.isNarrow).toBe(false)
+  })
   it('is not blamed for a camera that is off, or for slides that stand still', () => {
     const watching = new UplinkWatch()
     for (let second = 0; second < 60; second += 1)

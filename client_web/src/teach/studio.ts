@@ -14,6 +14,7 @@ import { Problem, Unreachable } from '../http'
 import type { Lang } from '../i18n'
 import { Observable } from '../observable'
 import { loadForTab, saveForTab, type Link } from '../token'
+import { FULL, THRIFTY } from '../webrtc/voice'
 import { VIDEO_CODECS, WhipPublisher } from '../webrtc/whip'
 import { Classes, type Summary } from './classes'
 import { Devices } from './devices'
@@ -43,6 +44,7 @@ export class Studio extends Observable {
   readonly #classes = new Classes()
   readonly #uplink = new UplinkWatch()
   #wish: VoiceWish | null = null
+  #thrifty = false
   #phase: Phase = 'preparing'
   #lessons: Lesson[] | null = null
   #lesson: Lesson | null = null
@@ -308,7 +310,7 @@ export class Studio extends Observable {
       this.changed()
     })
     this.#publisher = publisher
-    if (this.#wish?.lesson === id) publisher.wishVoice(this.#wish)
+    this.#askVoice()
     this.#fault = null
     publisher.start()
     this.#to('live')
@@ -326,7 +328,7 @@ export class Studio extends Observable {
     this.#classes.receive(message)
     if (message.kind === 'voice-wish') {
       this.#wish = message
-      if (message.lesson === this.#lesson?.id) this.#publisher?.wishVoice(message)
+      this.#askVoice()
     }
     if (message.kind === 'rooms') this.changed()
   }
@@ -337,6 +339,17 @@ export class Studio extends Observable {
     if (state !== 'live' || stats === null || peer === null) return this.#uplink.reset()
     const mid = this.cameraOn ? (peer.getTransceivers()[1]?.mid ?? null) : null
     this.#uplink.note(stats, mid, Date.now())
+    this.#askVoice()
+  }
+
+  /** The thriftier of what the relay wishes for its rooms and what the own link asks for. */
+  #askVoice(): void {
+    const wish = this.#wish?.lesson === this.#lesson?.id ? this.#wish : null
+    const { isNarrow } = this.#uplink
+    // Nothing is asked of a browser that nobody wished anything of yet.
+    if (wish === null && !isNarrow && !this.#thrifty) return
+    this.#thrifty = isNarrow
+    this.#publisher?.wishVoice(isNarrow ? THRIFTY : (wish ?? FULL))
   }
 
   #heard(): void {

@@ -36,12 +36,24 @@ const LITTLE_BITRATE = 100_000
 const MUCH_LOSS = 0.08
 /** Camera layers come at fifteen pictures a second; slides, when nothing moves, at none. */
 const STILL_MS = 6_000
+/** With its headers and redundancy the voice takes 85 kbit/s, the smallest camera layer 130 more. */
+const NARROW_BITRATE = 150_000
+/** Every class hears a change of the voice's packets, so it is not taken back lightly. */
+const WIDE_BITRATE = 220_000
+const WIDE_MS = 20_000
 
 export class UplinkWatch {
   #state: Uplink = 'good'
   #candidate: Uplink = 'good'
   #since = 0
   readonly #moved = new Map<string, { frames: number; at: number }>()
+  #isNarrow = false
+  #wideSince: number | null = null
+
+  /** Whether the voice should be thrifty: it takes most of the link, and stands in its queue. */
+  get isNarrow(): boolean {
+    return this.#isNarrow
+  }
 
   get state(): Uplink {
     return this.#state
@@ -52,6 +64,8 @@ export class UplinkWatch {
     this.#state = this.#candidate = 'good'
     this.#since = 0
     this.#moved.clear()
+    // A narrow link is believed to be one still: browsers begin with an estimate out of the air.
+    this.#wideSince = null
   }
 
   /** `cameraMid`: of the camera's section while the camera is on, else null. */
@@ -83,10 +97,19 @@ export class UplinkWatch {
         available = entry.availableOutgoingBitrate ?? available
       }
     })
-    const isNarrow = available !== null && available < LITTLE_BITRATE
-    if (layers > 0 && moving === 0 && (limited || isNarrow)) return 'voice-only'
+    if (available !== null) this.#noteWidth(available, now)
+    const isLittle = available !== null && available < LITTLE_BITRATE
+    if (layers > 0 && moving === 0 && (limited || isLittle)) return 'voice-only'
     const isShort = limited && layers > 0 && moving < layers
-    return isShort || isNarrow || lost > MUCH_LOSS ? 'weak' : 'good'
+    return isShort || isLittle || lost > MUCH_LOSS ? 'weak' : 'good'
+  }
+
+  /** At once, unlike the words: until then the voice is late or lost. */
+  #noteWidth(available: number, now: number): void {
+    if (available < NARROW_BITRATE) this.#isNarrow = true
+    if (available < WIDE_BITRATE) this.#wideSince = null
+    else this.#wideSince ??= now
+    if (this.#wideSince !== null && now - this.#wideSince >= WIDE_MS) this.#isNarrow = false
   }
 
   #isMoving(entry: Entry, now: number): boolean {

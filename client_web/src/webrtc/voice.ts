@@ -16,6 +16,12 @@ export interface VoiceWish {
   dtx: boolean
 }
 
+/** How it is encoded while nobody lacks anything; as the relay wishes for it then. */
+export const FULL: VoiceWish = { maxaveragebitrate: 32_000, ptime: 20, dtx: false }
+
+/** On a link that takes hardly more than the voice: 57 kbit/s with headers and redundancy, not 85. */
+export const THRIFTY: VoiceWish = { maxaveragebitrate: 24_000, ptime: 60, dtx: true }
+
 export const isSameWish = (one: VoiceWish, other: VoiceWish): boolean =>
   one.maxaveragebitrate === other.maxaveragebitrate &&
   one.ptime === other.ptime &&
