@@ -97,7 +97,7 @@ class MediaProcess:
             self._tcp = TcpPort(listening, self._port, relay_clock, self._after_batch)
         elif settings.tcp_port >= 0:
             _log.error("no-tcp-port", extra={"tcp_port": settings.tcp_port})
-        self._fan_out = NativeFanOut(self._port.fd, SendLogs(2 * settings.viewers_max))
+        self._fan_out = NativeFanOut(self._port.fd, SendLogs(2 * settings.viewers_max), relay_clock)
         self._sessions = Sessions(
             self._port,
             self._fan_out,

@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 
+from classroom.clock import Clock
 from relay.sfu.leg import Leg
 from relay.sfu.members import Members
 from relay.sfu.packet import Outgoing, patch_picture
@@ -188,9 +189,11 @@ class _Plan:
 class NativeFanOut:
     """Sends to many peers from one UDP socket. Used from one thread only."""
 
-    def __init__(self, fd: int, logs: SendLogs) -> None:
+    def __init__(self, fd: int, logs: SendLogs, clock: Clock) -> None:
+        """clock: tells the time of sending, seconds; the one that feedback is read by."""
         self._fd = fd
         self.logs = logs
+        self._clock = clock
         self.counters = SendCounters()
         self._refused = 0
         self._plans: dict[tuple[int, ...], _Plan] = {}
@@ -221,17 +224,18 @@ class NativeFanOut:
     def fan_out(self, runs: Sequence[Run[Wire]], now: float) -> None:
         """Send of each run every packet to every leg, see `FanOut`; 1 to 12 packets in a run.
 
-        now: seconds, remembered as the time of sending.
+        now: when that was decided. On a busy machine the last batch leaves long after it, which
+        would be taken for a queue on the link: what is remembered is when each batch leaves.
         """
         if self._refused >= _REFUSALS:
             runs = [((packet,), legs) for run, legs in runs for packet in run]
         elif len(runs) > 1:
-            runs = self._send_joined(runs, now)
+            runs = self._send_joined(runs)
         for run, legs in runs:
             for batch in self._batches(legs):
-                self._send_batch((run,), batch, now)
+                self._send_batch((run,), batch)
 
-    def _send_joined(self, runs: Sequence[Run[Wire]], now: float) -> Sequence[Run[Wire]]:
+    def _send_joined(self, runs: Sequence[Run[Wire]]) -> Sequence[Run[Wire]]:
         """Send the first run of pictures that voices can end the trains of, with them, and what
         comes before it; returns what is left."""
         lead = next((index for index, run in enumerate(runs) if _may_lead(run)), None)
@@ -243,11 +247,11 @@ class NativeFanOut:
             return runs
         for run, legs in (one for index, one in enumerate(runs[:lead]) if index not in tails):
             for batch in self._batches(legs):
-                self._send_batch((run,), batch, now)
+                self._send_batch((run,), batch)
         joined = [runs[lead], *(runs[index] for index in tails)]
         for which, batches in self._plan([legs for _, legs in joined]).sends:
             for batch in batches:
-                self._send_batch([joined[index][0] for index in which], batch, now)
+                self._send_batch([joined[index][0] for index in which], batch)
         return [run for index, run in enumerate(runs) if index > lead and index not in tails]
 
     def _plan(self, together: Sequence[Sequence[Leg[Wire]]]) -> _Plan:
@@ -304,8 +308,9 @@ class NativeFanOut:
                 batches.append(_Batch([legs[index] for index in some], ends, vectors, size))
         return batches
 
-    def _send_batch(self, runs: Sequence[Sequence[Outgoing]], batch: _Batch, now: float) -> None:
+    def _send_batch(self, runs: Sequence[Sequence[Outgoing]], batch: _Batch) -> None:
         """runs: one for each part of the batch."""
+        now = self._clock()
         count, legs, tag, size = 0, batch.size, batch.tag, len(runs[0][0].data)
         for run, part in zip(runs, batch.parts, strict=True):
             self._write_run(run, part, batch, count, now)
@@ -440,7 +445,7 @@ class NativeFanOut:
         `packet` is complete but for the transport-wide number at `twcc_offset` (0: none).
         """
         if twcc_offset:
-            number = self.logs.sent_one(wire.row, len(packet) + wire.tag, now)
+            number = self.logs.sent_one(wire.row, len(packet) + wire.tag, self._clock())
             _unsigned16(packet, twcc_offset, number & 0xFFFF)
         self._send_protected(wire, packet, protect)
 

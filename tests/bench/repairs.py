@@ -120,7 +120,7 @@ async def bench(loss: float, seed: int) -> AsyncIterator[Bench]:
             router.flush(now)
 
     port = UdpPort(sock, relay_clock, flush)
-    native = NativeFanOut(port.fd, SendLogs(64))
+    native = NativeFanOut(port.fd, SendLogs(64), relay_clock)
     limits = Limits(viewers_max=64, start_bitrate=5e6)
     sessions = Sessions(
         port, native, RecorderFeed(), relay_clock, limits, ("127.0.0.1",), lambda _: None

@@ -16,6 +16,7 @@ from typing import Final
 
 from pylibsrtp import Error, Policy, Session
 
+from classroom.clock import monotonic
 from relay.sfu.leg import Leg
 from relay.sfu.negotiated import SlotSpec
 from relay.sfu.packet import Outgoing
@@ -65,7 +66,7 @@ def main() -> None:
     """One run of each size."""
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     logs = SendLogs(_VIEWERS)
-    fan_out = NativeFanOut(sender.fileno(), logs)
+    fan_out = NativeFanOut(sender.fileno(), logs, monotonic)
     viewers = [_Viewer(logs) for _ in range(_VIEWERS)]
     received: dict[int, list[int]] = {}
     sequence = 0

@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from itertools import count
 from typing import Final
 
 import pytest
@@ -74,7 +75,7 @@ def logs() -> SendLogs:
 @pytest.fixture
 def fan_out(logs: SendLogs) -> Iterator[NativeFanOut]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        yield NativeFanOut(sender.fileno(), logs)
+        yield NativeFanOut(sender.fileno(), logs, map(float, count(1)).__next__)
 
 
 @pytest.fixture
@@ -131,6 +132,20 @@ def test_who_receives_both_gets_one_train_and_the_others_theirs(
     assert sees.heard() == sent(sees, CAMERA, 43, 3, 600) + sent(sees, VOICE, 6, 4, 90)
     assert hears.heard() == sent(hears, VOICE, 6, 1, 90)
     assert counters.calls == 3 + 2
+
+
+def test_each_batch_is_remembered_with_the_time_at_which_it_left(
+    fan_out: NativeFanOut, rooms: list[Room]
+) -> None:
+    first, second, _ = rooms
+    runs = [
+        (run(CAMERA, 1, 600, 600), members(first.camera)),
+        (run(CAMERA, 1, 300), members(second.camera)),
+    ]
+    fan_out.fan_out(runs, 0.0)
+    fan_out.send_rtp(second.wire, bytearray(run(CAMERA, 2, 300)[0].data), TWCC_AT, 0.0)
+    assert list(first.wire.sent_at[:3]) == [1.0, 1.0, 0.0]
+    assert list(second.wire.sent_at[:3]) == [2.0, 3.0, 0.0]
 
 
 def test_a_smaller_packet_ends_a_train_of_pictures(

@@ -70,7 +70,7 @@ async def started(limits: Limits) -> AsyncIterator[Rig]:
     port = UdpPort(sock, clock, lambda now: None)
     made = Sessions(
         port,
-        NativeFanOut(port.fd, SendLogs(limits.viewers_max)),
+        NativeFanOut(port.fd, SendLogs(limits.viewers_max), clock),
         RecorderFeed(),
         clock,
         limits,

@@ -51,7 +51,7 @@ class Node:
         self.feed = RecorderFeed()
         self.sessions = Sessions(
             self.port,
-            NativeFanOut(self.port.fd, SendLogs(20)),
+            NativeFanOut(self.port.fd, SendLogs(20), monotonic),
             self.feed,
             monotonic,
             Limits(viewers_max=10, start_bitrate=5_000_000.0),
