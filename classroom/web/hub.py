@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from classroom import lessons
+from classroom.clock import wall
 from classroom.errors import Absent, Refused
 from classroom.signalling import HeardBelow
 from classroom.store import EVERYTHING, LiveState, RelayAlive
@@ -32,6 +33,7 @@ from classroom.wire import (
     Recording,
     RelayRevoked,
     fit_lessons,
+    urgency,
 )
 
 _TAKEN_OVER: Final = Refused(
@@ -232,15 +234,15 @@ class Hub:
                 seat.peer.push(info.id, info)
 
     def _tell_lessons(self, seat: RelaySeat, shown: list[LessonView]) -> None:
-        # Live ones first, then the next planned; those without a date were planned for now.
-        ordered = sorted(
-            (view for view in shown if lessons.is_open(view.lesson)),
-            key=lambda view: (
-                view.lesson.state is not LessonState.LIVE,
-                view.lesson.planned_at or view.lesson.created_at,
-                view.lesson.id,
-            ),
-        )
+        now = wall()
+
+        def key(view: LessonView) -> tuple[tuple[int, float], str]:
+            lesson = view.lesson
+            # Those without a date were planned for the day on which they were made.
+            date = lesson.planned_at or lesson.created_at
+            return urgency(date, now, live=lesson.state is LessonState.LIVE), lesson.id
+
+        ordered = sorted((view for view in shown if lessons.is_open(view.lesson)), key=key)
         message = fit_lessons(view.as_info() for view in ordered)
         steady = tuple(
             replace(info, rooms=0, recording=Recording(), sources=(), publishing=False)

@@ -13,6 +13,7 @@ from classroom.wire.codec import (
     fit_lessons,
     fit_rooms,
     to_map,
+    urgency,
 )
 from classroom.wire.messages import (
     MAX_NODES,
@@ -124,4 +125,5 @@ __all__ = [
     "fit_rooms",
     "is_lesson_id",
     "to_map",
+    "urgency",
 ]

@@ -33,6 +33,7 @@ _UTF8_BYTES_PER_CHAR: Final = 4
 # A teacher's weak uplink has a weak way back, too: what rooms receive comes in small messages.
 _ROOMS_BYTES: Final = 16 * 1024
 _MAX_ITEMS: Final = 4096
+_STALE_SECONDS: Final = 86_400.0
 
 KINDS: Final[dict[str, type[Any]]] = {cls.kind: cls for cls in typing.get_args(Message)}
 
@@ -100,7 +101,7 @@ def to_map(value: Any) -> Any:
 def fit_lessons(lessons: typing.Iterable[LessonInfo]) -> RelayLessons:
     """A `relay-lessons` of as many of `lessons`, in their order, as one message can hold.
 
-    Put first what matters most (live ones, then the next planned).
+    Put first what matters most, see `urgency`.
     """
     # 64 bytes hold the list head, the kind and the key; the rest is lessons.
     room = MAX_BYTES - 64
@@ -111,6 +112,17 @@ def fit_lessons(lessons: typing.Iterable[LessonInfo]) -> RelayLessons:
             break
         chosen.append(lesson)
     return RelayLessons(lessons=tuple(chosen))
+
+
+def urgency(date: float, now: float, *, live: bool) -> tuple[int, float]:
+    """Sorts lessons for `fit_lessons`: live ones, then the next, then those that never took place.
+
+    date: Unix seconds for which a lesson is planned.
+    """
+    if live:
+        return 0, 0.0
+    # Nobody takes back a lesson that fell through: old ones must not push out the next ones.
+    return (1, date) if date > now - _STALE_SECONDS else (2, -date)
 
 
 def fit_rooms(

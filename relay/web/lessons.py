@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from classroom.clock import Clock, wall
-from classroom.errors import Refused
+from classroom.errors import Misuse, Refused
 from classroom.wire import (
     LessonInfo,
     LessonState,
@@ -28,6 +28,7 @@ from classroom.wire import (
     Source,
     decode,
     encode,
+    fit_lessons,
 )
 
 _log: Final = logging.getLogger("relay.service")
@@ -194,24 +195,21 @@ class KnownLessons:
             _log.warning("kept-lessons-unusable", extra={"reason": str(error)})
             return
         if isinstance(message, RelayLessons):
+            for info in reversed(message.lessons):
+                if info.state is LessonState.ENDED:
+                    self._over[info.id] = info
             for info in message.lessons:
-                kind = self._over if info.state is LessonState.ENDED else self._told
-                kind[info.id] = info
-
-    def _encoded(self) -> bytes:
-        told = tuple(self._told.values())
-        try:
-            return encode(RelayLessons(told + tuple(self._over.values())))
-        except Refused:
-            # Too much for one message: the lessons to come matter more than those that ended.
-            return encode(RelayLessons(told))
+                if info.state is not LessonState.ENDED:
+                    self._told[info.id] = info
 
     def _store(self) -> None:
         temporary = self._kept.with_suffix(".tmp")
         try:
-            temporary.write_bytes(self._encoded())
+            # Lessons to come matter more than those that ended, if one message cannot hold all.
+            kept = fit_lessons((*self._told.values(), *reversed(self._over.values())))
+            temporary.write_bytes(encode(kept))
             os.replace(temporary, self._kept)
-        except (OSError, Refused) as error:
+        except (OSError, Misuse) as error:
             _log.warning("lessons-not-kept", extra={"reason": str(error)})
 
 

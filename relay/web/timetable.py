@@ -10,15 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from classroom.wire import LessonInfo, LessonState, Recording, RelayLessons, fit_lessons
+from classroom.clock import Clock, wall
+from classroom.wire import (
+    LessonInfo,
+    LessonState,
+    Recording,
+    RelayLessons,
+    fit_lessons,
+    urgency,
+)
 from relay.web.lessons import KnownLessons
 
 
 class Timetable:
     """Call `observe` to hear of changes."""
 
-    def __init__(self, lessons: KnownLessons) -> None:
+    def __init__(self, lessons: KnownLessons, now: Clock = wall) -> None:
+        """now: Unix seconds."""
         self._lessons = lessons
+        self._wall = now
         self._steady = {info.id: _steady(info) for info in lessons.all() if _is_open(info)}
         self._made: RelayLessons | None = None
         self._observers: set[Callable[[], None]] = set()
@@ -34,15 +44,15 @@ class Timetable:
         """What can still be taught, live ones first, then the next. The same object while nothing
         changed."""
         if self._made is None:
+            now = self._wall()
+
+            def key(info: LessonInfo) -> tuple[tuple[int, float], str]:
+                # One without a date may begin at any time.
+                live = info.state is LessonState.LIVE
+                return urgency(info.planned_at or now, now, live=live), info.id
+
             infos = [_steady(info) for info in self._lessons.all() if _is_open(info)]
-            infos.sort(
-                key=lambda info: (
-                    info.state is not LessonState.LIVE,
-                    info.planned_at or info.started_at or 0.0,
-                    info.id,
-                )
-            )
-            self._made = fit_lessons(infos)
+            self._made = fit_lessons(sorted(infos, key=key))
         return self._made
 
     def ended(self, most: int) -> list[str]:

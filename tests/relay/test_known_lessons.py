@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from classroom.wire import LessonInfo, LessonState, Recording, RecordingState, Source
+from classroom.wire import (
+    LessonInfo,
+    LessonState,
+    Recording,
+    RecordingState,
+    Source,
+    fit_lessons,
+)
 from relay.web.lessons import KnownLessons, as_json
 
 
@@ -46,6 +53,23 @@ def test_a_lesson_goes_on_under_its_name_while_the_control_plane_is_away(kept: P
     found = lessons.info("physics")
     assert found is not None
     assert (found.title, found.state) == ("physics", LessonState.LIVE)
+
+
+def test_of_more_lessons_than_one_message_holds_those_to_come_are_kept(kept: Path) -> None:
+    lessons = KnownLessons(kept)
+    many = [info(f"om-{n:03d}", LessonState.PLANNED, "Định luật Ôm " * 15) for n in range(400)]
+    held = fit_lessons([info("live"), info("early"), *many]).lessons
+    assert len(held) < 400
+    lessons.told(held)
+    assert lessons.told(fit_lessons([info("early"), *many]).lessons) == ["live"]
+    again = KnownLessons(kept)
+    assert [one.id for one in again.all()] == [one.id for one in lessons.all()]
+    # What ended is remembered as far as there is room, the last one first.
+    lessons.told([info("early"), many[0]])
+    lessons.ended("early")
+    again = KnownLessons(kept)
+    assert [one.id for one in again.over(lambda _: True, 9)] == ["early", "live"]
+    assert [one.id for one in again.all()] == ["om-000"]
 
 
 def test_a_name_that_nobody_taught_under_is_forgotten(kept: Path) -> None:
