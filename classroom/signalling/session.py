@@ -61,7 +61,8 @@ class Session:
         self, first: type[Hello] | type[RelayHello], now: float, *, wall_offset: float
     ) -> None:
         self._first = first
-        self._wall_offset = wall_offset
+        self.wall_offset = wall_offset
+        """Set it anew before each call where the date may jump: it is told and runs tokens out."""
         self._actions: list[Action] = []
         self._opened = False
         self._closed = False
@@ -76,7 +77,7 @@ class Session:
 
     def expire_at(self, date: float) -> None:
         """The peer's token is good until `date`, unix seconds; then the conversation ends."""
-        self._expires = date - self._wall_offset
+        self._expires = date
 
     def receive_message(self, raw: bytes, now: float) -> None:
         """Take one binary message as it came."""
@@ -95,7 +96,7 @@ class Session:
             return
         match message:
             case Ping(t=t) if self._opened:
-                self._actions.append(Send(Pong(t, now + self._wall_offset)))
+                self._actions.append(Send(Pong(t, now + self.wall_offset)))
             case Hello() | RelayHello() if not self._opened and isinstance(message, self._first):
                 self._opened = True
                 self._deadline = now + SILENCE_S
@@ -120,7 +121,7 @@ class Session:
 
     def handle_timer(self, now: float) -> None:
         """Call at `get_timer()`; calling early does nothing."""
-        if now >= self._expires:
+        if now + self.wall_offset >= self._expires:
             self.refuse(
                 Refused(
                     401,
@@ -141,7 +142,7 @@ class Session:
 
     def get_timer(self) -> float | None:
         """When `handle_timer` wants to be called, on the clock of `now`; None once closed."""
-        return None if self._closed else min(self._deadline, self._expires)
+        return None if self._closed else min(self._deadline, self._expires - self.wall_offset)
 
     def send(self, message: Message) -> None:
         """Queue `message`; after a close it is dropped."""

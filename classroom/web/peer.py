@@ -36,10 +36,14 @@ class Peer:
     raises as Refused or Absent is told to the peer (and, for Opened, closes).
     """
 
-    def __init__(self, session: Session, kind: str, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, session: Session, kind: str, clock: Clock, date: Clock, metrics: Metrics
+    ) -> None:
+        """clock: seconds that never jump. date: Unix seconds, which may."""
         self.session = session
         self._kind = kind
         self._clock = clock
+        self._date = date
         self._metrics = metrics
         self._socket = web.WebSocketResponse(
             timeout=_CLOSE_S, max_msg_size=wire.MAX_BYTES, compress=False
@@ -128,7 +132,7 @@ class Peer:
             frame = self._inbox.get_nowait()
             if isinstance(frame, bytes):
                 self._metrics.messages.labels(self._kind, "in").inc()
-                self.session.receive_message(frame, self._clock())
+                self.session.receive_message(frame, self._now())
             else:
                 self.session.receive_text()
         if self._opened:
@@ -163,4 +167,10 @@ class Peer:
             async with asyncio.timeout(None if timer is None else max(0.0, timer - self._clock())):
                 await self._wake.wait()
         except TimeoutError:
-            self.session.handle_timer(self._clock())
+            self.session.handle_timer(self._now())
+
+    def _now(self) -> float:
+        """Steady seconds; the session knows the date by then."""
+        now = self._clock()
+        self.session.wall_offset = self._date() - now
+        return now

@@ -166,7 +166,7 @@ async def _heard(context: Context, seat: RelaySeat, action: Received) -> None:
 def _peer(context: Context, first: type[Hello] | type[RelayHello], kind: str) -> Peer:
     now = context.monotonic()
     session = Session(first, now, wall_offset=context.wall() - now)
-    return Peer(session, kind, context.monotonic, context.metrics)
+    return Peer(session, kind, context.monotonic, context.wall, context.metrics)
 
 
 def _claims_or_refusal(

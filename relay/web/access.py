@@ -60,7 +60,7 @@ class Access:
         keys_file: where they are kept. revoked: relays that count no more. date: unix seconds."""
         self._above = above
         self._revoked = revoked
-        self._date = date
+        self.date = date
         self.keys: dict[str, Any] | None = None
         """The key set as it came, None while there is none."""
         self._file = keys_file
@@ -148,7 +148,7 @@ class Access:
                 "This relay has not reached the central school yet.",
                 fix="Check the address of the control plane or parent in its settings, and wait.",
             )
-        return self._verifier.verify(token, self._date())
+        return self._verifier.verify(token, self.date())
 
     async def keep_trying(self, http: aiohttp.ClientSession) -> None:
         """Ask until the keys came, and now and then again; run in a task. Kept keys serve

@@ -54,7 +54,7 @@ class Children:
     ) -> None:
         """own: id and name of this relay."""
         self._access = access
-        self._timetable = Timetable(lessons)
+        self._timetable = Timetable(lessons, access.date)
         self._upstream = upstream
         self._revoked = revoked
         self._own = own
@@ -149,7 +149,12 @@ class Children:
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
         line = ChildLine(
-            self._timetable, self._revoked, lambda: self.path, self._changed, self._hear
+            self._timetable,
+            self._revoked,
+            lambda: self.path,
+            self._changed,
+            self._hear,
+            self._access.date,
         )
         if not line.socket.can_prepare(request):
             raise websocket_refusal(request.headers)

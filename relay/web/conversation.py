@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from classroom.clock import monotonic
+from classroom.clock import Clock, monotonic
 from classroom.signalling.actions import Close
 from classroom.signalling.session import Session
 
@@ -23,9 +23,11 @@ _REASON_BYTES = 120  # a close frame takes 123 (RFC 6455 §5.5)
 class Conversation:
     """One connection. `run` lives as long as it."""
 
-    def __init__(self, socket: web.WebSocketResponse, session: Session) -> None:
+    def __init__(self, socket: web.WebSocketResponse, session: Session, date: Clock) -> None:
+        """date: Unix seconds, as those above say where this machine's clock is wrong."""
         self._socket = socket
         self._session = session
+        self._date = date
         self._over = asyncio.Event()
         self._closing: Close | None = None
 
@@ -62,7 +64,7 @@ class Conversation:
         await carry_out()
         async for message in self._socket:
             if message.type == WSMsgType.BINARY:
-                self._session.receive_message(message.data, monotonic())
+                self._session.receive_message(message.data, self._now())
             elif message.type == WSMsgType.TEXT:
                 self._session.receive_text()
             await carry_out()
@@ -71,5 +73,11 @@ class Conversation:
     async def _tick(self, carry_out: Callable[[], Awaitable[None]]) -> None:
         while (due := self._session.get_timer()) is not None:
             await asyncio.sleep(max(0.0, due - monotonic()) + 0.01)
-            self._session.handle_timer(monotonic())
+            self._session.handle_timer(self._now())
             await carry_out()
+
+    def _now(self) -> float:
+        """Steady seconds; the session knows the date by then."""
+        now = monotonic()
+        self._session.wall_offset = self._date() - now
+        return now

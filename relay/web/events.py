@@ -18,7 +18,7 @@ from typing import Final
 
 from aiohttp import WSCloseCode, web
 
-from classroom.clock import monotonic, wall
+from classroom.clock import Clock, monotonic
 from classroom.errors import Absent, Refused, websocket_refusal
 from classroom.signalling.actions import Close, Opened, Received, Send
 from classroom.signalling.session import Session
@@ -99,7 +99,15 @@ class Events:
         self._sockets.add(socket)
         began = monotonic()
         try:
-            page = _Page(who, self._lessons, self._rungs, self._stills, socket, request.transport)
+            page = _Page(
+                who,
+                self._lessons,
+                self._rungs,
+                self._stills,
+                socket,
+                request.transport,
+                self._access.date,
+            )
             page.behind = self._behind
             await page.run()
         finally:
@@ -135,9 +143,12 @@ class _Page:
         stills: Stills | None,
         socket: web.WebSocketResponse,
         transport: asyncio.Transport | None,
+        date: Clock,
     ) -> None:
-        """who: whose page it is, or why it may not be one. transport: what `socket` writes to."""
+        """who: whose page it is, or why it may not be one. transport: what `socket` writes to.
+        date: Unix seconds."""
         now = monotonic()
+        self._date = date
         self._lessons = lessons
         self._rungs = rungs
         self._stills = stills
@@ -150,7 +161,7 @@ class _Page:
         self._watching: Watching | None = None
         self._socket = socket
         self._transport = transport
-        self._session = Session(Hello, now, wall_offset=wall() - now)
+        self._session = Session(Hello, now, wall_offset=date() - now)
         self._claims: Claims | None = None
         if isinstance(who, Claims):
             self._claims = who
@@ -161,7 +172,7 @@ class _Page:
         self._opened = False
         self._shown: LessonInfo | None = None
         self._changed = asyncio.Event()
-        self._conversation = Conversation(socket, self._session)
+        self._conversation = Conversation(socket, self._session, date)
 
     async def run(self) -> None:
         """Until either side closes."""
@@ -285,7 +296,7 @@ class _Page:
         if self._is_room:
             self._rungs.name(claims.subject, claims.name)
         self._shown = self._lesson()
-        self._session.send(Welcome(claims.name, claims.role.value, self._shown, wall()))
+        self._session.send(Welcome(claims.name, claims.role.value, self._shown, self._date()))
         if self._wanted is None:
             # What the page showed may have ended while it was away.
             for info in self._lessons.over(claims.covers, _ENDED_TOLD):

@@ -17,6 +17,7 @@ from types import TracebackType
 import aiohttp
 from aiohttp import web
 
+from classroom.clock import Clock, wall
 from classroom.tokens import ANY_LESSON, DEFAULT_RIGHTS, Claims, Role, Signer, generate_key
 from classroom.wire import LessonInfo, LessonState, Recording, RelayHello, RelayStep
 from relay.settings import RelaySettings
@@ -30,6 +31,7 @@ from relay.web.revoked import Revoked
 from relay.web.rungs import Rungs
 from relay.web.school_api import SchoolApi
 from relay.web.scout import Scout
+from relay.web.server_date import ServerDate
 from relay.web.upstream import Upstream
 
 
@@ -52,8 +54,11 @@ class TreeRelay:
         *,
         port: int = 0,
         signer: Signer | None = None,
+        clock: Clock = wall,
     ) -> None:
-        """signer: the control plane's, where there is one; relays of one test share another."""
+        """signer: the control plane's, where there is one; relays of one test share another.
+        clock: this machine's date."""
+        self.date = ServerDate(clock)
         self.signer = signer or self._signer
         self.folder = folder / name
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +71,10 @@ class TreeRelay:
         self.revoked = Revoked(self.folder / "revoked.json")
         self.enrolment = Enrolment(RelaySettings(token=self.token()), self.folder)
         self.access = Access(
-            lambda: self.upstream.url, self.folder / "keys.json", revoked=self.revoked
+            lambda: self.upstream.url,
+            self.folder / "keys.json",
+            revoked=self.revoked,
+            date=self.date,
         )
         self.lessons = KnownLessons(self.folder / "lessons.msgpack")
         self.rungs = Rungs()
@@ -87,6 +95,7 @@ class TreeRelay:
             self.rungs,
             below=self.children,
             revoked=self.revoked,
+            date=self.date,
             is_root=not parents,
         )
         self.routes: list[Callable[[web.Application], None]] = []
