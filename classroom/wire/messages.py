@@ -27,7 +27,7 @@ Label = Annotated[str, Text(60)]
 Sentence = Annotated[str, Text(1000)]
 Code = Annotated[str, Text(60, 1, "[a-z0-9-]+")]
 RelayName = Annotated[str, Text(60, 1)]
-Url = Annotated[str, Text(500, 8, r"https?://[!-~]+")]
+Url = Annotated[str, Text(500, 8, r"https?://[0-9A-Za-z\[][!-~]*")]
 # The roles of `classroom.tokens`; a test holds the two lists together.
 RoleName = Annotated[str, Text(10, 1, "teacher|room|viewer|relay")]
 Seconds = Annotated[float, Number()]

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from classroom.clock import monotonic
-from classroom.errors import Refused
+from classroom.errors import Misuse, Refused
 from classroom.signalling.actions import Close, Received, Send
 from classroom.signalling.caller import Caller, retry_delay
 from classroom.wire import (
@@ -298,9 +298,14 @@ class CentralLink:
         for action in caller.take_actions():
             match action:
                 case Send(message):
-                    # A line that breaks just now is noticed by whoever reads from it.
-                    with contextlib.suppress(ConnectionError):
+                    try:
                         await ws.send_bytes(encode(message))
+                    except ConnectionError:
+                        pass  # a line that breaks just now is noticed by whoever reads from it
+                    except Misuse as error:
+                        # What others told is in it, or a bug: it costs this message, not the line.
+                        reason = str(error)
+                        _log.error("not-told", extra={"kind": message.kind, "reason": reason})
                 case Close(code, reason):
                     await ws.close(code=code, message=reason.encode()[:120])
                 case Received(message):

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from classroom.clock import monotonic, wall
+from classroom.clock import Clock, monotonic
 from classroom.errors import Absent, Refused
 from classroom.signalling import Close, HeardBelow, HeardRooms, Opened, Received, Send, Session
 from classroom.tokens import Claims
@@ -45,6 +45,8 @@ _SETTLE_SECONDS: Final = 0.05
 _SEND_SECONDS: Final = 20.0
 _CLOSE_SECONDS: Final = 3.0
 _MOST_LESSONS: Final = 500
+# More than there are; sums of what children claim must still be numbers that can be told.
+_MOST_ROOMS: Final = 100_000
 # More than end while a link is down for a morning; each is told to the media process again.
 _ENDED_TOLD: Final = 8
 
@@ -87,7 +89,7 @@ class Heard:
         """Take a message; the lesson whose rooms may be others now. ValueError: not for here."""
         match message:
             case RelayLesson(lesson=lesson, rooms=rooms):
-                before = self.counts.get(lesson, 0)
+                before, rooms = self.counts.get(lesson, 0), min(rooms, _MOST_ROOMS)
                 if lesson in self.counts or len(self.counts) < _MOST_LESSONS:
                     self.counts[lesson] = rooms
                 if not rooms:
@@ -117,16 +119,17 @@ class ChildLine:
         path: Callable[[], RelayPath],
         changed: Callable[[str], None],
         hear: Callable[[str, Message], None],
+        date: Clock,
     ) -> None:
         """path: the way down to us. changed(lesson): its rooms may be others. hear(id, message):
-        what is of no use here."""
+        what is of no use here. date: Unix seconds; the child believes it."""
         now = monotonic()
         self._timetable = timetable
         self._revoked = revoked
         self._path = path
         self._changed = changed
         self._hear = hear
-        self._session = Session(RelayHello, now, wall_offset=wall() - now)
+        self._session = Session(RelayHello, now, wall_offset=date() - now)
         self._claims: Claims | None = None
         self._look = asyncio.Event()
         self._out = asyncio.Event()
@@ -136,7 +139,7 @@ class ChildLine:
         self._ended: set[str] = set()
         self.heard = Heard()
         self.socket = web.WebSocketResponse(timeout=_CLOSE_SECONDS, max_msg_size=MAX_BYTES)
-        self._conversation = Conversation(self.socket, self._session)
+        self._conversation = Conversation(self.socket, self._session, date)
 
     def look(self) -> None:
         """Something that it is told of may have changed."""

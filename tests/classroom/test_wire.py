@@ -112,6 +112,22 @@ def test_lessons_are_fitted_into_one_message_in_their_order() -> None:
     assert wire.MAX_BYTES - 2000 < len(wire.encode(fitted)) <= wire.MAX_BYTES
 
 
+@pytest.mark.parametrize("url", ["http:////", "https://?", "http://", "ftp://relay"])
+def test_an_address_has_a_host(url: str) -> None:
+    with pytest.raises(Misuse):
+        wire.encode(wire.RelayHello("root", url, "0.1.0", 1))
+
+
+def test_the_next_lessons_come_before_those_that_fell_through() -> None:
+    now, day = 1.8e9, 86_400.0
+    dates = {"long-ago": -30 * day, "last-week": -7 * day, "an-hour-ago": -3_600, "soon": 600.0}
+    dates |= {"next-year": 365 * day, "live": -9 * day}
+    order = sorted(
+        dates, key=lambda name: wire.urgency(now + dates[name], now, live=name == "live")
+    )
+    assert order == ["live", "an-hour-ago", "soon", "next-year", "last-week", "long-ago"]
+
+
 def test_rooms_are_cut_into_messages_that_fit() -> None:
     rooms = [
         wire.RoomRung(f"{number:0200}", "ễ" * 100, wire.RungName.SMALL, "link", 1e9 + 0.5)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from time import monotonic, time
 
 import pytest
 
 from classroom.wire import (
     LessonState,
     Message,
+    Ping,
+    Pong,
+    Recording,
     RelayHello,
     RelayLesson,
     RelayLessons,
@@ -274,6 +278,62 @@ async def test_the_newest_connection_of_a_token_counts(tmp_path: Path) -> None:
             await eventually(lambda: copy.line.connected and not school.line.connected)
             assert list(root.children.connected) == [school.id]
             assert "Another relay" in school.line.problem
+
+
+async def test_a_parent_with_a_wrong_clock_tells_the_date_that_it_was_told(tmp_path: Path) -> None:
+    years = 5 * 365 * 86_400.0
+    async with (
+        TreeRelay(tmp_path, "root", clock=lambda: time() + years) as root,
+        TreeRelay(tmp_path, "school") as school,
+    ):
+        root.date.told(time() - monotonic())
+        headers = {"Authorization": f"Bearer {school.token()}"}
+        async with school.http.ws_connect(f"{root.url}/api/relay", headers=headers) as socket:
+            await socket.send_bytes(encode(RelayHello("school", "http://s.example", "0.1.0", 1)))
+            await eventually(lambda: bool(root.children.connected))
+
+            async def told_date() -> float:
+                await socket.send_bytes(encode(Ping(1.0)))
+                while not isinstance(message := decode((await socket.receive()).data), Pong):
+                    pass
+                return message.server_time
+
+            assert abs(await told_date() - time()) < 60
+            # Its clock was set meanwhile, to another one than it is told.
+            root.date.told(time() - monotonic() - years)
+            assert abs(await told_date() - time() + years) < 60
+
+
+async def test_a_child_counts_no_more_rooms_than_there_can_be(tmp_path: Path) -> None:
+    async with (
+        TreeRelay(tmp_path, "root") as root,
+        TreeRelay(tmp_path, "region", [root.url]) as region,
+        TreeRelay(tmp_path, "school") as school,
+    ):
+        root.hear(lesson("toan-8"))
+        await eventually(lambda: region.line.connected)
+        headers = {"Authorization": f"Bearer {school.token()}"}
+        async with school.http.ws_connect(f"{region.url}/api/relay", headers=headers) as socket:
+            await socket.send_bytes(encode(RelayHello("school", "http://s.example", "0.1.0", 1)))
+            most = RelayLesson("toan-8", False, (), 2**53 - 1, Recording())
+            await socket.send_bytes(encode(most))
+            # Together with rooms of its own, that would be no number which can be told.
+            region.watch("toan-8", "5a")
+            await eventually(lambda: root.children.count("toan-8") == 100_000)
+
+
+async def test_a_message_that_cannot_be_said_costs_itself_and_not_the_line(tmp_path: Path) -> None:
+    async with (
+        TreeRelay(tmp_path, "root") as root,
+        TreeRelay(tmp_path, "region", [root.url]) as region,
+    ):
+        root.hear(lesson("toan-8"))
+        await eventually(lambda: region.line.connected)
+        line = root.children._lines[region.id]
+        for rooms in (2**53, 7):
+            assert region.line.send(RelayLesson("toan-8", False, (), rooms, Recording()))
+        await eventually(lambda: root.children.count("toan-8") == 7)
+        assert root.children._lines[region.id] is line
 
 
 async def test_strangers_do_not_sit_down(tmp_path: Path) -> None:
