@@ -44,7 +44,7 @@ def make_app(
     records = Records(settings.storage.database_url, settings.data)
     live = _live_state(settings)
     metrics = Metrics()
-    desk = Desk(records, live, settings.lessons, metrics, wall)
+    desk = Desk(records, live, settings.lessons, metrics, wall, monotonic)
     tree = Tree(records, live, wall)
     hub = Hub(desk, live, tree, settings.lessons.relay_lost_s)
     app = web.Application(

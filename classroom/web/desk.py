@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from classroom import lessons
-from classroom.clock import Clock
+from classroom.clock import Clock, monotonic
 from classroom.errors import Absent, Refused
 from classroom.lessons import Lesson, RelayChoice
 from classroom.library import Listing
@@ -29,12 +29,14 @@ from classroom.wire import LessonState, RelayArchive, RelayLesson
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 # Often enough for a limit of minutes, rarely enough to cost nothing.
 _WATCH_S: Final = 15.0
+# A clock is slewed by 0.5 ms a second; what is more between two looks was set (no battery, NTP).
+_SLEWED_S: Final = 30.0
 
 T = TypeVar("T")
 
 
 class Desk:
-    """Moves lessons. wall: dates in unix seconds."""
+    """Moves lessons. wall: dates in unix seconds. steady: seconds that never jump."""
 
     def __init__(
         self,
@@ -43,14 +45,17 @@ class Desk:
         settings: LessonSettings,
         metrics: Metrics,
         wall: Clock,
+        steady: Clock = monotonic,
     ) -> None:
         self._records = records
         self._live = live
         self._settings = settings
         self._metrics = metrics
         self._wall = wall
+        self.steady = steady
         # Before this process ran it heard nothing; silence is counted from here.
         self._began = wall()
+        self._offset = self._began - steady()
 
     async def plan(
         self,
@@ -261,22 +266,33 @@ class Desk:
     async def end_forsaken(self) -> None:
         """Look once for live lessons that nobody teaches and end them."""
         now = self._wall()
+        offset = now - self.steady()
+        if abs(offset - self._offset) > _SLEWED_S:
+            # What was heard is dated by another clock: silence is counted from here again.
+            event("clock-jumped", seconds=round(offset - self._offset))
+            self._began, self._offset = now, offset
         for lesson in await self._records.lessons([LessonState.LIVE]):
             reports = [
                 report
                 for report in await self._live.reports(lesson.id)
                 if report.relay == lesson.relay
             ]
-            since = max(self._began, lesson.started_at or 0.0)
+            known = [lesson.started_at or 0.0, *(report.at for report in reports)]
+            published = [report.published_at for report in reports]
             if lessons.is_forsaken(
                 lesson,
-                heard_at=max([since, *(report.at for report in reports)]),
-                published_at=max([since, *(report.published_at for report in reports)]),
+                heard_at=self._latest(known, now),
+                published_at=self._latest([known[0], *published], now),
                 now=now,
                 idle_end_s=self._settings.idle_end_s,
                 silent_end_s=self._settings.silent_end_s,
             ):
                 await self.end(lesson.id, by="control plane", reason="nobody-published")
+
+    def _latest(self, dates: Sequence[float], now: float) -> float:
+        """The latest of `dates` and of when silence began to count; what is to come was dated by
+        a clock that was ahead."""
+        return max([self._began, *(date for date in dates if date <= now)])
 
     async def _change(
         self,

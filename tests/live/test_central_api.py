@@ -374,6 +374,9 @@ async def test_a_lesson_that_nobody_teaches_ends_and_one_out_of_touch_does_not(
 ) -> None:
     wall = Wall()
     async with running(tmp_path / "data", Settings(), wall=wall) as central:
+        # Time goes by, no clock is set.
+        central.desk.steady = wall
+        await central.desk.end_forsaken()
         teacher = central.token(Role.TEACHER, ANY_LESSON, days=30)
         async with relay(central) as root:
             idle, taught = await central.plan(teacher), await central.plan(teacher)
