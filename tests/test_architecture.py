@@ -80,6 +80,7 @@ NOT_PURE = {"asyncio", "aiohttp", "aiortc", "av", "redis", "socket", "time", "pa
 CONTRACTS = (
     "classroom.errors",
     "classroom.clock",
+    "classroom.bodies",
     "classroom.toml_settings",
     "classroom.wire",
     "classroom.tokens",
@@ -106,6 +107,7 @@ FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     "classroom": ("relay",),
     "classroom.errors": ("classroom",),
     "classroom.clock": ("classroom",),
+    "classroom.bodies": ("classroom",),
     "classroom.toml_settings": (
         "classroom.wire",
         "classroom.tokens",

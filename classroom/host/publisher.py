@@ -34,7 +34,7 @@ from aiortc.stats import RTCTransportStats
 from yarl import URL
 
 from classroom.clock import monotonic
-from classroom.errors import Absent, Refused
+from classroom.errors import Absent, Misuse, Refused
 from classroom.host.outlet import Outlet, PacketTrack
 from classroom.host.punctual import make_punctual
 from classroom.host.sources import Source
@@ -100,7 +100,7 @@ class Publisher:
 
     async def _session(self, stop: asyncio.Event) -> None:
         """One WHIP session from POST to DELETE; returns when it was good and is over."""
-        place = await self._locate()
+        place = await self._place()
         async with client() as http:
             peer = RTCPeerConnection(RTCConfiguration([], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
             resource: URL | None = None
@@ -120,6 +120,16 @@ class Publisher:
                 if resource is not None:
                     await delete_session(http, resource, place)
                     log.info("host.off-air reason=%s seconds=%.1f", reason, monotonic() - began)
+
+    async def _place(self) -> Place:
+        try:
+            return await self._locate()
+        except Misuse as error:
+            if not self.sessions:
+                raise
+            # It was right before: whatever stands in the way now (a network's own login page) is
+            # no reason to end a lesson.
+            raise Absent(str(error), fix="Trying again until it answers.") from error
 
     async def _negotiate(
         self, peer: RTCPeerConnection, http: aiohttp.ClientSession, place: Place

@@ -15,6 +15,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from classroom.bodies import read_body
 from classroom.errors import Absent, ClassroomError, Misuse, Refused
 
 HTTP_TIMEOUT_S: Final = 15.0
@@ -43,7 +44,7 @@ async def post_offer(http: aiohttp.ClientSession, place: Place, offer: str) -> t
     headers = {"Content-Type": "application/sdp", **_authorization(place)}
     try:
         async with http.post(place.url, data=offer.encode(), headers=headers) as response:
-            body = await response.content.read(ANSWER_MAX)
+            body = await _body(response)
             if response.status != 201:
                 raise _refusal(response, body)
             location = response.headers.get("Location")
@@ -60,6 +61,16 @@ async def post_offer(http: aiohttp.ClientSession, place: Place, offer: str) -> t
         ) from error
     except ValueError as error:
         raise Misuse(f"“{place.url}” is not a web address.") from error
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await read_body(response.content, ANSWER_MAX)
+    except ValueError as error:
+        raise Absent(
+            f"{response.url} answers, but not as a relay or a central school does ({error}).",
+            fix="Check the address.",
+        ) from error
 
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> Refused:
@@ -103,7 +114,7 @@ async def lesson_place(central: str, lesson: str, token: str | None) -> Place:
             client() as http,
             http.post(place.url, headers=_authorization(place)) as response,
         ):
-            body = await response.content.read(ANSWER_MAX)
+            body = await _body(response)
             if response.status not in (200, 201):
                 raise _refusal(response, body)
             document = json.loads(body)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
+from classroom.bodies import read_body
 from classroom.clock import Clock, monotonic, wall
 from classroom.errors import Absent, Refused
 from classroom.tokens import Claims, Right, Verifier, require
@@ -96,7 +97,7 @@ class Access:
                 above = self._above if isinstance(self._above, str) else self._above()
                 async with http.get(above.rstrip("/") + "/api/keys") as answer:
                     answer.raise_for_status()
-                    document = json.loads(await _read(answer.content))
+                    document = json.loads(await read_body(answer.content, _MOST_BYTES))
                 if not isinstance(document, dict):
                     raise ValueError("the answer is no key set")
                 self._verifier = Verifier(document)
@@ -159,16 +160,6 @@ class Access:
                 await asyncio.sleep(1.0)
             await asyncio.sleep(_RENEW_SECONDS)
             self._fresh = False
-
-
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    """All of it; ValueError if it is more than any key set."""
-    raw = b""
-    while piece := await content.read(_MOST_BYTES + 1 - len(raw)):
-        raw += piece
-        if len(raw) > _MOST_BYTES:
-            raise ValueError("the answer is too large")
-    return raw
 
 
 def bearer(request: web.Request, *, query: bool) -> str:

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from classroom.bodies import read_body
 from classroom.clock import Clock, wall
 from classroom.errors import Absent, Refused
 from classroom.signalling import retry_delay
@@ -244,11 +245,9 @@ async def post(http: aiohttp.ClientSession, url: str, **options: Any) -> dict[st
     )
     try:
         async with http.post(url, allow_redirects=False, **options) as answer:
-            raw = await answer.content.read(_MOST_BYTES)
-            while len(raw) < _MOST_BYTES and (more := await answer.content.read(_MOST_BYTES)):
-                raw += more
+            raw = await read_body(answer.content, _MOST_BYTES)
             status = answer.status
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise away from error
     try:
         table = json.loads(raw)

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from classroom.bodies import read_body
 from classroom.clock import monotonic
 from classroom.errors import Absent, Refused, require_body
 from classroom.tokens import Right, Tries, source_of
@@ -51,15 +52,16 @@ class SchoolApi:
         require_body(request.content_type, request.headers, "application/json")
         source = source_of(request.remote)
         self._tries.begin(source, monotonic())
-        body = await request.content.read(_MOST_BYTES + 1)
-        if len(body) > _MOST_BYTES:
+        try:
+            body = await read_body(request.content, _MOST_BYTES)
+        except ValueError as error:
             raise Refused(
                 413,
                 "body-too-large",
                 f"The body is larger than {_MOST_BYTES} bytes.",
                 fix="Send the code, the name and the key alone.",
                 field="body",
-            )
+            ) from error
         token = self._enrolment.token
         headers = {"Content-Type": "application/json"}
         if token:

@@ -15,6 +15,7 @@ from typing import Final
 
 import aiohttp
 
+from classroom.bodies import read_body
 from classroom.errors import Refused
 from classroom.wire import RelayPath
 from classroom.wire.fields import read
@@ -83,7 +84,7 @@ class Scout:
         try:
             async with http.get(f"{url}/api/relays/path", headers=headers) as answer:
                 answer.raise_for_status()
-                raw = await answer.content.read(_MOST_BYTES)
+                raw = await read_body(answer.content, _MOST_BYTES)
             path = read(RelayPath, json.loads(raw))
         except _RUBBISH as error:
             _log.info("parent-not-better", extra={"url": url, "reason": str(error)[:200]})

@@ -6,9 +6,10 @@ the relay, and what a host does then in `test_host`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
@@ -46,12 +47,21 @@ LOCATIONS = st.none() | st.text(st.characters(codec="ascii", categories=("L", "N
 async def answering(
     status: int, body: bytes, content_type: str, location: str | None
 ) -> AsyncIterator[str]:
-    """A server that gives this one answer to every POST; its address."""
+    """A server that gives this one answer to every request; its address."""
 
     async def answer(request: web.Request) -> web.Response:
         headers = {} if location is None else {"Location": location}
         return web.Response(status=status, body=body, content_type=content_type, headers=headers)
 
+    async with serving(answer) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """A server that answers every request so; its address."""
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -117,6 +127,48 @@ async def test_any_description_is_an_answer_or_the_address_is_no_whip_endpoint(
 
 async def _nowhere() -> Place:
     raise Absent("Nobody is there.", fix="Wait.")
+
+
+async def _in_pieces(request: web.Request) -> web.StreamResponse:
+    """Answer as a network does: what is larger than a segment comes in several."""
+    status, body = (201, LONG_ANSWER) if "whip" in request.path else (200, LONG_START)
+    headers = {"Location": "/s", "Content-Length": str(len(body))}
+    response = web.StreamResponse(status=status, headers=headers)
+    await response.prepare(request)
+    await response.write(body[:700])
+    await asyncio.sleep(0.05)
+    await response.write(body[700:])
+    return response
+
+
+LONG_ANSWER = b"v=0\r\n" + b"a=candidate:1 1 udp 2130706431 10.0.0.1 8082 typ host\r\n" * 60
+LONG_START = json.dumps({"whip": "http://relay/whip/om", "token": "e" * 1_400}).encode()
+
+
+async def test_an_answer_in_several_pieces_is_read_to_its_end() -> None:
+    async with serving(_in_pieces) as url, client() as http:
+        place = await lesson_place(url, "om", "t")
+        assert (place.url, len(place.token or "")) == ("http://relay/whip/om", 1_400)
+        answer, _ = await post_offer(http, Place(f"{url}/whip/om", "t"), "v=0")
+        assert answer.encode() == LONG_ANSWER
+
+
+async def test_an_answer_without_end_is_no_answer() -> None:
+    async with answering(201, b"a" * 300_000, "application/sdp", "/s") as url, client() as http:
+        with pytest.raises(Absent, match="answers, but not as"):
+            await post_offer(http, Place(url, None), "v=0")
+
+
+async def test_rubbish_in_the_middle_of_a_lesson_is_waited_out() -> None:
+    async def locate() -> Place:
+        raise Misuse("http://central is not a central school's address.")
+
+    publisher = Publisher([_Silent()], locate)
+    with pytest.raises(Misuse):
+        await publisher._session(asyncio.Event())
+    publisher.sessions = 1
+    with pytest.raises(Absent):
+        await publisher._session(asyncio.Event())
 
 
 async def test_a_problem_nested_too_deep_is_a_refusal_all_the_same() -> None:
