@@ -161,12 +161,13 @@ class Library:
             key: words[key]
             for key in ("id", "title", *LABELS, "teacher", "planned_at", "started_at")
         }
-        text = json.dumps(about, ensure_ascii=False, sort_keys=True)
+        data = json.dumps(about, ensure_ascii=False, sort_keys=True).encode(errors="replace")
         try:
-            if file.exists() and file.read_text() == text:
+            # As bytes: after a power cut they may be no text at all.
+            if file.exists() and file.read_bytes() == data:
                 return
             temporary = file.with_suffix(".tmp")
-            temporary.write_text(text)
+            temporary.write_bytes(data)
             os.replace(temporary, file)
             self.changed(lesson)
         except OSError as error:

@@ -145,6 +145,15 @@ async def test_words_about_a_lesson_are_kept_beside_its_archive_and_found_afterw
     assert (entry["state"], entry["started_at"]) == ("ended", 7.0)
 
 
+@pytest.mark.parametrize("torn", ['{"title": "Vậ'.encode()[:-1], b"", b"\0" * 80, b"[" * 5_000])
+async def test_words_that_a_power_cut_tore_are_written_anew(rig: Rig, torn: bytes) -> None:
+    (rig.archives / "vat-ly").mkdir()
+    (rig.archives / "vat-ly" / "journal.jsonl").write_text("")
+    (rig.archives / "vat-ly" / "about.json").write_bytes(torn)
+    rig.lessons.told([told("vat-ly", LessonState.LIVE, started_at=7.0)])
+    assert json.loads((rig.archives / "vat-ly" / "about.json").read_bytes())["started_at"] == 7.0
+
+
 async def test_the_labels_to_choose_from_are_told_once_each(rig: Rig) -> None:
     labels = [("Toán", "9"), ("toan", "10"), ("Vật lý", "9"), (None, ""), ("TOÁN", None)]
     schools = ["Mường La", "muong la", None, "Trà Leng", ""]
