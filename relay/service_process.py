@@ -75,9 +75,13 @@ async def serve(
         _log.info("service-process-ready", extra={"url": url, "pid": os.getpid()})
         stopped = asyncio.ensure_future(stopping.wait())
         connected = asyncio.ensure_future(service.media_up.wait())
-        await asyncio.wait((stopped, connected), return_when=asyncio.FIRST_COMPLETED)
+        # What failed before the media process was there would never let it be heard of.
+        await asyncio.wait(
+            (stopped, connected, service.failed), return_when=asyncio.FIRST_COMPLETED
+        )
         connected.cancel()
-        os.write(ready_fd, b"1")
+        if not service.failed.done():
+            os.write(ready_fd, b"1")
         await asyncio.wait((stopped, service.failed), return_when=asyncio.FIRST_COMPLETED)
         if service.failed.done():
             stopped.cancel()
