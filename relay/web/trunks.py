@@ -206,6 +206,9 @@ class Trunks:
             )
         except (Refused, Absent):
             return  # a trunk that has ended: the child begins another one
+        # Trunks outlive this process; a child says on each new line what it wants of its own.
+        self._below.setdefault(message.lesson, set()).add(child)
+        self._given[child, message.lesson] = message.session
         recording = self._recording(message.lesson)
         if recording is not None:
             self._children.send(child, recording)

@@ -126,6 +126,23 @@ async def test_a_trunk_lasts_as_long_as_somebody_watches(tmp_path: Path) -> None
         assert school.trunks.states() == {}
 
 
+async def test_a_parents_service_that_began_anew_knows_again_who_takes_a_lesson(
+    tmp_path: Path,
+) -> None:
+    async with pair(tmp_path) as (root, school):
+        school.rooms(1)
+        await eventually(lambda: school.media.count("trunk_answer"))
+        # The media process kept the trunk; of the service that gave it nothing is left.
+        root.trunks._below.clear()
+        root.trunks._given.clear()
+        school.tell("live")
+        await eventually(lambda: root.media.count("trunk_want"))
+        root.trunks.expel({school.relay.id})
+        await eventually(lambda: root.media.count("delete"))
+        told = root.media.last("delete")
+        assert (told["session"], told["subject"]) == ("trunk_accept-1", school.relay.id)
+
+
 async def test_what_is_wanted_is_told_and_what_there_is_comes_back(tmp_path: Path) -> None:
     async with pair(tmp_path) as (root, school):
         school.rooms(1)
