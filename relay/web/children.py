@@ -73,7 +73,9 @@ class Children:
     def path(self) -> RelayPath:
         """What children are told: the way from the root down to us."""
         way = (*self._upstream.path, self._own())[-MAX_PATH:]
-        return RelayPath(way, self._upstream.reached)
+        # The way is told before the list. Until that is here as well ours may be an old one, and
+        # a child must not take what it lacks for ended.
+        return RelayPath(way, self._upstream.reached and self._upstream.connected)
 
     @property
     def connected(self) -> dict[str, str]:

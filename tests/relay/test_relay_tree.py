@@ -22,6 +22,7 @@ from classroom.wire import (
     RelayLessons,
     RelayPath,
     RelayRevoked,
+    RelayStep,
     RoomRung,
     RungName,
     VoiceWish,
@@ -278,6 +279,14 @@ async def test_the_newest_connection_of_a_token_counts(tmp_path: Path) -> None:
             await eventually(lambda: copy.line.connected and not school.line.connected)
             assert list(root.children.connected) == [school.id]
             assert "Another relay" in school.line.problem
+
+
+async def test_a_parent_is_in_reach_only_with_the_list_of_this_line(tmp_path: Path) -> None:
+    region = TreeRelay(tmp_path, "region", ["http://127.0.0.1:9"])
+    region.upstream.told((RelayStep("root", "root"),), True)
+    assert not region.children.path.reached
+    region.upstream.opened()
+    assert region.children.path.reached
 
 
 async def test_a_parent_with_a_wrong_clock_tells_the_date_that_it_was_told(tmp_path: Path) -> None:
