@@ -143,6 +143,7 @@ class Service:
             below=self.children,
             revoked=self.revoked,
             date=date,
+            prove=self.enrolment.prove,
             is_root=not settings.parents,
         )
         self.enrolment.observe(self.central.try_again)

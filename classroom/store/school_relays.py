@@ -6,6 +6,7 @@ code is good once whatever happens in between. Dates are unix seconds. Tokens ar
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from classroom.errors import Refused
 from classroom.store import tables
 from classroom.store.answering import answering
+from classroom.tokens import address_proof
 
 _ASK: Final = "Ask the central school for a new code (classroom relay-code)."
 
@@ -141,9 +143,18 @@ class SchoolRelays:
         """Note that the relay was given a newer token."""
         await self._set(relay_id, expires_at=expires_at)
 
-    async def moved(self, relay_id: str, url: str) -> None:
-        """Note where browsers reach the relay."""
+    async def moved(self, relay_id: str, url: str, proof: str) -> bool:
+        """Note where browsers reach the relay; False, and nothing is noted, unless `proof` shows
+        that it says so itself: the way here leads over other schools' relays."""
+        codes = tables.relay_codes
+        query = select(codes.c.key).where(codes.c.relay == relay_id)
+        with answering():
+            async with self._engine.connect() as connection:
+                keys = list((await connection.execute(query)).scalars())
+        if not any(hmac.compare_digest(address_proof(key, relay_id, url), proof) for key in keys):
+            return False
         await self._set(relay_id, url=url)
+        return True
 
     async def revoke(self, relay_id: str, *, now: float) -> None:
         """From now on the relay counts no more; one that does not stays as it is."""

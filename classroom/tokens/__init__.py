@@ -14,7 +14,14 @@ from classroom.tokens.claims import (
     require,
     require_lesson,
 )
-from classroom.tokens.codes import CODE_DAYS, code_digest, key_digest, new_code, read_code
+from classroom.tokens.codes import (
+    CODE_DAYS,
+    address_proof,
+    code_digest,
+    key_digest,
+    new_code,
+    read_code,
+)
 from classroom.tokens.keys import Signer, Verifier, generate_key, unchecked_claims
 from classroom.tokens.tries import Tries, source_of
 
@@ -28,6 +35,7 @@ __all__ = [
     "Signer",
     "Tries",
     "Verifier",
+    "address_proof",
     "code_digest",
     "generate_key",
     "key_digest",

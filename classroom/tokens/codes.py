@@ -7,6 +7,7 @@ When a code counts and what it gives belongs to the store and the API. Reads no 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 from typing import Final
@@ -54,3 +55,9 @@ def key_digest(key: str) -> str:
     """What is kept of the random key that came with a code, so that the same relay may ask again
     when the answer was lost on its way."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def address_proof(digest: str, relay: str, url: str) -> str:
+    """What shows that `url` is the word of the relay with this id, whoever passes it on: a MAC
+    (RFC 2104) under the digest of its key. 64 hexadecimal digits."""
+    return hmac.new(digest.encode(), f"{relay}\n{url}".encode(), hashlib.sha256).hexdigest()

@@ -29,7 +29,7 @@ class Tree:
         self._records = records
         self._live = live
         self._wall = wall
-        self._noted: dict[str, str] = {}
+        self._noted: dict[str, tuple[str, str]] = {}
 
     async def admit_root(self, claims: Claims) -> None:
         """Raise Refused 403 unless the holder may be a root relay: one that enrolled as a school's
@@ -55,12 +55,14 @@ class Tree:
     async def told(self, relay: RelayAlive, nodes: Mapping[str, RelayNode]) -> None:
         """Take a relay's word on the relays below it, all of them by id."""
         for node in nodes.values():
-            if self._noted.get(node.id) != node.url:
-                await self._records.relays.moved(node.id, node.url)
+            said = (node.url, node.proof)
+            if self._noted.get(node.id) != said:
+                noted = await self._records.relays.moved(node.id, node.url, node.proof)
                 if len(self._noted) >= _NOTED:
                     self._noted.clear()
-                self._noted[node.id] = node.url
-                event("school-relay-here", relay=node.id, name=node.name, url=node.url)
+                self._noted[node.id] = said
+                what = "school-relay-here" if noted else "school-relay-address-unproven"
+                event(what, relay=node.id, name=node.name, url=node.url)
         await self._live.keep_below(BelowReport(relay.name, tuple(nodes.values())))
 
     async def nodes(self) -> list[RelayNode]:

@@ -27,6 +27,7 @@ Label = Annotated[str, Text(60)]
 Sentence = Annotated[str, Text(1000)]
 Code = Annotated[str, Text(60, 1, "[a-z0-9-]+")]
 RelayName = Annotated[str, Text(60, 1)]
+Proof = Annotated[str, Text(64, 0, r"[0-9a-f]*")]
 Url = Annotated[str, Text(500, 8, r"https?://[0-9A-Za-z\[][!-~]*")]
 # The roles of `classroom.tokens`; a test holds the two lists together.
 RoleName = Annotated[str, Text(10, 1, "teacher|room|viewer|relay")]
@@ -257,13 +258,17 @@ class VoiceWish:
 
 @dataclass(frozen=True, slots=True)
 class RelayHello:
-    """Relay: the first message. `url` is where browsers reach it, without a slash at the end."""
+    """Relay: the first message. `url` is where browsers reach it, without a slash at the end.
+
+    proof: of a school's relay, that it says so itself; see `classroom.tokens.address_proof`.
+    """
 
     kind: ClassVar[str] = "relay-hello"
     relay: RelayName
     url: Url
     version: Annotated[str, Text(40)]
     viewers_max: Count
+    proof: Proof = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +316,8 @@ class RelayPath:
 
 @dataclass(frozen=True, slots=True)
 class RelayNode:
-    """A relay somewhere below another. parent: the id of the one that it is connected to."""
+    """A relay somewhere below another. parent: the id of the one that it is connected to. proof:
+    as in its `relay-hello`, for the control plane."""
 
     id: RelayId
     name: RelayName
@@ -319,6 +325,7 @@ class RelayNode:
     version: Annotated[str, Text(40)]
     viewers_max: Count
     parent: RelayId
+    proof: Proof = ""
 
 
 RelayNodes = Annotated[tuple[RelayNode, ...], Items(MAX_NODES)]

@@ -83,12 +83,13 @@ class CentralLink:
         below: Below | None = None,
         revoked: Revoked | None = None,
         date: ServerDate | None = None,
+        prove: Callable[[str], str] = lambda url: "",
         is_root: bool = True,
     ) -> None:
         """upstream: whom to call. token, hello: asked at each attempt. ended(lesson): finish the
         lesson here. unreported: file of archives still to be told. rungs: what rooms receive.
-        below: relays below. revoked, date: told what is heard. is_root: the control plane is
-        called, not a parent.
+        below: relays below. revoked, date: told what is heard. prove(url): that this address is
+        our own word. is_root: the control plane is called, not a parent.
         """
         self._upstream = upstream
         self._token = token
@@ -100,6 +101,7 @@ class CentralLink:
         self._below = below or Nobody()
         self._revoked = revoked
         self._date = date
+        self._prove = prove
         self._is_root = is_root
         self.wishes: dict[str, VoiceWish] = {}
         """What is asked of each lesson's voice."""
@@ -211,7 +213,9 @@ class CentralLink:
         return stood
 
     async def _talk(self, ws: aiohttp.ClientWebSocketResponse) -> str:
-        caller = self._caller = Caller(_reachable(self._hello(), ws), monotonic())
+        hello = _reachable(self._hello(), ws)
+        hello = replace(hello, proof=self._prove(hello.url.rstrip("/")))
+        caller = self._caller = Caller(hello, monotonic())
         self._unreported.begin_line()
         self._dirty.update(info.id for info in self._lessons.all())
         self._dirty.update(self._below.lessons())

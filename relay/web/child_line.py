@@ -60,6 +60,7 @@ class Heard:
         self.id = ""
         self.name = ""
         self.url = ""
+        self.proof = ""
         self.version = ""
         self.viewers_max = 0
         self.rooms = HeardRooms()
@@ -71,12 +72,14 @@ class Heard:
         """Who it is: by its token, not by its own word, as far as the token says it."""
         self.id = claims.subject
         self.name = (claims.name or hello.relay)[:60]
-        self.url, self.version = hello.url.rstrip("/"), hello.version
+        self.url, self.proof, self.version = hello.url.rstrip("/"), hello.proof, hello.version
         self.viewers_max = hello.viewers_max
 
     def node(self, parent: str) -> RelayNode:
         """The child in the tree."""
-        return RelayNode(self.id, self.name, self.url, self.version, self.viewers_max, parent)
+        return RelayNode(
+            self.id, self.name, self.url, self.version, self.viewers_max, parent, self.proof
+        )
 
     def named(self, lesson: str) -> dict[str, RoomRung]:
         """What its rooms receive; those without a school are its own school's."""

@@ -26,7 +26,7 @@ from classroom.bodies import read_body
 from classroom.clock import Clock, wall
 from classroom.errors import Absent, Refused
 from classroom.signalling import retry_delay
-from classroom.tokens import unchecked_claims
+from classroom.tokens import address_proof, key_digest, unchecked_claims
 from relay.cache.files import sync_directory, write_all, write_atomic
 from relay.settings import RelaySettings
 
@@ -95,6 +95,12 @@ class Enrolment:
     def name(self) -> str:
         """What this relay is called: as the central school enrolled it, else as it is set up."""
         return self._kept.name if self._enrolled and self._kept.name else self._settings.name
+
+    def prove(self, url: str) -> str:
+        """That `url` is this relay's own word; "" if it has none that the central school knows."""
+        if not self._enrolled or not self._kept.key:
+            return ""
+        return address_proof(key_digest(self._kept.key), self.id, url)
 
     @property
     def is_enrolled(self) -> bool:

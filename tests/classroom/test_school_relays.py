@@ -11,7 +11,7 @@ from sqlalchemy import text
 from classroom.errors import Refused
 from classroom.signalling import HeardBelow, told_below
 from classroom.store import Records
-from classroom.tokens import Tries, code_digest, new_code, read_code, source_of
+from classroom.tokens import Tries, address_proof, code_digest, new_code, read_code, source_of
 from classroom.tokens.codes import ALPHABET
 from classroom.wire import MAX_NODES, RelayNode, encode
 
@@ -144,9 +144,35 @@ async def test_a_schools_address_is_found_by_its_name(records: Records) -> None:
     with pytest.raises(Refused) as caught:
         await records.relays.url_of("Trà Leng")
     assert caught.value.code == "school-not-here"
-    await records.relays.moved("school-1", "http://192.168.1.9:8081")
+    url = "http://192.168.1.9:8081"
+    assert await records.relays.moved("school-1", url, address_proof("k", "school-1", url))
     assert await records.relays.url_of("Trà Leng") == "http://192.168.1.9:8081"
     assert await records.relays.url_of("school-1") == "http://192.168.1.9:8081"
+
+
+@pytest.mark.parametrize(
+    ("key", "relay", "url"),
+    [
+        ("k", "school-2", "http://evil.example"),
+        ("k", "school-1", "http://192.168.1.9:8081"),
+        ("other", "school-1", "http://evil.example"),
+        ("", "school-1", "http://evil.example"),
+    ],
+)
+async def test_an_address_is_believed_of_the_relay_itself_alone(
+    records: Records, key: str, relay: str, url: str
+) -> None:
+    for name, its_key in (("1", "k"), ("2", "k2")):
+        await records.relays.add_code(name * 64, f"S{name}", now=NOW, expires_at=NOW + WEEK)
+        await records.relays.enrol(
+            name * 64, its_key, new_id=f"school-{name}", now=NOW, expires_at=NOW + YEAR
+        )
+    known = "http://192.168.1.8:8081"
+    assert await records.relays.moved("school-1", known, address_proof("k", "school-1", known))
+    proof = address_proof(key, relay, url) if key else ""
+    assert not await records.relays.moved("school-1", "http://evil.example", proof)
+    assert not await records.relays.moved("nobody", url, proof)
+    assert await records.relays.url_of("S1") == known
 
 
 async def test_records_of_an_earlier_version_get_the_new_tables(tmp_path: Path) -> None:

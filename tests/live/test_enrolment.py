@@ -19,7 +19,7 @@ from classroom import wire
 from classroom.settings import Lessons, Settings
 from classroom.signalling import told_below
 from classroom.store import load_key
-from classroom.tokens import Right, Role, Signer, Verifier
+from classroom.tokens import Right, Role, Signer, Verifier, address_proof, key_digest
 from tests.fakes.relay_tree import TreeRelay
 from tests.live.central import Answer, Central, Wall, relay, running
 from tests.live.command_line import Command
@@ -164,7 +164,7 @@ async def test_a_schools_relay_is_no_root_relay(central: Central, command: Comma
 
 async def test_links_lead_to_the_schools_own_relay(central: Central, command: Command) -> None:
     code = await command("relay-code", "--name", "Trà Leng")
-    school = (await enrol(central, code)).json["id"]
+    school = (await enrol(central, code, key="mine")).json["id"]
     teacher = central.token(Role.TEACHER)
     lesson = await central.plan(teacher)
     path = f"/api/lessons/{lesson}/links"
@@ -172,10 +172,16 @@ async def test_links_lead_to_the_schools_own_relay(central: Central, command: Co
     early = await central.call("POST", path, teacher, json=order)
     assert (early.status, early.json["type"]) == (409, "urn:classroom:problem:school-not-here")
 
-    node = wire.RelayNode(school, "Trà Leng", "http://192.168.1.9:8081", "0.1.0", 40, "relay-1")
+    url = "http://192.168.1.9:8081"
+    proof = address_proof(key_digest("mine"), school, url)
+    node = wire.RelayNode(school, "Trà Leng", url, "0.1.0", 40, "relay-1", proof)
+    elsewhere = replace(node, url="http://elsewhere.example")
     async with relay(central) as root:
-        for message in told_below(None, {school: node}):
-            await root.send(message)
+        # What another relay says of it is shown as it is told, but no link leads there.
+        for told in (node, elsewhere):
+            for message in told_below(None, {school: told}):
+                await root.send(message)
+            await below(central, teacher, 1, told.url)
         (listed,) = await below(central, teacher, 1)
         assert (listed["id"], listed["parent"]) == (school, "relay-1")
         link = await central.call("POST", path, teacher, json=order)
@@ -197,12 +203,14 @@ async def test_links_lead_to_the_schools_own_relay(central: Central, command: Co
     assert "--school" in await command("link", "teacher", "--school", "Trà Leng", code=2)
 
 
-async def below(central: Central, teacher: str, number: int) -> list[dict[str, str]]:
-    """The relays below the root relay, once there are so many."""
+async def below(
+    central: Central, teacher: str, number: int, url: str | None = None
+) -> list[dict[str, str]]:
+    """The relays below the root relay, once there are so many, all of them at `url` if given."""
     for _ in range(500):
         answer = await central.call("GET", "/api/relays", teacher)
         found: list[dict[str, str]] = answer.json["below"]
-        if len(found) == number:
+        if len(found) == number and all(url in (None, one["url"]) for one in found):
             return found
         await asyncio.sleep(0.01)
     raise AssertionError(f"never {number}")

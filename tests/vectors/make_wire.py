@@ -102,7 +102,9 @@ VALID: dict[str, wire.Message] = {
         False,
         (
             wire.RelayNode(
-                "school-9", "THCS Trà Leng", "http://192.168.1.9:8081", "0.1.0", 40, "school-7"
+                *("school-9", "THCS Trà Leng", "http://192.168.1.9:8081", "0.1.0", 40),
+                "school-7",
+                "5f" * 32,
             ),
         ),
         ("school-8",),
