@@ -24,6 +24,7 @@ from tests.live.rig import chromium, start_demo, stats, until
 
 # The voice with its redundancy takes about 85 of the first; the smallest pictures 130 beside it.
 UPLINK = 260e3
+NARROW = 90e3
 _DOWN = Direction(2e6, 0.1)
 
 
@@ -95,6 +96,24 @@ async def _concealed(room: Page, seconds: float) -> float:
     return (after[1] - before[1]) / (after[0] - before[0])
 
 
+async def _long_packets(teacher: Page) -> None:
+    """Wait until the voice leaves in 17 packets a second instead of 50."""
+
+    async def sent() -> tuple[float, int]:
+        entry = next(one for one in await stats(teacher, "outbound-rtp") if one["kind"] == "audio")
+        return entry["timestamp"] / 1e3, entry["packetsSent"]
+
+    before = await sent()
+    for _ in range(20):
+        await asyncio.sleep(2.0)
+        now = await sent()
+        rate = (now[1] - before[1]) / (now[0] - before[0])
+        if 10.0 < rate < 20.0:
+            return
+        before = now
+    raise AssertionError(f"{rate:.1f} packets a second")
+
+
 async def test_large_layers_go_first_and_the_voice_stays(tmp_path: Path) -> None:
     async with _lesson(tmp_path, Direction(UPLINK, 0.1, loss=0.01)) as lesson:
         await until(lesson.teacher, patience=60.0, uplink="weak")
@@ -111,6 +130,11 @@ async def test_large_layers_go_first_and_the_voice_stays(tmp_path: Path) -> None
             if entry["kind"] == "video"
         ]
         assert max(heights) in (180, 360)
+        # A full voice does not fit beside the smallest pictures now: its packets grow to 60 ms.
+        await lesson.weak.become(Link("narrow", _DOWN, Direction(NARROW, 0.1, loss=0.01)))
+        await _long_packets(lesson.teacher)
+        await asyncio.sleep(6.0)
+        assert await _concealed(lesson.room, 8.0) < 0.02
         # The link is well again: so is the picture, and the words go.
         await lesson.weak.become(Link("well", _DOWN, Direction(6e6, 0.02)))
         await until(lesson.teacher, patience=90.0, uplink="good")

@@ -1,4 +1,4 @@
-"""Who gets in while the control plane's keys change: one fetch of them serves all who wait for it."""
+"""Who gets in while the control plane's keys change: one fetch serves all who wait for it."""
 
 from __future__ import annotations
 
