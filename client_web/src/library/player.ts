@@ -35,6 +35,8 @@ export interface PlayerOptions {
 }
 
 const RETRY_MS = 5_000
+/** A segment that is still on its way is asked for again after this. */
+const AGAIN_MS = 1_000
 /** Before a screen is shared its playlist is missing; a running lesson may get one. */
 const SCREEN_RETRY_MS = 20_000
 const FOLLOW_EVERY_MS = 200
@@ -341,7 +343,10 @@ export class Player extends Observable {
     hls.on(Events.MANIFEST_PARSED, () => this.#chooseLevel(hls))
     hls.on(Events.LEVEL_UPDATED, () => this.changed())
     hls.on(Events.SUBTITLE_TRACKS_UPDATED, () => this.#showCaptions())
-    hls.on(Events.ERROR, (_name, data) => this.#mainError(hls, data))
+    hls.on(Events.ERROR, (_name, data) => {
+      if (this.#isUnbegun(hls, data)) this.#beginAgain(hls, from)
+      else this.#mainError(hls, data)
+    })
     hls.loadSource(this.#address('master.m3u8', false, isSpoken(this.#quality)))
     hls.attachMedia(this.main)
   }
@@ -395,6 +400,24 @@ export class Player extends Observable {
     hls.nextLevel =
       typeof quality === 'number' ? hls.levels.findIndex((level) => level.height === quality) : -1
     this.changed()
+  }
+
+  /** A segment of a running lesson did not come, before anything of it was loaded. */
+  #isUnbegun(hls: Hls, data: ErrorData): boolean {
+    if (this.#Hls === null || data.fatal || !this.live || hls.hasEnoughToStart) return false
+    const { FRAG_LOAD_ERROR, FRAG_LOAD_TIMEOUT } = this.#Hls.ErrorDetails
+    const code = data.response?.code ?? 0
+    // One that the relay will never have is passed over.
+    const isRefused = code >= 400 && code < 500
+    return !isRefused && (data.details === FRAG_LOAD_ERROR || data.details === FRAG_LOAD_TIMEOUT)
+  }
+
+  /** By itself hls.js would begin at the end of what is listed, and what was missed would be lost. */
+  #beginAgain(hls: Hls, from: number): void {
+    hls.stopLoad()
+    setTimeout(() => {
+      if (this.#mainHls === hls && this.#state !== 'closed') hls.startLoad(from)
+    }, AGAIN_MS)
   }
 
   #mainError(hls: Hls, data: ErrorData): void {

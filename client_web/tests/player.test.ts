@@ -1,0 +1,64 @@
+/*
+ * How the library's player bears a relay that is away, or has not yet what it lists, with the real
+ * hls.js on a network that the test holds.
+ */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Player } from '../src/library/player'
+import { FakeRelay } from './fake_media'
+
+let relay: FakeRelay
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  relay = new FakeRelay()
+  relay.install()
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+  vi.restoreAllMocks()
+})
+
+const pass = (seconds: number): Promise<unknown> => vi.advanceTimersByTimeAsync(seconds * 1000)
+
+async function opened(from?: number): Promise<Player> {
+  const player = new Player({
+    archive: 'http://relay.test/archives/om',
+    token: '',
+    lesson: 'om',
+    live: relay.isLive,
+    ...(from === undefined ? {} : { from }),
+  })
+  await player.open()
+  return player
+}
+
+/** The relay answers with `status` for so long, from the moment when the first segment is asked for. */
+function failsAtFirst(status: number, seconds: number): void {
+  relay.onAsked = (path) => {
+    if (!path.endsWith('.m4s') || relay.asked.length > 0) return
+    relay.fault = status
+    setTimeout(() => (relay.fault = null), seconds * 1000)
+  }
+}
+
+describe('a running lesson that is watched from the middle', () => {
+  beforeEach(() => {
+    relay.isLive = true
+  })
+  it('begins there, also when its first segment comes late', async () => {
+    failsAtFirst(503, 6)
+    const player = await opened(800)
+    await pass(10)
+    expect(relay.asked.slice(0, 4)).toEqual([100, 100, 100, 100])
+    expect(relay.sent[0]).toBe(100)
+    player.close()
+  })
+  it('passes over what the relay will never have', async () => {
+    failsAtFirst(404, 0.01)
+    const player = await opened(800)
+    await pass(5)
+    expect([relay.asked[0], relay.sent[0]]).toEqual([100, 101])
+    player.close()
+  })
+})
