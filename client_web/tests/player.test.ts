@@ -54,6 +54,27 @@ describe('a running lesson that is watched from the middle', () => {
     expect(relay.sent[0]).toBe(100)
     player.close()
   })
+  it.each([0.5, 20])('leaves nothing out when nothing answers for %s s', async (seconds) => {
+    failsAtFirst(0, seconds)
+    const player = await opened(800)
+    await pass(seconds + 10)
+    expect(relay.sent[0]).toBe(100)
+    player.close()
+  })
+  it('waits for its list when nothing answers for 20 s', async () => {
+    relay.onAsked = (path) => {
+      if (path === 'camera.m3u8' && relay.fault === null) relay.fault = 0
+    }
+    const player = await opened(800)
+    const states = new Set<string>()
+    player.onChange(() => states.add(player.state))
+    await pass(20)
+    relay.onAsked = () => undefined
+    relay.fault = null
+    await pass(8)
+    expect([relay.sent[0], states.has('failed')]).toEqual([100, false])
+    player.close()
+  })
   it('passes over what the relay will never have', async () => {
     failsAtFirst(404, 0.01)
     const player = await opened(800)

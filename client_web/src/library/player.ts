@@ -57,7 +57,15 @@ const PATIENT: LoaderConfig = {
   maxTimeToFirstByteMs: 20_000,
   maxLoadTimeMs: 120_000,
   timeoutRetry: { maxNumRetry: 4, retryDelayMs: 0, maxRetryDelayMs: 0 },
-  errorRetry: { maxNumRetry: 60, retryDelayMs: 1_000, maxRetryDelayMs: 5_000 },
+  errorRetry: {
+    maxNumRetry: 60,
+    retryDelayMs: 1_000,
+    maxRetryDelayMs: 5_000,
+    // A relay that starts anew answers nothing at all (0). By itself hls.js takes that for good, and
+    // leaves out of a running lesson what it asked for.
+    shouldRetry: (policy, count, _isTimeout, response, retry) =>
+      retry || (response?.code === 0 && count < (policy?.maxNumRetry ?? 0)),
+  },
 }
 
 export class Player extends Observable {
@@ -378,6 +386,7 @@ export class Player extends Observable {
       startLevel: 0,
       // A part that is still on its way to the school's relay is answered with 503 until it is there.
       fragLoadPolicy: { default: PATIENT },
+      playlistLoadPolicy: { default: PATIENT },
       // A running lesson's list may change behind what plays, where a segment was closed very late.
       ignorePlaylistParsingErrors: true,
       maxBufferLength: 40,
