@@ -60,13 +60,18 @@ export class FakeVideo extends EventTarget {
     this.#time = 0
     this.duration = NaN
   }
-  /** It plays a recording of so many seconds, at `time`. */
-  shows(time: number, length: number): void {
+  /** The first bytes say how many seconds there are. */
+  knows(length: number): void {
     const isNew = this.readyState === 0
-    this.readyState = 4
+    this.readyState ||= 1
     this.duration = length
-    this.#time = time
     if (isNew) this.dispatchEvent(new Event('loadedmetadata'))
+  }
+  /** It plays at `time`. */
+  shows(time: number, length: number): void {
+    this.knows(length)
+    this.readyState = 4
+    this.#time = time
     this.dispatchEvent(new Event('timeupdate'))
   }
 }
@@ -112,13 +117,17 @@ export class FakeRelay {
   readonly videos: FakeVideo[] = []
   readonly storage = new FakeStorage()
 
-  answer(url: string): { status: number; text: string } {
+  /** null: it is on its way, and does not arrive before the test is over. */
+  answer(url: string): { status: number; text: string } | null {
     const path = new URL(url).pathname.replace(/^\/archives\/[^/]+\//, '')
     this.onAsked(path)
     const segment = /\/(\d+)\.m4s$/.exec(path)
     if (segment !== null) this.asked.push(Number(segment[1]))
     if (this.fault !== null) return { status: this.fault, text: '' }
-    if (segment !== null) this.sent.push(Number(segment[1]))
+    if (segment !== null) {
+      this.sent.push(Number(segment[1]))
+      return null
+    }
     if (path === 'screen.m3u8') return { status: 404, text: '' }
     if (path === 'master.m3u8') return { status: 200, text: MASTER }
     const list = /^(camera|voice)\.m3u8$/.exec(path)
@@ -137,6 +146,8 @@ export class FakeRelay {
     const { answer, videos } = { answer: this.answer.bind(this), videos: this.videos }
     vi.stubGlobal('self', globalThis)
     vi.stubGlobal('window', globalThis)
+    // hls.js reads the browser's status line.
+    vi.stubGlobal('status', '')
     vi.stubGlobal('localStorage', this.storage)
     vi.stubGlobal('navigator', { onLine: true, userAgent: 'test' })
     vi.stubGlobal('location', { href: 'http://relay.test/library', origin: 'http://relay.test' })
@@ -180,7 +191,7 @@ class FakeRequest {
   onprogress: (() => void) | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(private readonly answer: (url: string) => { status: number; text: string }) {}
+  constructor(private readonly answer: FakeRelay['answer']) {}
 
   open(_method: string, url: string): void {
     this.responseURL = url
@@ -198,7 +209,9 @@ class FakeRequest {
   }
   send(): void {
     this.#timer = setTimeout(() => {
-      const { status, text } = this.answer(this.responseURL)
+      const answer = this.answer(this.responseURL)
+      if (answer === null) return
+      const { status, text } = answer
       this.readyState = 4
       this.status = status
       this.responseText = text

@@ -3,8 +3,8 @@
  * hls.js on a network that the test holds.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Player } from '../src/library/player'
-import { FakeRelay } from './fake_media'
+import { keptPosition, Player } from '../src/library/player'
+import { FakeRelay, type FakeVideo } from './fake_media'
 
 let relay: FakeRelay
 
@@ -81,5 +81,73 @@ describe('a running lesson that is watched from the middle', () => {
     await pass(5)
     expect([relay.asked[0], relay.sent[0]]).toEqual([100, 101])
     player.close()
+  })
+})
+
+describe('the place in a recorded lesson', () => {
+  const picture = (): FakeVideo => {
+    const video = relay.videos.at(-2)
+    if (video === undefined) throw new Error('nothing plays')
+    return video
+  }
+  /** The relay is away for long enough that hls.js gives up, and more than once. */
+  async function away(): Promise<void> {
+    relay.fault = 503
+    await pass(400)
+  }
+  async function back(): Promise<void> {
+    relay.fault = null
+    relay.sent.length = 0
+    await pass(10)
+  }
+  async function watched(): Promise<Player> {
+    const player = await opened()
+    await pass(1)
+    picture().shows(1600, 2400)
+    await pass(6)
+    expect(keptPosition('om')).toBe(1600)
+    return player
+  }
+  it('is the same after the relay was away', async () => {
+    const player = await watched()
+    await away()
+    expect([player.state, player.time]).toEqual(['failed', 1600])
+    await back()
+    expect([relay.sent[0], keptPosition('om')]).toEqual([200, 1600])
+    player.close()
+    expect(keptPosition('om')).toBe(1600)
+  })
+  it('is moved from where it was, also while nothing is loaded', async () => {
+    const player = await watched()
+    await away()
+    player.skip(-80)
+    await back()
+    expect(relay.sent[0]).toBe(190)
+    player.close()
+  })
+  it('is the same when the voice alone is chosen while it loads', async () => {
+    relay.storage.setItem('classroom.library.at.om', '1600')
+    relay.onAsked = (path) => {
+      if (path === 'camera/init.mp4') relay.fault = 503
+    }
+    const player = await opened()
+    await pass(2)
+    player.setQuality('voice')
+    relay.onAsked = () => undefined
+    await back()
+    expect([relay.sent[0], keptPosition('om')]).toEqual([200, 1600])
+    player.close()
+  })
+  it('is not given up before the first picture of it is there', async () => {
+    relay.storage.setItem('classroom.library.at.om', '1600')
+    const player = await opened()
+    // The length is known, and the browser not yet at the place.
+    picture().knows(2400)
+    picture().dispatchEvent(new Event('timeupdate'))
+    await pass(6)
+    expect([player.time, keptPosition('om')]).toEqual([1600, 1600])
+    player.setQuality('voice')
+    player.close()
+    expect(keptPosition('om')).toBe(1600)
   })
 })

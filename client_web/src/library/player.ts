@@ -81,6 +81,8 @@ export class Player extends Observable {
   #near = false
   #blocked = false
   #resumedFrom: number | null = null
+  /** Where it plays, or is to play, in seconds; the element forgets it when it is loaded anew. */
+  #at = 0
   #repairs = 0
   #captions: string | null = load(CAPTIONS)
   #caption = ''
@@ -95,6 +97,7 @@ export class Player extends Observable {
     for (const name of ['playing', 'seeked', 'canplay'])
       this.main.addEventListener(name, () => this.#wait(false))
     this.main.addEventListener('seeking', () => this.#follow())
+    this.main.addEventListener('timeupdate', () => this.#notePlace())
     for (const name of ['timeupdate', 'seeked'])
       this.main.addEventListener(name, () => this.#readCaption())
     this.main.textTracks.addEventListener('addtrack', () => this.#showCaptions())
@@ -160,7 +163,7 @@ export class Player extends Observable {
   }
 
   get time(): number {
-    return this.main.currentTime
+    return this.#hasData ? this.main.currentTime : this.#at
   }
 
   /** Seconds that can be seeked to; grows while the lesson runs. */
@@ -188,17 +191,17 @@ export class Player extends Observable {
   async open(): Promise<void> {
     const given = this.options.from
     this.#resumedFrom = given === undefined ? keptPosition(this.options.lesson) : null
-    const from = given ?? this.#resumedFrom ?? 0
+    this.#at = given ?? this.#resumedFrom ?? 0
     const loaded = (await import('hls.js')).default
     if (this.#state === 'closed') return
     if (loaded.isSupported()) {
       this.#Hls = loaded
-      this.#startMain(from)
+      this.#startMain()
       this.#startScreen()
     } else {
       this.main.src = this.#address('master.m3u8', true)
       this.screen.src = this.#address('screen.m3u8', true)
-      this.main.addEventListener('loadedmetadata', () => this.seek(from), { once: true })
+      this.main.addEventListener('loadedmetadata', () => this.seek(this.#at), { once: true })
       this.main.addEventListener('error', () => this.#to('failed'))
     }
     this.#timers.push(setInterval(() => this.#follow(), FOLLOW_EVERY_MS))
@@ -244,7 +247,16 @@ export class Player extends Observable {
 
   /** `time` in seconds from the beginning of the lesson. */
   seek(time: number): void {
-    this.main.currentTime = Math.max(0, Math.min(time, Math.max(0, this.length - 0.5)))
+    // How long it is may not be known yet, or not any more.
+    const end = this.length > 0 ? Math.max(0, this.length - 0.5) : Infinity
+    this.#at = Math.max(0, Math.min(time, end))
+    this.main.currentTime = this.#at
+    const hls = this.#mainHls
+    if (hls !== null && this.main.readyState === 0) {
+      // An element without media tells hls.js nothing.
+      hls.config.startPosition = this.#at
+      if (hls.loadingEnabled) hls.startLoad(this.#at)
+    }
     this.changed()
   }
 
@@ -269,7 +281,7 @@ export class Player extends Observable {
     if (hls !== null) {
       if (isSpoken(quality) !== isSpoken(before)) {
         const playing = !this.main.paused
-        this.#startMain(this.time)
+        this.#startMain()
         if (playing) this.play()
       } else {
         this.#chooseLevel(hls)
@@ -342,17 +354,17 @@ export class Player extends Observable {
     return `${this.options.archive}/${name}?${String(query)}`
   }
 
-  #startMain(from: number): void {
+  #startMain(): void {
     if (this.#Hls === null) return
     this.#mainHls?.destroy()
-    const hls = new this.#Hls({ ...this.#config(), startPosition: from })
+    const hls = new this.#Hls({ ...this.#config(), startPosition: this.#at })
     this.#mainHls = hls
     const { Events } = this.#Hls
     hls.on(Events.MANIFEST_PARSED, () => this.#chooseLevel(hls))
     hls.on(Events.LEVEL_UPDATED, () => this.changed())
     hls.on(Events.SUBTITLE_TRACKS_UPDATED, () => this.#showCaptions())
     hls.on(Events.ERROR, (_name, data) => {
-      if (this.#isUnbegun(hls, data)) this.#beginAgain(hls, from)
+      if (this.#isUnbegun(hls, data)) this.#beginAgain(hls)
       else this.#mainError(hls, data)
     })
     hls.loadSource(this.#address('master.m3u8', false, isSpoken(this.#quality)))
@@ -422,21 +434,20 @@ export class Player extends Observable {
   }
 
   /** By itself hls.js would begin at the end of what is listed, and what was missed would be lost. */
-  #beginAgain(hls: Hls, from: number): void {
+  #beginAgain(hls: Hls): void {
     hls.stopLoad()
     setTimeout(() => {
-      if (this.#mainHls === hls && this.#state !== 'closed') hls.startLoad(from)
+      if (this.#mainHls === hls && this.#state !== 'closed') hls.startLoad(this.#at)
     }, AGAIN_MS)
   }
 
   #mainError(hls: Hls, data: ErrorData): void {
     if (!data.fatal || this.#mainHls !== hls || this.#repair(hls, data)) return
     this.#to(data.response?.code === 404 ? 'missing' : 'failed')
-    const from = this.time
     setTimeout(() => {
       if (this.#mainHls !== hls || this.#state === 'closed') return
       const playing = !this.main.paused
-      this.#startMain(from > 0 ? from : (this.options.from ?? this.#resumedFrom ?? 0))
+      this.#startMain()
       if (playing) this.play()
     }, RETRY_MS)
   }
@@ -486,10 +497,19 @@ export class Player extends Observable {
     this.changed()
   }
 
+  /** Of an element that has nothing to show, the time says nothing. */
+  get #hasData(): boolean {
+    return this.main.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA
+  }
+
+  #notePlace(): void {
+    if (this.#hasData) this.#at = this.main.currentTime
+  }
+
   #keep(): void {
     if (this.#state !== 'ready' || this.options.from !== undefined) return
-    const nearEnd = !this.live && this.length - this.time < 15
-    save(keyOf(this.options.lesson), nearEnd ? null : this.time.toFixed(1))
+    const nearEnd = !this.live && this.length > 0 && this.length - this.#at < 15
+    save(keyOf(this.options.lesson), nearEnd ? null : this.#at.toFixed(1))
   }
 
   #to(state: PlayerState): void {
