@@ -5,8 +5,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { CatchUpReason } from '../src/events/wire'
 import type { Player, PlayerOptions } from '../src/library/player'
+import { PartMissing, type Renewal } from '../src/parts'
 import { takeSetting } from '../src/room/kept'
-import { TimeShift, type Facts } from '../src/room/time_shift'
+import { TimeShift, type Facts, type Means } from '../src/room/time_shift'
 import { FakeStorage } from './fake_browser'
 
 const EPOCH = Date.parse('2026-03-01T01:00:00.000Z')
@@ -145,7 +146,7 @@ function facts(): Facts {
 }
 let heardAt: number | null
 
-function room(): TimeShift {
+function room(means: Partial<Means> = {}): TimeShift {
   const shift = new TimeShift({
     facts,
     archive: (id) => `http://relay.test/archives/${id}`,
@@ -160,6 +161,8 @@ function room(): TimeShift {
     say: (reason) => {
       if (said.at(-1) !== reason) said.push(reason)
     },
+    renew: async () => 'opened',
+    ...means,
   })
   shift.start()
   return shift
@@ -377,5 +380,53 @@ describe('a room that is set to be late', () => {
   it('takes no other setting from a link', () => {
     takeSetting('#token=x&catch-up=sideways')
     expect(room().setting).toBe('live')
+  })
+})
+
+describe("a room that the player's code does not come to", () => {
+  let tries: number
+  let renewals: Renewal[]
+  beforeEach(() => {
+    tries = 0
+    renewals = []
+    storage.setItem('classroom.room.catch-up', 'late')
+  })
+  const roomWithout = (answer: (count: number) => Renewal): TimeShift =>
+    room({
+      open: async () => {
+        tries += 1
+        throw new PartMissing('')
+      },
+      renew: async () => {
+        renewals.push(answer(renewals.length))
+        return renewals.at(-1) ?? 'lately'
+      },
+    })
+  it('begins anew, and goes on where it was', async () => {
+    const before = roomWithout(() => 'opened')
+    await pass(1)
+    expect(renewals).toEqual(['opened'])
+    const { heard } = { heard: heardAt }
+    before.end()
+    const shift = room()
+    await pass(5)
+    expect(shift.state).toBe('behind')
+    expect(last().options.from).toBeLessThan(((heard ?? 0) - EPOCH) / 1000)
+  })
+  it('has the lesson live where beginning anew did not help, and hardly a silence', async () => {
+    roomWithout((count) => (count === 0 ? 'opened' : 'lately'))
+    let silence = 0
+    for (let second = 0; second < 2_700; second += 1) {
+      await pass(1)
+      if (!facts().flowing) silence += 1
+    }
+    expect(tries).toBeGreaterThan(10)
+    expect(silence).toBeLessThan(60)
+  })
+  it('waits while its relay is away', async () => {
+    const shift = roomWithout((count) => (count < 5 ? 'away' : 'opened'))
+    await pass(20)
+    expect([shift.state, shift.hasFailed]).toEqual(['opening', false])
+    expect(renewals.at(-1)).toBe('opened')
   })
 })

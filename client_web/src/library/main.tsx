@@ -9,6 +9,7 @@ import { expose } from '../debug'
 import { Problem } from '../http'
 import { useLanguage, useMessages } from '../i18n'
 import { problemWords } from '../i18n/problems'
+import { part, PartMissing, withPart } from '../parts'
 import { takeLink, type Link } from '../token'
 import { useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
@@ -39,13 +40,13 @@ function LibraryPage(props: { link: Link | null }) {
   useObservable(shelf)
   const keeper = useKeeper(token)
   useObservable(keeper ?? null)
-  const parts = useParts()
+  const [chosen, choose] = useState<string | null>(lessonInAddress)
+  const [parts, partsFault] = useParts(chosen !== null)
   const isRelay = shelf.lessons?.some((one) => one.playable !== undefined) === true
   useEffect(() => {
     // The control plane keeps no recordings, and so has nothing for a service worker to do.
     if (keeper && isRelay) void import('../offline/device').then((device) => device.installWorker())
   }, [keeper, isRelay])
-  const [chosen, choose] = useState<string | null>(lessonInAddress)
   useEffect(() => {
     const follow = (): void => choose(lessonInAddress())
     addEventListener('hashchange', follow)
@@ -77,6 +78,8 @@ function LibraryPage(props: { link: Link | null }) {
       <Shell title={looked.title} links={<BackLink />}>
         {parts !== null && keeper !== undefined ? (
           <parts.Watch key={looked.id} lesson={looked} token={token} keeper={keeper} />
+        ) : partsFault !== null ? (
+          <Trouble fault={partsFault} />
         ) : (
           <p role="status">{t.common.loading}</p>
         )}
@@ -130,15 +133,27 @@ function useKeeper(token: string): Keeper | null | undefined {
   return keeper
 }
 
-function useParts(): Parts | null {
+/** The parts, null until they are there, and why they are not. isNeeded: nothing is seen without. */
+function useParts(isNeeded: boolean): [Parts | null, fault: PartMissing | null] {
   const [parts, setParts] = useState<Parts | null>(null)
+  const [fault, setFault] = useState<PartMissing | null>(null)
+  const isHere = parts !== null
   useEffect(() => {
+    if (isHere) return
     // After the list has been drawn: first what everybody came for.
-    void Promise.all([import('./watch'), import('../offline/shelf')]).then(([watch, kept]) =>
-      setParts({ ...watch, ...kept }),
-    )
-  }, [])
-  return parts
+    return withPart(async () => {
+      try {
+        const [watch, kept] = await part(() =>
+          Promise.all([import('./watch'), import('../offline/shelf')]),
+        )
+        setParts({ ...watch, ...kept })
+      } catch (error) {
+        if (error instanceof PartMissing) setFault(error)
+        throw error
+      }
+    }, isNeeded)
+  }, [isHere, isNeeded])
+  return [parts, fault]
 }
 
 /** The lesson `id`: null while it is looked for; and what went wrong with looking. */

@@ -8,6 +8,7 @@
 import type Hls from 'hls.js'
 import type { ErrorData, HlsConfig, LoaderConfig } from 'hls.js'
 import { Observable } from '../observable'
+import { part } from '../parts'
 import { load, save } from '../token'
 import { playable } from './plays'
 import { followRate, screenTime, type Piece } from './timeline'
@@ -188,11 +189,12 @@ export class Player extends Observable {
     return this.#resumedFrom
   }
 
+  /** Throws `PartMissing` when hls.js did not come; then it may be opened again. */
   async open(): Promise<void> {
     const given = this.options.from
     this.#resumedFrom = given === undefined ? keptPosition(this.options.lesson) : null
     this.#at = given ?? this.#resumedFrom ?? 0
-    const loaded = (await import('hls.js')).default
+    const loaded = await this.#loadHls()
     if (this.#state === 'closed') return
     if (loaded.isSupported()) {
       this.#Hls = loaded
@@ -352,6 +354,15 @@ export class Player extends Observable {
     if (spoken) query.set('only', VOICES)
     if (tokenInside && this.options.token !== '') query.set('token', this.options.token)
     return `${this.options.archive}/${name}?${String(query)}`
+  }
+
+  async #loadHls(): Promise<typeof Hls> {
+    try {
+      return (await part(() => import('hls.js'))).default
+    } catch (error) {
+      this.#to('failed')
+      throw error
+    }
   }
 
   #startMain(): void {

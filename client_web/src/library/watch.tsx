@@ -9,6 +9,7 @@ import { FilePanel } from '../offline/file'
 import type { Keeper } from '../offline/keeper'
 import { KeepPanel } from '../offline/panel'
 import { keptAddress } from '../offline/store'
+import { withPart } from '../parts'
 import { useObservable } from '../ui/hooks'
 import { Icon, type IconName } from '../ui/icons'
 import { Notice } from '../ui/shell'
@@ -56,8 +57,11 @@ export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | n
       }),
       () => null,
     )
-    void player.open()
-    return () => player.close()
+    const stop = withPart(() => player.open())
+    return () => {
+      stop()
+      player.close()
+    }
   }, [player, lesson.id, keeper, isHere])
   useObservable(player)
   // Recordings that still grow are not kept; the control plane has none of its own.

@@ -9,6 +9,7 @@ import { Observable } from '../observable'
 import { socketUrl } from '../api'
 import { request } from '../http'
 import type { Lang } from '../i18n'
+import { part, renew } from '../parts'
 import type { Link } from '../token'
 import { WhepViewer, type SlotMedia } from '../webrtc/whep'
 import { Quality, type ShownStill } from './quality'
@@ -77,7 +78,8 @@ export class RoomModel extends Observable {
       archive: (lesson) => `${location.origin}/archives/${lesson}`,
       token: link?.token ?? '',
       read: (url) => readText(url, link?.token ?? ''),
-      open: async (options) => new (await import('../library/player')).Player(options),
+      open: async (options) => new (await part(() => import('../library/player'))).Player(options),
+      renew,
       say: (reason) => this.#say(reason),
     })
     this.shift.onChange(() => this.#follow())

@@ -8,6 +8,7 @@
 import type { CatchUpReason } from '../events/wire'
 import type { Player, PlayerOptions } from '../library/player'
 import { Observable } from '../observable'
+import { PartMissing, type Renewal } from '../parts'
 import { CatchUp, TAUGHT_LEAST_S, type CatchUpState, type Setting } from './catch_up'
 import { keepHeard, keepSetting, keptHeard, keptSetting } from './kept'
 import { Listing } from './listing'
@@ -38,7 +39,10 @@ export interface Means {
   token: string
   /** The text at an address of the relay, or null. */
   read(url: string): Promise<string | null>
+  /** Throws `PartMissing` when the player's code did not come. */
   open(options: PlayerOptions): Promise<Player>
+  /** Begin the page anew, so that such code is asked for again. */
+  renew(): Promise<Renewal>
   /** Tell the relay whether anything live is needed. */
   say(reason: CatchUpReason | null): void
 }
@@ -262,11 +266,11 @@ export class TimeShift extends Observable {
     const lesson = this.#lesson
     const wanted = machine.from
     if (this.#isOpening || listing === null || lesson === null) return
+    const isWanted = (): boolean =>
+      machine === this.#machine && machine.isLate && machine.from === wanted
     this.#isOpening = true
     try {
       const recorded = await listing.ask()
-      const isWanted = (): boolean =>
-        machine === this.#machine && machine.isLate && machine.from === wanted
       if (recorded === null || !isWanted()) return
       const from = Math.max(0, listing.timeOf(wanted) ?? 0)
       if (from + IN_HAND_S > recorded.end) {
@@ -284,9 +288,11 @@ export class TimeShift extends Observable {
       this.#replay = new Replay(player, wanted, listing)
       player.onChange(() => this.changed())
       await player.open()
-    } catch {
-      // The player's code did not come; it is asked for again.
+    } catch (error) {
       this.#close()
+      if (!(error instanceof PartMissing)) throw error
+      // A page that begins anew goes on here. Where that did not help, the class is not kept waiting.
+      if ((await this.means.renew()) === 'lately' && isWanted()) machine.failed(this.#date)
     } finally {
       this.#isOpening = false
     }
