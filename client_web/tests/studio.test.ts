@@ -76,6 +76,52 @@ describe('a lesson that was interrupted', () => {
     const other = await opened()
     expect(other.phase).toBe('preparing')
   })
+  describe('gives way to another one', () => {
+    const NEW = { ...LESSON, id: 'van' }
+    const open = (): number =>
+      FakePeer.all.filter((one) => one.connectionState === 'connected').length
+    /** The control plane takes a while for each answer. */
+    function slow(ms: number): void {
+      const answer = globalThis.fetch
+      vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
+        await new Promise((resolve) => setTimeout(resolve, ms))
+        return answer(url, init)
+      })
+    }
+    beforeEach(async () => {
+      await teaching()
+      FakePeer.all.length = 0
+      const started = { ...STARTED, lesson: NEW, whip: 'http://relay.test/whip/van' }
+      browser.api.set('POST /api/lessons', { status: 200, body: NEW })
+      browser.api.set('POST /api/lessons/van/start', { status: 200, body: started })
+      slow(2_000)
+    })
+    it('that was pressed for before it went on', async () => {
+      const studio = await opened()
+      void studio.goLive({ title: 'Văn' })
+      await pass(20_000)
+      expect([studio.phase, studio.lesson?.id, open()]).toEqual(['live', 'van', 1])
+      browser.api.set('POST /api/lessons/van/end', { status: 200, body: NEW })
+      void studio.end()
+      await pass(5_000)
+      expect([studio.phase, open()]).toEqual(['ended', 0])
+    })
+    it('but not once it is about to go on', async () => {
+      const studio = await opened()
+      await pass(2_000)
+      expect(studio.phase).toBe('starting')
+      void studio.goLive({ title: 'Văn' })
+      await pass(20_000)
+      expect([studio.phase, studio.lesson?.id, open()]).toEqual(['live', 'om', 1])
+    })
+    it('also when that cannot begin', async () => {
+      browser.api.set('POST /api/lessons', { status: 403, body: { code: 'not-allowed' } })
+      const studio = await opened()
+      void studio.goLive({ title: 'Văn' })
+      await pass(20_000)
+      expect([studio.phase, open()]).toEqual(['preparing', 0])
+    })
+  })
 })
 
 describe('the voice', () => {

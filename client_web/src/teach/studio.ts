@@ -52,6 +52,8 @@ export class Studio extends Observable {
   #screen: MediaStreamTrack | null = null
   #cameraOn = true
   #endedElsewhere = false
+  /** Counts what was begun, so that a lesson which goes on by itself gives way to a press. */
+  #attempt = 0
   #fault: Problem | Unreachable | null = null
   #shareFault = false
 
@@ -162,6 +164,7 @@ export class Studio extends Observable {
   /** Teach `choice`: a lesson of the list, or a new one with this title. */
   async goLive(choice: { id: string } | { title: string }): Promise<void> {
     if (this.#phase !== 'preparing') return
+    this.#attempt += 1
     this.#to('starting')
     this.#fault = null
     try {
@@ -272,16 +275,24 @@ export class Studio extends Observable {
 
   /** Go on with lesson `id`, however long the control plane takes to answer. */
   async #resume(id: string): Promise<void> {
-    while (this.#phase === 'preparing') {
+    if (this.#phase !== 'preparing') return
+    this.#attempt += 1
+    const attempt = this.#attempt
+    const isWanted = (): boolean => attempt === this.#attempt
+    while (isWanted()) {
       try {
         const lesson = await this.api.lesson(id)
+        if (!isWanted()) return
         const over = lesson.state === 'ended' || lesson.state === 'published'
         if (over) return saveForTab(LIVE_KEY, null)
+        // From here on a press begins no other lesson beside this one.
+        this.#to('starting')
         await this.#publish(id)
         return
       } catch (error) {
+        if (!isWanted()) return
         this.#fault = asFault(error)
-        this.changed()
+        this.#to('preparing')
         if (error instanceof Problem) return saveForTab(LIVE_KEY, null)
         await pause(RETRY_MS)
       }
