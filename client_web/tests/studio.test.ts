@@ -76,6 +76,28 @@ describe('a lesson that was interrupted', () => {
     const other = await opened()
     expect(other.phase).toBe('preparing')
   })
+  it.each([
+    ['POST /api/lessons/om/start', 503, STARTED],
+    ['GET /api/lessons/om', 502, LESSON],
+    ['GET /api/lessons/om', 429, LESSON],
+  ])('goes on when %s answered %s for a while', async (path, status, body) => {
+    await teaching()
+    browser.api.set(path, { status, body: { code: 'absent' } })
+    const reloaded = await opened()
+    await pass(20_000)
+    expect(reloaded.phase).toBe('preparing')
+    expect(reloaded.fault).toMatchObject({ status })
+    browser.api.set(path, { status: 200, body })
+    await pass(5_000)
+    expect([reloaded.phase, reloaded.fault]).toEqual(['live', null])
+  })
+  it('is not begun again where the teacher may not teach it any more', async () => {
+    await teaching()
+    browser.api.set('GET /api/lessons/om', { status: 403, body: { code: 'not-allowed' } })
+    const reloaded = await opened()
+    await pass(20_000)
+    expect([reloaded.phase, browser.count('GET /api/lessons/om')]).toEqual(['preparing', 1])
+  })
   describe('gives way to another one', () => {
     const NEW = { ...LESSON, id: 'van' }
     const open = (): number =>

@@ -254,7 +254,7 @@ export class Studio extends Observable {
         if (!ending()) return
         this.#fault = asFault(error)
         // Refused for good; without anyone who publishes the server ends the lesson by itself.
-        if (error instanceof Problem && error.status < 500) return this.#finish()
+        if (isForGood(error)) return this.#finish()
         this.changed()
         await pause(RETRY_MS)
       }
@@ -293,7 +293,7 @@ export class Studio extends Observable {
         if (!isWanted()) return
         this.#fault = asFault(error)
         this.#to('preparing')
-        if (error instanceof Problem) return saveForTab(LIVE_KEY, null)
+        if (isForGood(error)) return saveForTab(LIVE_KEY, null)
         await pause(RETRY_MS)
       }
     }
@@ -418,6 +418,10 @@ export class Studio extends Observable {
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** A refusal that asking again cannot change; a relay or a server behind a proxy may come back. */
+const isForGood = (error: unknown): boolean =>
+  error instanceof Problem && error.status < 500 && error.status !== 429
 
 /** What a call of the API may throw; anything else is a bug and goes on. */
 function asFault(error: unknown): Problem | Unreachable {
