@@ -115,5 +115,5 @@ export default defineConfig({
       ),
     },
   },
-  test: { include: ['tests/**/*.test.ts'], environment: 'node' },
+  test: { include: ['tests/**/*.test.{ts,tsx}'], environment: 'node' },
 })

@@ -44,6 +44,13 @@ export function takeLink(page: PageName): Link | null {
   return null
 }
 
+/** A new link opened in this very tab changes only the fragment, which loads nothing by itself. */
+export function followLinks(): void {
+  addEventListener('hashchange', () => {
+    if (new URLSearchParams(location.hash.slice(1)).has('token')) location.reload()
+  })
+}
+
 /** What the token says about itself; unreadable tokens give empty claims. */
 export function readClaims(token: string): Claims {
   let map: Record<string, unknown> = {}

@@ -10,7 +10,7 @@ import { Problem } from '../http'
 import { useLanguage, useMessages } from '../i18n'
 import { problemWords } from '../i18n/problems'
 import { part, PartMissing, withPart } from '../parts'
-import { takeLink, type Link } from '../token'
+import { followLinks, takeLink, type Link } from '../token'
 import { useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
@@ -221,9 +221,7 @@ const link = takeLink('library')
 // The token leaves the address; the lesson that came beside it stays.
 if (given.has('token') && given.has('lesson'))
   history.replaceState(null, '', `#lesson=${encodeURIComponent(given.get('lesson') ?? '')}`)
-addEventListener('hashchange', () => {
-  if (new URLSearchParams(location.hash.slice(1)).has('token')) location.reload()
-})
+followLinks()
 expose(
   'library',
   () => ({ player: link === null ? 'no-link' : 'idle' }),

@@ -5,7 +5,7 @@ import '../ui/base.css'
 import './teach.css'
 import { expose } from '../debug'
 import { savedLang, useMessages } from '../i18n'
-import { takeLink } from '../token'
+import { followLinks, takeLink } from '../token'
 import { useObservable } from '../ui/hooks'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
 import { Icon } from '../ui/icons'
@@ -124,6 +124,6 @@ expose(
   () => studio?.publisher?.peer ?? null,
 )
 for (const name of ['pointerdown', 'keydown']) addEventListener(name, () => studio?.meter.wake())
-addEventListener('hashchange', () => location.reload())
+followLinks()
 show(<TeachPage studio={studio} />, (t) => t.teach.title)
 void studio?.open()

@@ -33,6 +33,12 @@ export function LanguageSwitch() {
   )
 }
 
+/** The address stays: its fragment is a link's token or the lesson that is watched. */
+function toContent(event: Event): void {
+  event.preventDefault()
+  document.getElementById('main')?.focus()
+}
+
 export function Shell(props: {
   title: string
   links?: ComponentChildren
@@ -43,7 +49,7 @@ export function Shell(props: {
   const t = useMessages()
   return (
     <>
-      <a class="skip" href="#main">
+      <a class="skip" href="#main" onClick={toContent}>
         {t.common.skip}
       </a>
       <header class="top">
