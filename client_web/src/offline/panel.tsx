@@ -1,7 +1,7 @@
 /*
  * Keeping one lesson on this device: what to keep, how far it is, giving the space back.
  */
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Lesson } from '../api'
 import { useLanguage } from '../i18n'
 import { useObservable } from '../ui/hooks'
@@ -136,17 +136,27 @@ function Progress(props: { keeper: Keeper; holding: Holding }) {
   )
 }
 
-/** Deletes after a second press. */
+/** Deletes after a second press. The focus goes along, to what deletes nothing, and only then. */
 export function Remove(props: { keeper: Keeper; lesson: Lesson }) {
   const { t } = useLanguage()
   const { keeper, lesson } = props
   const [asked, ask] = useState(false)
-  useEffect(() => ask(false), [lesson.id])
+  const wasAsked = useRef(false)
+  const next = useRef<HTMLButtonElement>(null)
+  useEffect(() => {
+    wasAsked.current = false
+    ask(false)
+  }, [lesson.id])
+  useEffect(() => {
+    if (asked !== wasAsked.current) next.current?.focus()
+    wasAsked.current = asked
+  }, [asked])
   if (!asked)
     return (
       <button
         type="button"
         class="button"
+        ref={next}
         aria-label={t.offline.removeOf(lesson.title)}
         onClick={() => ask(true)}
       >
@@ -156,15 +166,10 @@ export function Remove(props: { keeper: Keeper; lesson: Lesson }) {
   return (
     <span class="ask" role="group" aria-label={t.offline.removeAsk}>
       <span>{t.offline.removeAsk}</span>
-      <button
-        type="button"
-        class="button danger"
-        ref={(button) => button?.focus()}
-        onClick={() => void keeper.remove(lesson.id)}
-      >
+      <button type="button" class="button danger" onClick={() => void keeper.remove(lesson.id)}>
         {t.offline.removeYes}
       </button>
-      <button type="button" class="button" onClick={() => ask(false)}>
+      <button type="button" class="button" ref={next} onClick={() => ask(false)}>
         {t.offline.removeNo}
       </button>
     </span>
