@@ -1,7 +1,10 @@
 /*
- * What is seen of lessons on the device: deleting one takes two presses meant for it.
+ * What is seen of lessons on the device: deleting one takes two presses meant for it, and a file can be
+ * asked for until it is there.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Lesson } from '../src/api'
+import { FilePanel } from '../src/offline/file'
 import type { Keeper } from '../src/offline/keeper'
 import { KeptShelf } from '../src/offline/shelf'
 import { vi as words } from '../src/i18n/vi'
@@ -71,5 +74,56 @@ describe('deleting a lesson', () => {
     button(words.offline.removeNo).press()
     await drawn()
     expect(page.activeElement?.text).toBe(words.offline.remove)
+  })
+})
+
+describe('a lesson as one file', () => {
+  /** What the relay answers, one after the other; the last one again and again. */
+  let answers: (string | number | 'away')[]
+  let asked: number
+  let loaded: string[]
+  beforeEach(() => {
+    asked = 0
+    loaded = []
+    vi.stubGlobal('isSecureContext', true)
+    vi.stubGlobal('location', { assign: (address: string) => loaded.push(address) })
+    vi.stubGlobal('fetch', async () => {
+      const answer = answers[Math.min(asked, answers.length - 1)] ?? 'away'
+      asked += 1
+      if (answer === 'away') throw new TypeError('Failed to fetch')
+      const status = typeof answer === 'number' ? answer : 200
+      const body = { state: answer, bytes: 1e6, plays_everywhere: true }
+      return new Response(JSON.stringify(body), { status })
+    })
+    const lesson = { id: 'om', title: 'Ôm' } as Lesson
+    page.draw(<FilePanel lesson={lesson} archive="http://relay.test/archives/om" token="" />)
+  })
+  async function press(): Promise<void> {
+    button(words.file.load).press()
+    await drawn()
+  }
+  it.each(['busy', 'failed', 'away', 404] as const)('can be asked for after %s', async (first) => {
+    answers = [first, 'ready']
+    await press()
+    expect(loaded).toEqual([])
+    await press()
+    expect([asked, loaded.length]).toEqual([2, 1])
+    await press()
+    expect([asked, loaded.length]).toEqual([3, 2])
+  })
+  it.each(['away', 503] as const)('is waited for when its relay is %s meanwhile', async (fault) => {
+    answers = ['making', fault, fault, 'making', 'ready']
+    await press()
+    await vi.advanceTimersByTimeAsync(4_000)
+    expect(page.root.text).toContain(words.file.making)
+    await vi.advanceTimersByTimeAsync(6_000)
+    expect([asked, loaded.length]).toEqual([5, 1])
+  })
+  it('is given up when it cannot be made', async () => {
+    answers = ['making', 500]
+    await press()
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(asked).toBe(2)
+    expect(page.root.text).toContain(words.file.failed)
   })
 })

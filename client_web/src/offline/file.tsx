@@ -6,7 +6,7 @@
  */
 import { useEffect, useState } from 'preact/hooks'
 import type { Lesson } from '../api'
-import { Problem, request } from '../http'
+import { Problem, request, Unreachable } from '../http'
 import { useLanguage } from '../i18n'
 import { askLan } from '../ui/lan'
 import { Icon } from '../ui/icons'
@@ -14,6 +14,11 @@ import { inMegabytes } from './plan'
 
 const PICTURES = ['auto', 'screen', 'camera', 'none'] as const
 type Picture = (typeof PICTURES)[number]
+
+/** What somebody pressed for; each press is one of its own, so that it may be pressed again. */
+interface Wish {
+  picture: Picture
+}
 
 type State = 'waiting' | 'making' | 'ready' | 'incomplete' | 'full' | 'busy' | 'failed' | 'none'
 
@@ -30,10 +35,10 @@ export function FilePanel(props: { lesson: Lesson; archive: string; token: strin
   const { t, lang } = useLanguage()
   const { lesson, archive, token } = props
   const [picture, setPicture] = useState<Picture>('auto')
-  const [wanted, want] = useState<Picture | null>(null)
-  const answer = useFile(archive, token, wanted)
+  const [wish, want] = useState<Wish | null>(null)
+  const answer = useFile(archive, token, wish)
   const secure = useSecureAddress(lesson.id)
-  const address = fileAddress(archive, wanted ?? picture, token)
+  const address = fileAddress(archive, wish?.picture ?? picture, token)
   const isReady = answer?.state === 'ready'
   useEffect(() => {
     // The server names it an attachment, so this page stays where it is.
@@ -68,7 +73,7 @@ export function FilePanel(props: { lesson: Lesson; archive: string; token: strin
           type="button"
           class="button primary"
           disabled={isUnderWay}
-          onClick={() => want(picture)}
+          onClick={() => want({ picture })}
         >
           <Icon name="keep" />
           {t.file.load}
@@ -94,41 +99,46 @@ function fileAddress(archive: string, picture: Picture, token: string): string {
   return `${archive}/file.mp4?${String(query)}`
 }
 
-/** How far the file with the `wanted` picture is; null while nobody wants one. */
-function useFile(archive: string, token: string, wanted: Picture | null): Answer | null {
+/** How far the file that is wished for is; null while nobody wants one, or it was asked only now. */
+function useFile(archive: string, token: string, wish: Wish | null): Answer | null {
   const [answer, setAnswer] = useState<Answer | null>(null)
   useEffect(() => {
     setAnswer(null)
-    if (wanted === null) return
+    if (wish === null) return
     const stop = new AbortController()
     let timer: ReturnType<typeof setTimeout>
-    const ask = async (): Promise<void> => {
-      const found = await askFile(archive, token, wanted, stop.signal)
+    const ask = async (isUnderWay: boolean): Promise<void> => {
+      const found = await askFile(archive, token, wish.picture, isUnderWay, stop.signal)
       if (stop.signal.aborted) return
-      setAnswer(found)
-      if (found.state === 'waiting' || found.state === 'making')
-        timer = setTimeout(() => void ask(), AGAIN_MS)
+      if (found !== null) setAnswer(found)
+      if (found === null || found.state === 'waiting' || found.state === 'making')
+        timer = setTimeout(() => void ask(true), AGAIN_MS)
     }
-    void ask()
+    void ask(false)
     return () => {
       stop.abort()
       clearTimeout(timer)
     }
-  }, [archive, token, wanted])
+  }, [archive, token, wish])
   return answer
 }
 
+/** null: of a file that is under way nothing can be said just now. */
 async function askFile(
   archive: string,
   token: string,
   picture: Picture,
+  isUnderWay: boolean,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<Answer | null> {
   try {
     const { text } = await request(`${archive}/file.json?picture=${picture}`, token, { signal })
     return JSON.parse(text) as Answer
   } catch (error) {
-    const state = error instanceof Problem && error.status === 404 ? 'none' : 'failed'
+    // The relay, or a proxy before it, begins anew; it will make the file then.
+    const status = error instanceof Problem ? error.status : 0
+    if (isUnderWay && (error instanceof Unreachable || status > 500)) return null
+    const state = status === 404 ? 'none' : 'failed'
     return { state, bytes: 0, plays_everywhere: true }
   }
 }
