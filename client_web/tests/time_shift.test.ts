@@ -343,6 +343,16 @@ describe("a class's own teacher", () => {
     expect(shift.late).toBeGreaterThan(55)
     expect(players).toHaveLength(1)
   })
+  it('goes on at most to what is recorded', async () => {
+    const shift = await missed(40)
+    for (let press = 0; press < 4; press += 1) {
+      shift.skip(30)
+      await pass(0.5)
+    }
+    await pass(2)
+    expect([shift.state, said.at(-1)]).toEqual(['live', null])
+    expect(players).toHaveLength(1)
+  })
   it('is told that there is no recording, and sees the lesson', async () => {
     lesson.isRecorded = false
     const shift = room()

@@ -164,8 +164,9 @@ export class TimeShift extends Observable {
   /** Forward by so many seconds, or back. */
   skip(seconds: number): void {
     const player = this.#replay?.player
-    if (!this.#machine.isLate) this.#machine.rewind(-seconds, this.#date)
-    else player?.seek(player.time + seconds)
+    if (this.#machine.isLate) player?.seek(player.time + seconds)
+    // From the lesson as it is taught there is no way on.
+    else if (seconds < 0) this.#machine.rewind(-seconds, this.#date)
     this.look()
   }
 
