@@ -187,6 +187,16 @@ describe('a room that watches what it missed', () => {
     expect(room.pass(30).states.at(-1)).toBe('live')
     expect(room.machine.hasFailed).toBe(true)
   })
+  it('is live again when a recording that was open does not come back', () => {
+    const room = new Room().pass(5).cut(60)
+    room.machine.checked(55, room.date)
+    room.machine.choose('missed', room.date)
+    room.plays(55).pass(10, { flowing: false })
+    expect(room.state).toBe('behind')
+    room.playing = null
+    expect(room.pass(30, { flowing: false }).state).toBe('opening')
+    expect(room.pass(30).state).toBe('live')
+  })
   it('goes on with it when its page was opened anew', () => {
     const room = new Room('live', 1e12 - 300_000, true).pass(1)
     expect([room.state, room.machine.reason]).toEqual(['opening', 'missed'])

@@ -353,6 +353,22 @@ describe("a class's own teacher", () => {
     expect([shift.state, said.at(-1)]).toEqual(['live', null])
     expect(players).toHaveLength(1)
   })
+  it.each([true, false])(
+    'goes back while the lesson is awaited (recorded: %s)',
+    async (isThere) => {
+      const shift = await missed(120)
+      shift.goLive()
+      await pass(0.25)
+      expect(shift.state).toBe('returning')
+      lesson.isRecorded = isThere
+      shift.skip(-30)
+      await pass(10)
+      expect(shift.state).toBe(isThere ? 'behind' : 'opening')
+      await pass(60)
+      expect(shift.state).toBe(isThere ? 'behind' : 'live')
+      expect(players).toHaveLength(isThere ? 2 : 1)
+    },
+  )
   it('is told that there is no recording, and sees the lesson', async () => {
     lesson.isRecorded = false
     const shift = room()

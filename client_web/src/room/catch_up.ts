@@ -217,7 +217,9 @@ export class CatchUp {
   }
 
   #lookBehind({ date, playing, isEnded }: Seen): void {
-    if (playing === null || !playing.isReady) return
+    // Without a recording that is open the time limit for opening one holds.
+    if (playing === null) return this.#to('opening', date)
+    if (!playing.isReady) return
     this.#heard = date - playing.late * 1000
     if (playing.isOver) this.#to('live', date)
     else if (this.#isSetLate || isEnded) return

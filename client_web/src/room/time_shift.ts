@@ -192,6 +192,8 @@ export class TimeShift extends Observable {
     if (facts.lesson !== this.#lesson) this.#begin(facts)
     const machine = this.#machine
     const before = machine.state
+    // One that was opened for another place says nothing of the one that is wanted.
+    const replay = this.#replay?.from === machine.from ? this.#replay : null
     const isBack = this.#returnedAt !== null && (facts.heard ?? 0) > this.#returnedAt
     machine.look({
       date: facts.date,
@@ -199,7 +201,7 @@ export class TimeShift extends Observable {
       heard: facts.heard,
       isEnded: facts.isEnded,
       isTaught: facts.isTaught,
-      playing: this.#replay?.look(facts.date, facts.isEnded) ?? null,
+      playing: replay?.look(facts.date, facts.isEnded) ?? null,
     })
     this.#follow(facts)
     this.means.say(machine.reason)
