@@ -197,6 +197,39 @@ describe('a room that watches what it missed', () => {
     expect(room.pass(30, { flowing: false }).state).toBe('opening')
     expect(room.pass(30).state).toBe('live')
   })
+  describe('and is cut off again on its way to the lesson', () => {
+    /** At the end of what is listed, eighteen seconds behind, after so long without the lesson. */
+    function cutAgain(seconds: number): Room {
+      const room = new Room().pass(5).cut(120)
+      room.machine.checked(100, room.date)
+      room.machine.choose('missed', room.date)
+      room.pass(1).plays(18).pass(1).plays(18, 0.4).pass(1, { flowing: false })
+      expect(room.state).toBe('returning')
+      return room.pass(seconds, { flowing: false })
+    }
+    it('is asked about what it missed, from what it heard last', () => {
+      const room = cutAgain(300)
+      expect(room.state).toBe('returning')
+      expect(room.pass(0.25).state).toBe('checking')
+      const [from, to] = room.machine.missed ?? [0, 0]
+      expect((to - from) / 1000).toBeCloseTo(300 + 18, -0.7)
+    })
+    it('is not asked for a moment, nor after the lesson', () => {
+      expect(cutAgain(10).pass(0.25).state).toBe('live')
+      expect(cutAgain(300).pass(0.25, { isEnded: true }).state).toBe('live')
+    })
+    it('is not asked about what somebody chose to leave out', () => {
+      const room = new Room().pass(5).cut(600)
+      room.machine.checked(100, room.date)
+      room.machine.choose('missed', room.date)
+      room.pass(1).plays(590).pass(5)
+      room.machine.goLive(room.date)
+      room.pass(60, { flowing: false }).pass(0.25)
+      expect(room.state).toBe('checking')
+      const [from, to] = room.machine.missed ?? [0, 0]
+      expect((to - from) / 1000).toBeCloseTo(60, -0.5)
+    })
+  })
   it('goes on with it when its page was opened anew', () => {
     const room = new Room('live', 1e12 - 300_000, true).pass(1)
     expect([room.state, room.machine.reason]).toEqual(['opening', 'missed'])

@@ -230,6 +230,27 @@ describe('what was missed', () => {
     expect(last().isNear).toBe(true)
     expect(players).toHaveLength(1)
   })
+  it('is asked about again when the link is cut on the way to the lesson', async () => {
+    const shift = await missed(60)
+    // Taught, but recorded no further here than the room had seen.
+    const { end } = lesson
+    const cut = vi.spyOn(lesson, 'end', 'get').mockReturnValue(end)
+    link.isUp = false
+    await pass(120)
+    expect(shift.state).toBe('returning')
+    const first = last()
+    cut.mockRestore()
+    link.isUp = true
+    await pass(5)
+    expect(shift.asked?.missed).toBeGreaterThan(20)
+    // Its voice is not heard beside the live one.
+    expect([first.isClosed, shift.shown]).toEqual([true, null])
+    shift.choose('missed')
+    await pass(5)
+    expect(shift.state).toBe('behind')
+    expect(last()).not.toBe(first)
+    expect(last().heard[0]?.[0]).toBeLessThan(end)
+  })
   it('may be left for the lesson at any moment, within a second', async () => {
     const shift = await missed(120)
     shift.goLive()

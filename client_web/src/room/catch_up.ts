@@ -12,6 +12,7 @@
  *   returning ◀──caught up, or pressed── behind ◀──it plays── opening ◀──── "what was missed"
  *                                          ▲ ▼                   ▲
  *                                         paused ◀── pressed ── live
+ *   returning ──the lesson took long to come──▶ checking
  */
 import type { CatchUpReason } from '../events/wire'
 
@@ -181,7 +182,8 @@ export class CatchUp {
         if (playing?.isReady === true) this.#heard = date - playing.late * 1000
         break
       case 'returning':
-        if (seen.flowing || seen.isEnded || !seen.isTaught) this.#arrive(date)
+        if (seen.isEnded || !seen.isTaught) this.#arrive(date)
+        else if (seen.flowing) this.#reach(date)
         break
     }
   }
@@ -265,7 +267,7 @@ export class CatchUp {
   goLive(date: number): void {
     this.#overruledUntil = Infinity
     if (this.#state === 'offered' || this.#state === 'checking') this.choose('live', date)
-    else if (this.isLate) this.#to('returning', date)
+    else if (this.isLate) this.#leave(date)
   }
 
   /** The recording cannot be played. */
@@ -280,7 +282,7 @@ export class CatchUp {
     this.#setting = setting
     this.#overruledUntil = -Infinity
     if (setting === 'live' && this.#state === 'behind' && this.#reason === 'choice')
-      this.#to('returning', date)
+      this.#leave(date)
   }
 
   #open(reason: CatchUpReason, from: number, date: number): void {
@@ -288,6 +290,19 @@ export class CatchUp {
     this.#from = from
     this.#hasFailed = false
     this.#to('opening', date)
+  }
+
+  /** What lies between here and the lesson is not wanted. */
+  #leave(date: number): void {
+    this.#heard = date
+    this.#to('returning', date)
+  }
+
+  /** Live media is there; whoever was cut off on the way to it missed something once more. */
+  #reach(date: number): void {
+    if (date - this.#since < WORTH_MS) return this.#arrive(date)
+    this.#lostAt = this.#heard ?? this.#since
+    this.#back(date)
   }
 
   #arrive(date: number): void {

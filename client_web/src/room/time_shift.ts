@@ -243,7 +243,7 @@ export class TimeShift extends Observable {
       this.#returnedAt = facts.date
       this.#framesBefore = facts.frames
       if (machine.hasFailed) this.#failedAt = facts.date
-    } else if (state === 'live' && this.#replay !== null) {
+    } else if (state !== 'returning' && this.#replay !== null) {
       this.#leave(this.#replay, facts)
     }
   }
