@@ -249,14 +249,22 @@ class Cache:
         settling.check_journal(
             journal if journal is not None else settling.kept(path / JOURNAL), source
         )
-        # All of them: what is rotten is then fetched in one go.
-        if [part for part in parts(source) if not self._good(part, view)]:
-            raise _incomplete("a part is missing or is not what the manifest says")
+        self._verify(view)
         with self._room.writing():
             settling.settle(path, source, journal, events)
             top = settling.top_digest(path)
         self._reader.forget(lesson)
         self._room.settled(lesson, canonical.digest(source.encode()), source.size, top)
+
+    def verify(self, lesson: str) -> None:
+        """Look whether all parts are here and good, so that `finish` is worth its journal. Raises
+        Refused 409 `archive-incomplete`, Absent."""
+        self._verify(self._reader.view(lesson))
+
+    def _verify(self, view: View) -> None:
+        # All of them: what is rotten is then fetched in one go.
+        if [part for part in parts(view.manifest) if not self._good(part, view)]:
+            raise _incomplete("a part is missing or is not what the manifest says")
 
     def _good(self, part: Part, view: View) -> bool:
         file = f"{part.rendition}/{part.name}"

@@ -56,6 +56,7 @@ _PUT_OFF: Final = 600.0
 _WRONG: Final = 6 * 3600.0
 _DISK_SECONDS: Final = 30.0
 _LIVE_SECONDS: Final = 60.0
+_INCOMPLETE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,8 +319,10 @@ class Sync:
             while free > 0 and opened is not None and await self._has_room(fetch, opened):
                 load = opened.load(fetch.rendition, self._load_bytes(near), moment.now)
                 if load is None:
-                    # The rest came while room was looked for: the plan knows what is next.
-                    tried[fetch.lesson] |= not opened.left(fetch.rendition)
+                    if not opened.left(fetch.rendition):
+                        # The rest came while room was looked for: the plan knows what is next.
+                        tried[fetch.lesson] = True
+                        self.queue.consider(fetch.lesson)
                     break
                 job = _Job(fetch, source, opened.manifest, load, load.size)
                 self._start(tasks, job, self._carry(job, load, opened))
@@ -429,8 +432,12 @@ class Sync:
                 self.plan.put_off(lesson, now + _LIVE_SECONDS)
             case Refused(code="no-room"):
                 self.plan.put_off(lesson, now + _PUT_OFF)
-            case Refused(code="part-unknown" | "archive-incomplete"):
+            case Refused(code="part-unknown"):
                 self.queue.reopen(lesson)
+            case Refused(code="archive-incomplete"):
+                # What was rotten is missing from now on; what cannot be read just now may be later.
+                self.queue.reopen(lesson)
+                self.plan.put_off(lesson, now + _INCOMPLETE_SECONDS)
             case Refused():
                 self.counts["rubbish"] += 1
                 self.plan.source_failed(source.name, now, rubbish=True)

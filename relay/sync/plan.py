@@ -50,7 +50,7 @@ class Step(IntEnum):
     GAPS = 4
     BETTER = 5
     FINISH = 6
-    """Journal and events, when all else is here."""
+    """Journal and events, when every part is here."""
     EXTRAS = 7
     """Captions and copies for old devices, of a lesson that is whole here."""
 
@@ -120,7 +120,8 @@ def steps(lesson: Lesson) -> Iterator[Fetch]:
         found.append((step, share.bytes, share.rendition))
     for step, _, rendition in sorted(found):
         yield fetch(step, rendition)
-    if lesson.opened:
+    # Not before: without all parts the archive cannot be finished, and its journal came in vain.
+    if lesson.opened and not found:
         yield fetch(Step.FINISH)
 
 

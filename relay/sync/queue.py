@@ -215,6 +215,8 @@ class Queue:
     async def finish(self, offer: Offer, source: Source, spend: Spend) -> None:
         """Nothing is missing: take journal and events over, and let the archive be as the source's.
         Raises Absent, DiskAway, Refused."""
+        # First, for it costs the link nothing: a journal may be 5 MB.
+        await self._disk(self._cache.verify, offer.lesson)
         tops: dict[str, bytes | None] = {}
         for name, digest in ((JOURNAL, offer.journal), (EVENTS, offer.events)):
             ours = await self._disk(self._cache.top_digest, offer.lesson, name)

@@ -16,6 +16,7 @@ from classroom.archive import canonical
 from classroom.tokens import Role
 from relay.sync.allowance import Limits
 from relay.sync.client import Rules
+from relay.sync.plan import Lesson
 from relay.web.catalogue import Catalogue
 from tests.eventually import eventually
 from tests.fakes.archive_extras import add_extras
@@ -98,6 +99,53 @@ async def test_a_live_lesson_stops_everything_and_its_end_lets_it_go_on(tmp_path
             school.live = False
             school.sync.lessons_changed()
             await eventually(lambda: school.settled("toan-7"))
+    assert read_archive(school) == made.files
+
+
+async def test_a_journal_is_not_asked_for_while_better_renditions_stay_away(
+    tmp_path: Path,
+) -> None:
+    made = make(beats=4)
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url], Rules(metered=True))
+        school.sync.meant(("toan-7",))
+        async with school.fetching():
+            plan, names = school.sync.plan, {"voice", "camera-q"}
+            await eventually(lambda: held_of(plan.lesson("toan-7")) >= names)
+            await asyncio.sleep(0.3)
+    assert not [path for path in parent.asked if path.endswith("journal.jsonl")]
+
+
+async def test_what_is_found_rotten_at_the_end_costs_no_journal_and_no_haste(
+    tmp_path: Path,
+) -> None:
+    made = make(beats=2)
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+
+    def journals() -> int:
+        return len([path for path in parent.asked if path.endswith("journal.jsonl")])
+
+    async with parent.running():
+        before = School(tmp_path / "school", [parent.url])
+        before.cache.begin("toan-7", made.manifest)
+        for part in before.cache.missing("toan-7"):
+            before.cache.put(part, made.part(part.rendition, part.name))
+        before.cache.close()
+        file = before.archives / "toan-7" / "voice" / "1.m4s"
+        file.write_bytes(bytes(file.stat().st_size))
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.cache.counters()["rotten"])
+            await asyncio.sleep(0.2)
+            assert (journals(), school.settled("toan-7")) == (0, False)
+            # Who waits for it has it at once, and then the lesson is finished.
+            assert await school.sync.ask_now("toan-7", "voice", "1.m4s")
+            await eventually(lambda: school.settled("toan-7"))
+            assert journals() == 1
+            await eventually(lambda: (school.archives / "toan-7" / "about.json").exists())
     assert read_archive(school) == made.files
 
 
@@ -345,6 +393,12 @@ async def test_a_budget_that_is_spent_holds_for_pupils_too(tmp_path: Path) -> No
             assert not await school.sync.ask_now("toan-7", missing[-1].rendition, missing[-1].name)
             # What was begun comes to its end; nothing new begins.
             assert school.sync.counts["far_bytes"] < made.decoded.size
+
+
+def held_of(lesson: Lesson | None) -> set[str]:
+    """Renditions that are all here."""
+    shares = lesson.shares if lesson is not None else ()
+    return {share.rendition for share in shares if share.held >= share.bytes}
 
 
 def read_archive(school: School) -> dict[str, bytes]:
