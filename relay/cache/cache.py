@@ -23,7 +23,7 @@ from classroom.archive.contents import Header
 from classroom.archive.manifest import Manifest
 from classroom.archive.names import EVENTS, GROWING, HEADER, JOURNAL, MANIFEST
 from classroom.clock import Clock, monotonic
-from classroom.errors import Refused
+from classroom.errors import Absent, Refused
 from relay.cache import growing, merge, settling
 from relay.cache.files import (
     hash_file,
@@ -39,7 +39,7 @@ from relay.cache.merge import View
 from relay.cache.parts import Part, parts
 from relay.cache.reading import SOURCE, Reader
 from relay.cache.room import Room
-from relay.cache.verifying import Verifier
+from relay.cache.verifying import UNREADABLE, Verifier
 
 __all__ = ["Cache", "Found", "Held", "Space"]
 
@@ -269,7 +269,8 @@ class Cache:
     def _good(self, part: Part, view: View) -> bool:
         file = f"{part.rendition}/{part.name}"
         digest = self._verifier.digest(part)
-        if digest and digest != part.digest and digest != view.stand_ins.get(file):
+        known = digest and digest != UNREADABLE
+        if known and digest != part.digest and digest != view.stand_ins.get(file):
             self._verifier.set_aside(part.lesson, file, part.digest)
         return digest == part.digest
 
@@ -301,7 +302,8 @@ class Cache:
         """A part of the lesson, hashed when it is first asked for after a restart; counts as use.
 
         None: the lesson has no such part. What is neither the part nor a stand-in is set aside.
-        Raises Refused 404 when nothing is known of the lesson, OSError.
+        Raises Refused 404 when nothing is known of the lesson, Absent when the file cannot be read
+        now, OSError.
         """
         view = self._reader.view(lesson)
         file = f"{rendition}/{name}"
@@ -315,6 +317,8 @@ class Cache:
             return Found(path, wanted.digest)
         if digest and digest == view.stand_ins.get(file):
             return Found(None, wanted.digest, (path, digest))
+        if digest == UNREADABLE:
+            raise _unreadable()
         if digest:
             self._verifier.set_aside(lesson, file, wanted.digest)
         return Found(None, wanted.digest)
@@ -322,18 +326,22 @@ class Cache:
     def open_verified(self, lesson: str, rendition: str, name: str) -> Path | None:
         """The file, if it is here and is what the manifest says; hashed when it is first asked for
         after a restart. None: no such part, missing, or rotten and so set aside. Counts as use.
-        Raises Refused 404 when nothing is known of the lesson, OSError."""
+        Raises Refused 404 when nothing is known of the lesson, Absent when it cannot be read now,
+        OSError."""
         found = self.find(lesson, rendition, name)
         return found.path if found is not None else None
 
     def verified(self, lesson: str, directory: str, name: str, digest: str) -> Path | None:
         """A file of captions or copies, if it is here and has this digest; hashed when it is first
-        asked for after a restart. None: missing, or rotten and so set aside. Raises OSError."""
+        asked for after a restart. None: missing, or rotten and so set aside. Raises Absent when it
+        cannot be read now, OSError."""
         file = f"{directory}/{name}"
         path = self._reader.path(lesson) / directory / name
         found = self._verifier.digest_of(lesson, file)
         if found == digest:
             return path
+        if found == UNREADABLE:
+            raise _unreadable()
         if found:
             self._verifier.set_aside(lesson, file, digest)
         return None
@@ -431,6 +439,14 @@ def _live_now() -> Refused:
         "The lesson is live here.",
         fix="Wait until it has ended.",
         field="lesson",
+    )
+
+
+def _unreadable() -> Absent:
+    return Absent(
+        "This part of the lesson cannot be read from the disk now.",
+        fix="Try again; when it goes on, look at the relay's log and at its disk.",
+        retry_after=5.0,
     )
 
 

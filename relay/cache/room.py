@@ -118,7 +118,7 @@ class Room:
             if entry is None or not entry.settled:
                 return False
             entry.settled = False
-            self._index.changed = True
+            self._index.changed = self._urgent = True
             return True
 
     def grew(self, lesson: str, size: int) -> None:

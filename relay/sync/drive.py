@@ -124,7 +124,9 @@ def _export_part(cache: Cache, part: Part, target: Path, outcome: Outcome) -> No
         outcome.kept += part.bytes
         return
     data = b""
-    with contextlib.suppress(OSError):  # our own disk's fault: another part of it may be well
+    with contextlib.suppress(
+        OSError, Absent
+    ):  # our own disk's fault: another part of it may be well
         path = cache.open_verified(part.lesson, part.rendition, part.name)
         data = _read(path, part.bytes) if path is not None else b""
     if len(data) != part.bytes:

@@ -77,11 +77,13 @@ async def bring_extras(
 
 
 def _missing(cache: Cache, lesson: str, extras: Extras) -> list[ExtraFile]:
-    return [
-        file
-        for file in extras.files()
-        if cache.verified(lesson, file.directory, file.name, file.digest) is None
-    ]
+    def is_here(file: ExtraFile) -> bool:
+        try:
+            return cache.verified(lesson, file.directory, file.name, file.digest) is not None
+        except Absent:
+            return False  # it cannot be read: a new one takes its place
+
+    return [file for file in extras.files() if not is_here(file)]
 
 
 async def _write(path: Path, data: bytes) -> None:

@@ -26,7 +26,7 @@ from aiohttp import web
 from classroom.archive.canonical import digest
 from classroom.archive.manifest import Manifest
 from classroom.archive.names import EVENTS, EXTRAS, HEADER, JOURNAL, MANIFEST, is_lesson
-from classroom.errors import Refused
+from classroom.errors import Absent, Refused
 from classroom.tokens import Right
 from relay.cache.cache import Cache
 from relay.cache.parts import Part, rendition_parts
@@ -159,7 +159,10 @@ class OfferRoutes:
         """The files up to the first that is not here as it should be. Blocks."""
         found = []
         for part, first, size in files:
-            path = self._cache.open_verified(part.lesson, part.rendition, part.name)
+            try:
+                path = self._cache.open_verified(part.lesson, part.rendition, part.name)
+            except Absent:
+                path = None
             if path is None:
                 break
             found.append((path, first, size))

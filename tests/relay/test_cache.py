@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -251,6 +254,64 @@ def test_a_rotten_part_is_healed_without_the_kept_state(school: School) -> None:
     assert names(school.fetch(source)) == ["camera-q/2.m4s"]
     cache.finish(LESSON, None, None)
     assert school.files() == source.files
+
+
+@contextmanager
+def without_descriptors() -> Iterator[None]:
+    """No file can be opened, as when too many connections stand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_a_part_that_cannot_be_opened_now_stays(school: School, root: bool) -> None:
+    source = make()
+    school.copy(source)
+    school.root = root
+    cache = school.restart()
+    cache.view(LESSON)
+    with without_descriptors(), pytest.raises(Absent, match="cannot be read"):
+        cache.find(LESSON, "voice", "1.m4s")
+    assert cache.counters()["rotten"] == 0
+    assert cache.open_verified(LESSON, "voice", "1.m4s") is not None
+    assert school.files() == source.files
+
+
+def spoil(path: Path) -> None:
+    """The disk gives the file back no more: reading fails with EIO, as it does here."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+def test_what_the_disk_gives_back_no_more_comes_again_where_a_source_has_it(
+    school: School,
+) -> None:
+    source = make()
+    school.copy(source)
+    spoil(school.archives / LESSON / "voice" / "1.m4s")
+    cache = school.restart()
+    assert cache.open_verified(LESSON, "voice", "1.m4s") is None
+    assert names(school.fetch(source)) == ["voice/1.m4s"]
+    cache.finish(LESSON, None, None)
+    assert school.files() == source.files
+
+
+def test_what_the_disk_gives_back_no_more_stays_where_it_is_the_only_copy(school: School) -> None:
+    own = make(feed="ours")
+    own.write(school.archives)
+    file = school.archives / LESSON / "voice" / "1.m4s"
+    spoil(file)
+    cache = school.restart()
+    with pytest.raises(Absent, match="cannot be read"):
+        cache.open_verified(LESSON, "voice", "1.m4s")
+    # Another day it can be read.
+    file.unlink()
+    file.write_bytes(own.part("voice", "1.m4s"))
+    assert cache.open_verified(LESSON, "voice", "1.m4s") is not None
 
 
 def test_a_torn_part_is_found_by_its_size(school: School) -> None:

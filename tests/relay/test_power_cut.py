@@ -177,6 +177,37 @@ def test_a_cut_while_a_rotten_part_is_healed_never_gives_it_out(tmp_path: Path) 
             _goes_on(left, source, [])
 
 
+def test_a_cut_after_a_rotten_part_was_found_leaves_no_hole_that_nobody_fills(
+    tmp_path: Path,
+) -> None:
+    source = make(beats=1, sizes=SMALL)
+    folder = tmp_path / "school"
+    folder.mkdir()
+    school = School(folder)
+    school.copy(source)
+    file = school.archives / LESSON / "voice" / "0.m4s"
+    file.write_bytes(bytes(file.stat().st_size))
+    school.restart()
+    disk = Disk(folder)
+    with disk.watch():
+        assert school.cache.open_verified(LESSON, "voice", "0.m4s") is None
+    assert len(disk.instants) > 10
+    for instant in disk.instants:
+        with after(instant, tmp_path) as left:
+            again = School(left)
+            held = again.cache.holding(LESSON)
+            assert held is not None
+            # Either it is known to be missing, or it is where it is found again.
+            missing = {f"{part.rendition}/{part.name}" for part in again.cache.missing(LESSON)}
+            assert (missing, held.settled) == ({"voice/0.m4s"}, False) or (
+                again.archives / LESSON / "voice" / "0.m4s"
+            ).exists()
+            assert again.cache.open_verified(LESSON, "voice", "0.m4s") is None
+            assert len(again.fetch(source)) == 1
+            again.cache.finish(LESSON, source.journal, source.events)
+            assert again.files() == source.files
+
+
 def test_a_cut_while_a_lesson_is_recorded_costs_no_frame(tmp_path: Path) -> None:
     """The media process sends again what was not acknowledged, so that the bytes come out alike."""
     records = numbered(lesson_records(7))
