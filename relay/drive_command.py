@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from classroom import toml_settings
-from classroom.archive.names import JOURNAL, MANIFEST
-from classroom.clock import monotonic
+from classroom.clock import monotonic, wall
 from classroom.errors import Misuse
 from relay.settings import RelaySettings
 from relay.sync.turn import turn
@@ -42,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Carry the command out; the exit status: 1 when a lesson was left out. Raises Misuse."""
     # Imported where needed: a relay's own processes read this file for the arguments alone.
     from relay.cache.cache import Cache
+    from relay.cache.reading import may_be_recording
     from relay.sync import drive
 
     settings = toml_settings.load(RelaySettings, options.config)
@@ -68,8 +68,7 @@ def run(options: argparse.Namespace) -> int:
             else:
 
                 def is_running(lesson: str) -> bool:
-                    here = archives / lesson
-                    return (here / JOURNAL).exists() and not (here / MANIFEST).exists()
+                    return may_be_recording(archives / lesson, wall())
 
                 with turn(data):
                     found = drive.bring(

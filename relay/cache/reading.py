@@ -33,6 +33,10 @@ _CHUNK: Final = 1024 * 1024
 _TAIL: Final = 64 * 1024
 """Of a journal: the last segments close right before its end, some hundred lines of 300 bytes."""
 
+_LATELY_SECONDS: Final = 3600.0
+"""A lesson is recorded on after an outage of its teacher's, or of the link to its parent, or a long
+break: until then its journal belongs to whoever records."""
+
 
 @dataclass(slots=True)
 class _Journal:
@@ -146,23 +150,10 @@ class Reader:
     def _ended(self, lesson: str, path: Path, journal: Stamp) -> Manifest | None:
         """The archive's own manifest, if the journal's end says that it is the last word: folding
         all of an hour's journal takes a small machine a second. None: fold it."""
-        with (path / JOURNAL).open("rb") as file:
-            file.seek(max(0, journal.size - _TAIL))
-            lines = file.read(_TAIL).splitlines(keepends=True)
-        closed: list[Segment] = []
-        finished = False
-        for line in lines[1:]:
-            try:
-                entry = decode(line) if line.endswith(b"\n") else None
-            except Refused:
-                return None
-            match entry:
-                case Segment():
-                    closed.append(entry)
-                case Finished():
-                    finished = True
-                case Opened() | None:
-                    finished = False
+        end = _end(path / JOURNAL, journal.size)
+        if end is None:
+            return None
+        finished, closed = end
         own = self._manifest(lesson, path / MANIFEST) if finished and closed else None
         if own is None or not own.finished:
             return None
@@ -219,6 +210,43 @@ class Reader:
         )
         self._damaged(lesson, path.name)
         return None
+
+
+def _end(path: Path, size: int) -> tuple[bool, list[Segment]] | None:
+    """Whether the end of a journal of `size` bytes says that the lesson is over, and the segments
+    that it speaks of; None when a line of it is damaged. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TAIL))
+        lines = file.read(_TAIL).splitlines(keepends=True)
+    closed: list[Segment] = []
+    finished = False
+    for line in lines[1:]:
+        try:
+            entry = decode(line) if line.endswith(b"\n") else None
+        except Refused:
+            return None
+        match entry:
+            case Segment():
+                closed.append(entry)
+            case Finished():
+                finished = True
+            case Opened() | None:
+                finished = False
+    return finished, closed
+
+
+def may_be_recording(path: Path, date: float) -> bool:
+    """Whether the lesson in the directory `path` may be recorded by another process now: its
+    journal has not said that it is over, and was written to lately. date: unix seconds. Raises
+    OSError."""
+    try:
+        status = (path / JOURNAL).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    end = _end(path / JOURNAL, status.st_size)
+    # Either way: a clock may have been set meanwhile, and what is recorded is written soon again.
+    lately = abs(date - status.st_mtime) < _LATELY_SECONDS
+    return lately and (end is None or not end[0])
 
 
 _TOO_LARGE: Final = Refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -218,3 +219,36 @@ def test_a_running_relay_and_an_import_take_turns(tmp_path: Path) -> None:
     assert not service.wished()
     assert service.take()
     service.give()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_lesson_that_the_school_recorded_itself_comes_whole_over_a_drive(
+    central: Relay, school: Relay, stick: Path, ended: bool
+) -> None:
+    """Below a parent no manifest is written; after a power cut the journal has no end either."""
+    made = make(beats=9)
+    made.write(central.archives)
+    own = make(beats=9, feed="c3d4", lost={"voice": range(2, 5)}, finished=ended)
+    root = own.write(school.archives, without=("manifest.json",))
+    if not ended:
+        os.utime(root / "journal.jsonl", (1_760_000_000, 1_760_000_000))
+    central.export(stick)
+    assert main(["import", str(stick), "--data", str(school.data)]) == 0
+    here = read(root)
+    here.pop("about.json")
+    assert here == made.files
+
+
+def test_a_lesson_that_goes_on_after_an_end_is_not_touched(
+    central: Relay, school: Relay, stick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(beats=3).write(central.archives)
+    root = make(beats=3, feed="c3d4").write(school.archives)
+    going_on = make(beats=4, feed="c3d4", finished=False).journal.splitlines(keepends=True)
+    with (root / "journal.jsonl").open("ab") as journal:
+        journal.write(b"".join(line for line in going_on if b'"beat":3' in line))
+    before = read(root)
+    central.export(stick)
+    assert main(["import", str(stick), "--data", str(school.data)]) == 1
+    assert "it is being recorded here now" in capsys.readouterr().err
+    assert read(root) == before
