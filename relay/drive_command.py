@@ -82,6 +82,12 @@ def run(options: argparse.Namespace) -> int:
         f"{len(found.lessons)} lessons are whole {done}: {_size(found.copied)} copied, "
         f"{_size(found.kept)} were there already."
     )
+    if found.own_disk:
+        print(
+            f"{options.drive} is on the relay's own disk. If a drive should be there, it is not: "
+            "put it in, see where it is shown, and run the command again with that folder.",
+            file=sys.stderr,
+        )
     for lesson, why in found.left_out.items():
         print(f"Left out: {lesson}: {why}.", file=sys.stderr)
     return 1 if found.left_out else 0

@@ -26,7 +26,7 @@ from classroom.archive.manifest import Manifest
 from classroom.archive.names import EVENTS, EXTRAS, HEADER, JOURNAL, MANIFEST, is_lesson
 from classroom.errors import Absent, Misuse, Refused
 from relay.cache.cache import Cache
-from relay.cache.files import free_bytes, make_directory, write_atomic
+from relay.cache.files import free_bytes, is_full, make_directory, write_atomic
 from relay.cache.parts import Part, parts
 from relay.sync.offer import ABOUT, words
 from relay.sync.queue import keep_about
@@ -38,6 +38,9 @@ _SPARE: Final = 16 << 20
 _PART_BYTES: Final = 1 << 30
 """No segment of a lesson is larger; a file that claims it is something else."""
 
+_FULL: Final = "it does not fit on the drive any more"
+_NO_ROOM: Final = "there is no room for it on this relay"
+
 Progress = Callable[[str, int, int], None]
 """(lesson, bytes done of all, bytes of all)."""
 
@@ -45,12 +48,13 @@ Progress = Callable[[str, int, int], None]
 @dataclass(slots=True)
 class Outcome:
     """lessons: whole now, in order. left_out: lesson to why it is not. copied: bytes; kept: bytes
-    that were there already."""
+    that were there already. own_disk: what was named is no drive, but on the relay's own disk."""
 
     lessons: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     copied: int = 0
     kept: int = 0
+    own_disk: bool = False
 
 
 def lessons_of(archives: Path) -> list[tuple[str, Manifest]]:
@@ -82,11 +86,16 @@ def export(
         make_directory(target)
         chosen = _chosen(archives, wanted, outcome)
         free = free_on(drive) - _SPARE
+        outcome.own_disk = identity[0] == archives.stat().st_dev
+        if outcome.own_disk:
+            # Nobody put a drive there, perhaps: what lessons need to be recorded stays free.
+            free -= cache.space().floor
         jobs: list[tuple[str, Manifest]] = []
         for name, manifest in chosen:
             need = manifest.size - _present(target / name, manifest)
-            if need > free:
-                outcome.left_out[name] = "it does not fit on the drive any more"
+            # One that is there already needs no room, however little there is.
+            if need > max(0, free):
+                outcome.left_out[name] = _FULL
                 continue
             free -= need
             jobs.append((name, manifest))
@@ -101,6 +110,12 @@ def export(
                 _copy_extras(archives / name, target / name, outcome)
             except Refused as error:
                 outcome.left_out[name] = error.detail
+                continue
+            except OSError as error:
+                # A drive's clusters are larger than its bytes say: 128 KiB for a file of 30 kB.
+                if not is_full(error):
+                    raise
+                outcome.left_out[name] = _FULL
                 continue
             outcome.lessons.append(name)
     return outcome
@@ -170,11 +185,15 @@ def bring(
                 if is_running(name):
                     outcome.left_out[name] = "it is being recorded here now"
                 elif cache.room_for(name) < manifest.size:
-                    outcome.left_out[name] = "there is no room for it on this relay"
+                    outcome.left_out[name] = _NO_ROOM
                 else:
                     _bring_one(cache, archives, source / name, manifest, outcome, meter)
             except Refused as error:
                 outcome.left_out[name] = error.detail
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                outcome.left_out[name] = _NO_ROOM
             except Absent as error:
                 raise Misuse(f"this relay's own disk: {error.what} {error.fix}") from error
     return outcome

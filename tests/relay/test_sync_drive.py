@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -192,12 +193,52 @@ def test_what_does_not_fit_on_the_drive_is_left_out(central: Relay, stick: Path)
     assert found.left_out == {"van-8": "it does not fit on the drive any more"}
 
 
+def test_what_is_on_a_full_drive_already_is_whole(central: Relay, stick: Path) -> None:
+    make().write(central.archives)
+    assert central.export(stick).lessons == ["toan-7"]
+    given = central.cache, central.archives, stick
+    found = drive.export(*given, [], lambda *_: None, free_on=lambda _: 10 << 20)
+    assert (found.lessons, found.left_out, found.copied) == (["toan-7"], {}, 0)
+
+
+def test_a_drive_that_takes_no_more_leaves_out_one_lesson_and_takes_others(
+    central: Relay, stick: Path
+) -> None:
+    make("toan-7", sizes={"voice": 300}).write(central.archives)
+    make("van-8", sizes={"voice": 9_000}, epoch_ms=1_770_000_000_000).write(central.archives)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The system takes no more of a file, as a full drive does.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, limits[1]))
+    try:
+        found = central.export(stick)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found.lessons == ["toan-7"]
+    assert found.left_out == {"van-8": "it does not fit on the drive any more"}
+
+
+def test_a_folder_on_the_relays_own_disk_leaves_it_room_to_record(
+    central: Relay, stick: Path
+) -> None:
+    make("toan-7").write(central.archives)
+    make("van-8").write(central.archives)
+    size = make("toan-7").decoded.size
+    cache = Cache(central.archives, central.data / "x.json", root=True, floor_bytes=10**9)
+    given = cache, central.archives, stick
+    free = 10**9 + (16 << 20) + size
+    found = drive.export(*given, [], lambda *_: None, free_on=lambda _: free)
+    assert found.own_disk
+    assert (len(found.lessons), len(found.left_out)) == (1, 1)
+
+
 def test_the_commands_tell_what_they_did(
     central: Relay, school: Relay, stick: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make().write(central.archives)
     assert main(["export", str(stick), "--data", str(central.data)]) == 0
-    assert "1 lessons are whole on the drive" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "1 lessons are whole on the drive" in told.out
+    assert "is on the relay's own disk" in told.err
     assert main(["import", str(stick), "--data", str(school.data)]) == 0
     assert "1 lessons are whole on this relay" in capsys.readouterr().out
     assert main(["import", str(stick / "none"), "--data", str(school.data)]) == 2
