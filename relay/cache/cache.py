@@ -381,10 +381,11 @@ class Cache:
         """Somebody watches it now."""
         self._room.used(lesson)
 
-    def room_for(self, lesson: str) -> int:
+    def room_for(self, lesson: str, epoch: float = 0.0) -> int:
         """Bytes that could be had for the lesson: free now, or taken by lessons that matter less.
-        Fetch nothing that is larger: it would put out what matters more, and be put out itself."""
-        return self._room.room_for(lesson)
+        Fetch nothing that is larger: it would put out what matters more, and be put out itself.
+        epoch: when it began (unix seconds), as its source says; after `begin` it is known here."""
+        return self._room.room_for(lesson, epoch)
 
     def make_room(self, size: int, lesson: str | None = None) -> int:
         """Put out lessons until `size` bytes fit under quota and floor; returns the bytes freed.

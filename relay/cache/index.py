@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from classroom.archive.names import is_lesson
@@ -187,18 +187,27 @@ class Index:
         return max(0, over, floor + size - free)
 
     def candidates(
-        self, now: float, busy: Callable[[str], bool], lesson: str | None = None
+        self,
+        now: float,
+        busy: Callable[[str], bool],
+        lesson: str | None = None,
+        epoch: float = 0.0,
     ) -> list[str]:
         """What may go, first one first. now: monotonic seconds. busy(lesson): live or recorded now.
-        lesson: what needs the room; only what matters less than it may go."""
-        bound = self.entry(lesson).rank if lesson is not None else None
+        lesson: what needs the room; only what matters less than it may go. epoch: when it began
+        (unix seconds), for one of which nothing is known here yet."""
+        needy = self.entries.get(lesson) if lesson is not None else None
+        needy = needy if needy is not None else Entry()
+        if not needy.epoch:
+            needy = replace(needy, epoch=epoch)
+        bound = needy.rank if lesson is not None else None
         found = [
             (entry.rank, name)
             for name, entry in self.entries.items()
             if entry.here
             and not entry.pinned
             and name != lesson
-            and (bound is None or entry.rank < bound or self.entry(lesson or "").pinned)
+            and (bound is None or entry.rank < bound or needy.pinned)
             and not (entry.served_at is not None and now - entry.served_at < SERVED_SECONDS)
             and not busy(name)
         ]

@@ -202,12 +202,14 @@ class Room:
 
     # Putting out.
 
-    def room_for(self, lesson: str) -> int:
-        """Bytes that could be had for the lesson."""
+    def room_for(self, lesson: str, epoch: float = 0.0) -> int:
+        """See `Cache.room_for`."""
         free = self._free_now()
         with self._lock:
             index = self._index
-            names = [] if self.root else index.candidates(self._now(), self._live, lesson)
+            names: list[str] = []
+            if not self.root:
+                names = index.candidates(self._now(), self._live, lesson, epoch)
             possible = sum(index.entries[name].size for name in names)
             room = free - self._floor
             if self._quota and not self.root:

@@ -348,7 +348,8 @@ class Sync:
     async def _is_worth_opening(self, fetch: Fetch, offer: Offer) -> bool:
         """Whether there is room for the least that a lesson is good for: its manifest and voice."""
         need = offer.size + offer.renditions.get("voice", 0)
-        if await asyncio.to_thread(self.cache.room_for, fetch.lesson) >= need:
+        epoch = offer.epoch_ms / 1000
+        if await asyncio.to_thread(self.cache.room_for, fetch.lesson, epoch) >= need:
             return True
         if fetch.tier is Tier.LIBRARY:
             self.plan.put_off_library(self._now() + _PUT_OFF)

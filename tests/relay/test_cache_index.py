@@ -71,6 +71,17 @@ def test_a_lesson_puts_out_only_what_matters_less() -> None:
     assert index.candidates(1e6, nobody, "ccc") == ["aaa", "bbb"]
 
 
+def test_a_lesson_that_is_not_here_yet_has_its_place_by_when_it_began() -> None:
+    index = index_of(aaa=1, bbb=1, ccc=1)
+    index.use("bbb", 0.0)
+    assert index.candidates(1e6, nobody, "ddd", 2e9) == ["aaa", "ccc"]
+    assert index.candidates(1e6, nobody, "ddd", 1e9 + 1.5) == ["aaa"]
+    assert index.candidates(1e6, nobody, "ddd") == []
+    # What is known of it here counts more, and asking leaves nothing behind.
+    assert index.candidates(1e6, nobody, "aaa", 2e9) == []
+    assert "ddd" not in index.entries
+
+
 def test_no_two_lessons_put_out_each_other_in_turn() -> None:
     seeded = random.Random(5)
     for _ in range(200):

@@ -161,14 +161,14 @@ async def test_what_came_while_room_was_looked_for_does_not_hold_its_lesson_up(
         school.sync.meant(("toan-7", "van-8"))
         look = school.cache.room_for
 
-        def look_long(lesson: str) -> int:
+        def look_long(lesson: str, epoch: float = 0.0) -> int:
             opened = school.sync.queue.opened(lesson)
             if lesson == "toan-7" and opened is not None and opened.left("voice"):
                 for part in school.cache.missing(lesson):
                     data = (parent.archives / lesson / part.rendition / part.name).read_bytes()
                     school.cache.put(part, data)
                     opened.came(part, None)  # as from a pupil's asking
-            return look(lesson)
+            return look(lesson, epoch)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(school.cache, "room_for", look_long)
@@ -365,6 +365,26 @@ async def test_a_full_disk_costs_the_link_nothing(tmp_path: Path) -> None:
             )
             assert school.sync.progress()["lessons_left"] == 20
     assert not [path for path in parent.asked if "bai" in path]
+
+
+async def test_a_new_lesson_comes_where_old_ones_fill_the_quota(tmp_path: Path) -> None:
+    parent = Relay(tmp_path / "parent")
+    old = [make(name, epoch_ms=1_600_000_000_000 + at) for at, name in enumerate(("cu-1", "cu-2"))]
+    make("moi-1", epoch_ms=1_700_000_000_000).write(parent.archives)
+    folder = tmp_path / "school"
+    held = School(folder, [])
+    for made in old:
+        held.cache.begin(made.lesson, made.manifest)
+        for part in held.cache.missing(made.lesson):
+            held.cache.put(part, made.part(part.rendition, part.name))
+        held.cache.finish(made.lesson, made.journal, made.events)
+    quota = held.cache.space().held
+    held.cache.close()
+    async with parent.running():
+        school = School(folder, [parent.url], quota_bytes=quota)
+        async with school.fetching():
+            await eventually(lambda: school.settled("moi-1"))
+            assert (school.settled("cu-1"), school.settled("cu-2")) == (False, True)
 
 
 async def test_a_long_list_is_read_a_part_at_a_time(tmp_path: Path) -> None:
