@@ -219,8 +219,11 @@ class Service:
         async def authorize(request: web.Request, lesson: str) -> None:
             await self.access.check(request, Right.REPLAY, lesson, query=True)
 
-        wanted = self.sync.ask_now if self.sync is not None else None
-        add_archive_routes(app, self.cache, authorize, wanted)
+        if self.sync is not None:
+            asked = self.sync.ask_now, self.sync.is_offered
+            add_archive_routes(app, self.cache, authorize, *asked)
+        else:
+            add_archive_routes(app, self.cache, authorize)
         app.cleanup_ctx.append(self._background)
         return app
 

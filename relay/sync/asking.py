@@ -67,8 +67,10 @@ class Asking:
     async def _bring(self, key: _Key) -> bool:
         sync, (lesson, _, _) = self._sync, key
         moment = sync.time.moment()
+        if sync.cache.was_evicted(lesson):
+            sync.cache.used(lesson)  # it was put out, and is wanted again
         sync.plan.follow(lesson, moment.now, moment.wall)
-        sync.queue.consider(lesson, asked=True)
+        sync.queue.consider(lesson)
         with Edge(sync.counts, lesson=lesson):
             for _ in range(_TRIES):
                 came = await self._try(key)
@@ -106,7 +108,7 @@ class Asking:
             _log.info("sync-asked-part-failed", extra={"lesson": lesson, "reason": reason})
             return None
         opened.came(part, None)
-        sync.queue.consider(lesson, asked=True)
+        sync.queue.consider(lesson)
         sync.counts["asked"] += 1
         return True
 

@@ -184,6 +184,10 @@ class Sync:
             return False
         return await self._asking.ask(self._tasks, lesson, rendition, name, wait)
 
+    def is_offered(self, lesson: str) -> bool:
+        """Whether a source has the lesson, so that `ask_now` may bring some of it."""
+        return self.queue.offer(lesson) is not None
+
     def progress(self) -> dict[str, Any]:
         """How it fares, for people: see `report`."""
         return report(self)

@@ -107,8 +107,8 @@ class Queue:
             self._opened.move_to_end(lesson)
         return found
 
-    def consider(self, lesson: str, *, asked: bool = False) -> None:
-        """Something about it may have changed: tell the plan. asked: a pupil wants it."""
+    def consider(self, lesson: str) -> None:
+        """Something about it may have changed: tell the plan."""
         offer = self.offer(lesson)
         held = self._cache.holding(lesson)
         whole = (
@@ -121,7 +121,7 @@ class Queue:
             self._opened.pop(lesson, None)
             if offer is not None and self._has_extras(offer):
                 offer = None
-        if offer is None or (self._cache.was_evicted(lesson) and not asked):
+        if offer is None or self._cache.was_evicted(lesson):
             self._plan.forget(lesson)
             return
         opened = self._opened.get(lesson)

@@ -52,6 +52,8 @@ _CORS: Final = {
 _FOREVER: Final = "private, max-age=31536000, immutable"
 _FRESH: Final = "no-cache"
 _JSON_LINES: Final = "application/jsonl"
+_MISSING: Final = "recording-missing"
+"""Of a lesson as well as of a part of it."""
 
 
 _WAIT_SECONDS: Final = 8.0
@@ -65,6 +67,7 @@ _BLOCK_LOOK_SECONDS: Final = 0.2
 
 OnMissing = Callable[[str, str, str], Awaitable[object]]
 """(lesson, rendition, name) of a part that somebody waits for; returns when it may be here."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,14 @@ class Archives:
         self.cache = cache
         self.tails = Tails()
         self._extras = ExtrasReader()
+
+    def has(self, lesson: str) -> bool:
+        """Whether anything of the lesson is here."""
+        try:
+            self.cache.path(lesson)
+        except Refused:
+            return False
+        return True
 
     def extras(self, lesson: str) -> Extras:
         """Captions and copies of the lesson. Raises Refused 404."""
@@ -132,11 +143,42 @@ class Archives:
 
 
 def add_archive_routes(
-    app: web.Application, cache: Cache, authorize: Authorize, on_missing: OnMissing | None = None
+    app: web.Application,
+    cache: Cache,
+    authorize: Authorize,
+    on_missing: OnMissing | None = None,
+    is_offered: Callable[[str], bool] = lambda lesson: False,
 ) -> Archives:
     """Serve what the cache holds. authorize(request, lesson) raises Refused unless the request may
-    replay the lesson. on_missing: asks for a part that is not here; its errors mean not yet."""
+    replay the lesson. on_missing: asks for a part that is not here; its errors mean not yet.
+    is_offered(lesson): a source has it, so that one of which nothing is here may come."""
     archives = Archives(cache)
+
+    async def comes(lesson: str) -> bool:
+        """Whether it was the lesson that was missing, and not a part of it, and is here now. Raises
+        Absent while it is on its way."""
+        if on_missing is None or await asyncio.to_thread(archives.has, lesson):
+            return False
+        if not is_offered(lesson):
+            return False
+        # With its first part comes its manifest, and with that what to ask for next.
+        await _wait(on_missing(lesson, "voice", init_name(0)), _WAIT_SECONDS)
+        if not await asyncio.to_thread(archives.has, lesson):
+            raise _not_yet()
+        return True
+
+    def once_here(handler: Handler) -> Handler:
+        """The handler, tried again when the lesson came because somebody asked for it."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except Refused as error:
+                if error.code != _MISSING or not await comes(request.match_info["lesson"]):
+                    raise
+            return await handler(request)
+
+        return answer
 
     async def top(request: web.Request) -> web.StreamResponse:
         lesson, name = request.match_info["lesson"], request.match_info["name"]
@@ -180,8 +222,8 @@ def add_archive_routes(
             return web.Response(status=304, headers=headers)
         return answer
 
-    app.router.add_get("/archives/{lesson}/{name}", top)
-    app.router.add_get("/archives/{lesson}/{rendition}/{name}", inner)
+    app.router.add_get("/archives/{lesson}/{name}", once_here(top))
+    app.router.add_get("/archives/{lesson}/{rendition}/{name}", once_here(inner))
     return archives
 
 
@@ -375,7 +417,7 @@ def _not_yet() -> Absent:
 def _absent(detail: str, field: str) -> Refused:
     return Refused(
         404,
-        "recording-missing",
+        _MISSING,
         detail,
         fix="Look at the list of recordings; a lesson's first part appears after some seconds.",
         field=field,
