@@ -293,8 +293,17 @@ class Sync:
         free = most - sum(job.source.near == near and not job.ending for job in self._jobs.values())
         if free <= 0:
             return
+        names = [source.name for source in self.sources if source.near == near]
+        had = [self.wishes.had(name) for name in self.plan.usable(names, "", moment.now)]
+
+        def is_had(lesson: str) -> bool:
+            if not any(lesson in lessons for lessons in had):
+                return False
+            offer = self.queue.offer(lesson)
+            return offer is not None and self._source(offer, near) is not None
+
         metered = False if near else None
-        fetches = self.plan.next_fetches(moment.now, moment.wall, free + 2, metered)
+        fetches = self.plan.next_fetches(moment.now, moment.wall, free + 2, metered, is_had)
         begun = {(job.fetch.lesson, job.fetch.step) for job in self._jobs.values() if not job.load}
         tried: dict[str, bool] = {}
         for place, fetch in enumerate(fetches):

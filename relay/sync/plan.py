@@ -14,7 +14,7 @@ renditions. A lesson has one place in the queue, that of the next step it needs,
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
@@ -210,11 +210,17 @@ class Plan:
         self._library_from = until
 
     def next_fetches(
-        self, now: float, date: float, most: int, metered: bool | None = None
+        self,
+        now: float,
+        date: float,
+        most: int,
+        metered: bool | None = None,
+        is_had: Callable[[str], bool] = lambda lesson: True,
     ) -> list[Fetch]:
-        """What to do, best first, for the first `most` lessons.
+        """What to do, best first, for the first `most` lessons for which anything can be done.
 
         metered: whether the source in question is behind the metered link; None: as set.
+        is_had(lesson): it can be asked for now. Those that cannot hold up no others.
         """
         for lesson in [name for name, until in self._followed.items() if until <= now]:
             del self._followed[lesson]
@@ -224,12 +230,14 @@ class Plan:
             del self._put_off[lesson]
         sparing = self._metered if metered is None else metered
         first: list[str] = []
-        for tier, _, _, name in self._order:
+        for tier, step, _, name in self._order:
             if len(first) >= most:
                 break
             if tier is Tier.LIBRARY and (sparing or now < self._library_from):
                 break
-            if name not in self._put_off:
+            # Where the first step is too dear, so are those behind it.
+            spared = sparing and _dear(Fetch(name, tier, step))
+            if not spared and name not in self._put_off and is_had(name):
                 first.append(name)
         found = [
             (fetch.tier, fetch.step, place, fetch)

@@ -35,6 +35,7 @@ class Wishes:
 
     def __init__(self, file: Path) -> None:
         self._database = Database(file, 1, _SCHEMA)
+        self._had: dict[str, frozenset[str]] = {}
 
     def cursor(self, source: str) -> str:
         """Up to where the source's list is known, "" for not at all."""
@@ -43,6 +44,7 @@ class Wishes:
 
     def take(self, source: str, changes: Changes) -> list[str]:
         """A page of the source's list came; the lessons that it says something new of."""
+        self._had.pop(source, None)
         changed = {offer.lesson for offer in changes.offers} | set(changes.gone)
         statements: list[tuple[str, list[tuple[object, ...]]]] = []
         if changes.reset:
@@ -90,6 +92,14 @@ class Wishes:
             "SELECT source FROM offers WHERE lesson = ? AND manifest = ?", lesson, manifest
         )
         return {row[0] for row in rows}
+
+    def had(self, source: str) -> frozenset[str]:
+        """Every lesson that the source has. From memory: asked for each lesson of a long queue."""
+        found = self._had.get(source)
+        if found is None:
+            rows = self._database.read("SELECT lesson FROM offers WHERE source = ?", source)
+            found = self._had[source] = frozenset(row[0] for row in rows)
+        return found
 
     def lessons(self) -> Iterator[str]:
         """Every lesson that any source has."""

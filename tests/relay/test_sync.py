@@ -193,6 +193,20 @@ async def test_a_sibling_is_asked_before_the_weak_link(tmp_path: Path) -> None:
     assert not [path for path in parent.asked if path.endswith("/bytes")]
 
 
+async def test_new_lessons_at_the_parent_do_not_hold_up_what_a_sibling_has(tmp_path: Path) -> None:
+    parent, sibling = Relay(tmp_path / "parent"), Relay(tmp_path / "sibling")
+    for number in range(6):
+        newer = make(f"moi-{number}", beats=1, epoch_ms=1_770_000_000_000 + number)
+        newer.write(parent.archives)
+    make(beats=1).write(sibling.archives)
+    async with parent.running(), sibling.running():
+        rules = Rules(Limits(spans=()), siblings=(sibling.url,))
+        school = School(tmp_path / "school", [parent.url], rules)
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+    assert not [path for path in parent.asked if "moi" in path]
+
+
 @pytest.mark.parametrize(
     "name", ["lies", "endless", "short", "wrong_status", "garbled", "no_length"]
 )

@@ -120,6 +120,25 @@ def test_what_is_put_off_waits_and_lets_others_through() -> None:
     assert order(plan, 51.0)[0] == ("first", "voice")
 
 
+def test_what_no_source_has_now_holds_up_no_others() -> None:
+    plan = Plan()
+    for number in range(9):
+        plan.update(lesson(f"new-{number}"), DATE)
+    plan.update(lesson("old", at=-1e6), DATE)
+    found = plan.next_fetches(0.0, DATE, 2, is_had=lambda name: name == "old")
+    assert {one.lesson for one in found} == {"old"}
+
+
+def test_what_a_metered_link_is_spared_holds_up_no_others() -> None:
+    plan = Plan(metered=True)
+    shares = tuple(Share(one.rendition, one.bytes, one.bytes) for one in SHARES[1:])
+    for number in range(9):
+        better = (Share("camera-f", 9_000), *shares)
+        plan.update(Lesson(f"new-{number}", Tier.MEANT, better, DATE, opened=True), DATE)
+    plan.update(Lesson("old", Tier.MEANT, shares, DATE - 1e6, opened=True), DATE)
+    assert order(plan, most=2) == [("old", "")]
+
+
 def test_without_room_the_library_waits_and_the_school_does_not() -> None:
     plan = Plan()
     plan.update(lesson("meant"), DATE)
