@@ -21,6 +21,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 
 from classroom.archive import canonical
 from classroom.archive.names import MANIFEST
@@ -170,6 +171,12 @@ class Source:
             yield answer
         except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
             raise away(str(error) or type(error).__name__) from error
+        except aiohttp.ClientPayloadError as error:
+            # The link or the source went away in the middle of a body; packed wrongly is another
+            # thing.
+            if isinstance(error.__cause__, ContentEncodingError):
+                raise rubbish("it packs what cannot be unpacked") from error
+            raise away("it broke off") from error
         except aiohttp.ClientError as error:
             raise rubbish(f"it speaks no proper HTTP: {error}") from error
         finally:

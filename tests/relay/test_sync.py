@@ -51,6 +51,36 @@ async def test_what_came_before_a_cut_is_not_asked_for_again(tmp_path: Path) -> 
     assert brought <= once + 20_000
 
 
+@pytest.mark.parametrize("abort", [True, False])
+async def test_a_source_that_breaks_off_is_away_and_sent_no_rubbish(
+    tmp_path: Path, abort: bool
+) -> None:
+    async def broken(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        if not request.path.endswith("/manifest.json"):
+            return None
+        whole = await read_through(request, handler)
+        response = web.StreamResponse()
+        response.content_length = len(whole)
+        await response.prepare(request)
+        await response.write(whole[: len(whole) // 2])
+        await asyncio.sleep(0.02)
+        assert request.transport is not None
+        request.transport.abort() if abort else request.transport.close()
+        return response
+
+    parent = Relay(tmp_path / "parent", broken)
+    make().write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.sync.counts["failures"] + school.sync.counts["rubbish"])
+            [source] = school.sync.progress()["sources"]
+            assert (source["failures"], source["rubbish"]) == (1, 0)
+            assert source["again_in"] <= 1.0
+            parent.mischief = None
+            await eventually(lambda: school.settled("toan-7"))
+
+
 async def test_only_gaps_of_what_was_recorded_here_are_fetched(tmp_path: Path) -> None:
     made = make(beats=40)
     parent = Relay(tmp_path / "parent")
@@ -245,11 +275,14 @@ async def test_a_parent_that_is_not_there_is_no_crash(tmp_path: Path) -> None:
         b'{"offers": [{"lesson": "../../etc"}], "cursor": "", "more": true, "reset": true}',
         b'{"offers": [], "cursor": "", "more": 1, "reset": false}',
         b"x" * 5_000_000,
+        b"packed",
     ],
 )
 async def test_a_list_that_is_rubbish_is_refused(tmp_path: Path, body: bytes) -> None:
+    headers = {"Content-Encoding": "gzip"} if body == b"packed" else {}
+
     async def rubbish(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        return web.Response(body=body) if request.path == "/api/offers" else None
+        return web.Response(body=body, headers=headers) if request.path == "/api/offers" else None
 
     parent = Relay(tmp_path / "parent", rubbish)
     async with parent.running():
