@@ -96,10 +96,10 @@ class Asking:
             spend = sync.spender(source)
             if sync.look() == "live" and not source.near:
                 async with self._one_by_one:
-                    await carry_part(sync.cache, part, source, 1, spend)
+                    await carry_part(sync.cache, part, source, 1, spend, opened.came)
             else:
                 width = 1 if source.near else max(_WIDTH, sync.width.connections)
-                await carry_part(sync.cache, part, source, width, spend)
+                await carry_part(sync.cache, part, source, width, spend, opened.came)
         except ClassroomError as error:
             if source is not None:
                 manifest = opened.manifest if opened is not None else ""
@@ -107,7 +107,6 @@ class Asking:
             reason = error.detail if isinstance(error, Refused) else str(error)
             _log.info("sync-asked-part-failed", extra={"lesson": lesson, "reason": reason})
             return None
-        opened.came(part, None)
         sync.queue.consider(lesson)
         sync.counts["asked"] += 1
         return True

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from classroom.errors import Absent, ClassroomError, Misuse, Refused
@@ -64,8 +65,13 @@ async def carry(
     try:
         await writer.advance()
         async for chunk in body:
+            # Kept before it waits for the rate cap: it may be cut there, and these bytes are paid.
+            try:
+                await writer.take(chunk)
+            except ClassroomError:
+                await spend(len(chunk))
+                raise
             await spend(len(chunk))
-            await writer.take(chunk)
     finally:
         writer.keep()
 
@@ -140,34 +146,55 @@ class _Writer:
             self._came(part, size)
 
 
-async def carry_part(cache: Cache, part: Part, source: Source, width: int, spend: Spend) -> None:
+async def carry_part(
+    cache: Cache, part: Part, source: Source, width: int, spend: Spend, came: Came
+) -> None:
     """Fetch one part as fast as the link allows, in up to `width` stretches side by side; what is
-    on disk of it counts. Raises as `carry` does."""
+    on disk of it counts, and what came without a hole is kept. Raises as `carry` does."""
+    try:
+        await _carry_part(cache, part, source, width, spend)
+    except ClassroomError:
+        came(part, await asyncio.to_thread(cache.part_size, part))
+        raise
+    came(part, None)
+
+
+async def _carry_part(cache: Cache, part: Part, source: Source, width: int, spend: Spend) -> None:
     have = await asyncio.to_thread(cache.part_size, part)
     left = part.bytes - have
     count = max(1, min(width, math.ceil(left / _LEAST_STRETCH)))
     size = math.ceil(left / count) if left else 0
-    firsts = [have + number * size for number in range(count)]
+    begins = [min(part.bytes, have + number * size) for number in range(count + 1)]
+    found = [bytearray() for _ in range(count)]
 
-    async def fetch(first: int) -> bytes:
-        end = min(part.bytes, first + size)
+    async def fetch(first: int, end: int, into: bytearray) -> None:
         if end <= first:
-            return b""
-        found = bytearray()
+            return
         async with source.stretch(part, first, end) as body:
             async for chunk in body:
+                into += chunk
                 await spend(len(chunk))
-                found += chunk
-        if len(found) != end - first:
+        if len(into) != end - first:
             raise Absent("The source broke off.", fix="It is asked again.")
-        return bytes(found)
+
+    def keep() -> None:
+        data = bytearray()
+        for (first, end), one in zip(pairwise(begins), found, strict=True):
+            data += one
+            if len(one) < end - first:
+                break
+        # Whatever is wrong with the disk or the part is met again when it is asked for again.
+        with contextlib.suppress(ClassroomError):
+            cache.append(part, have, bytes(data))
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            fetching = [tasks.create_task(fetch(first)) for first in firsts]
+            for (first, end), into in zip(pairwise(begins), found, strict=True):
+                tasks.create_task(fetch(first, end, into))
     except ExceptionGroup as errors:
+        await asyncio.to_thread(keep)
         raise first_of(errors) from None
-    data = b"".join(task.result() for task in fetching)
+    data = b"".join(found)
 
     def write() -> None:
         try:

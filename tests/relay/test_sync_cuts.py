@@ -1,17 +1,27 @@
-"""A power cut between two writes of a copy: what is all here only gets its place.
+"""Cuts of the power and of the link: what came is not asked for again.
 
-Here: two instants at which nothing is left to fetch. All others: `test_power_cut`, and `python -m
-tests.bench archive --scenario crash`.
+Here: two instants between writes at which nothing is left to fetch, and requests that break off.
+All other instants: `test_power_cut`, and `python -m tests.bench archive --scenario crash`.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+from aiohttp import web
+
+from classroom.archive import canonical
+from relay.cache.cache import Cache
 from relay.cache.settling import settle
+from relay.sync.allowance import Limits
+from relay.sync.carrying import carry
+from relay.sync.client import Rules
+from relay.sync.loads import Load, Piece
 from tests.eventually import eventually
 from tests.fakes.archives import make
-from tests.fakes.offering_relay import Relay, School
+from tests.fakes.offering_relay import Handler, Relay, School
 from tests.relay.test_sync import read_archive
 
 
@@ -51,3 +61,68 @@ async def test_a_cut_before_a_whole_lesson_is_remembered_costs_nothing(tmp_path:
             await eventually(lambda: (school.archives / "toan-7" / "about.json").exists())
     assert read_archive(school) == made.files
     assert not [path for path in parent.asked if path.endswith("/bytes")]
+
+
+async def test_what_waits_for_the_rate_cap_is_on_the_disk_when_a_load_is_cut(
+    tmp_path: Path,
+) -> None:
+    made = make(beats=1, sizes={"voice": 90_000})
+    cache = Cache(tmp_path, tmp_path / "cache.json", root=False)
+    cache.begin("toan-7", made.manifest)
+    part = cache.missing("toan-7")[1]
+    waits = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield made.part("voice", part.name)[:50_000]
+
+    async def spend(size: int) -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    load = Load((Piece(part),))
+    task = asyncio.ensure_future(carry(cache, load, body(), spend, lambda part, size: None))
+    await waits.wait()
+    task.cancel()
+    await asyncio.wait((task,))
+    assert cache.part_size(part) == 50_000
+
+
+async def test_what_came_of_a_part_that_a_pupil_waits_for_is_not_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    made = make(beats=2, sizes={"voice": 96_000})
+    data = made.part("voice", "1.m4s")
+    asked: list[int] = []
+
+    async def broken(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        """Of four stretches the first one comes whole, and the second one breaks off."""
+        if not request.path.startswith("/archives/"):
+            return None
+        first, end = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+        asked.append(first)
+        if len(asked) > 4 or not first:
+            return None
+        headers = {"ETag": f'"{canonical.digest(data)}"'}
+        response = web.StreamResponse(status=206, headers=headers)
+        response.content_length = end + 1 - first
+        await response.prepare(request)
+        await response.write(data[first : first + 9_000])
+        await asyncio.sleep(0.2)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    parent = Relay(tmp_path / "parent", broken)
+    made.write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url], Rules(Limits(spans=())))
+        async with school.fetching():
+            await eventually(lambda: school.sync.is_offered("toan-7"))
+            assert not await school.sync.ask_now("toan-7", "voice", "1.m4s")
+            assert len(asked) == 4
+            await eventually(lambda: not school.sync.progress()["sources"][0]["again_in"])
+            assert await school.sync.ask_now("toan-7", "voice", "1.m4s")
+            opened = school.sync.queue.opened("toan-7")
+    assert opened is not None
+    assert opened.part("voice", "1.m4s") is None
+    assert min(asked[4:]) == 24_001 + 9_000
