@@ -131,7 +131,8 @@ class Sync:
         self._was_live = self._imported = False
         self._refusal = "starting"
         self.counts: Counter[str] = Counter()
-        """near_bytes, far_bytes, parts, lists, rubbish, failures, yields: since the start."""
+        """near_bytes and far_bytes (of recordings), list_bytes, parts, lists, rubbish, failures,
+        yields: since the start."""
 
     async def run(self, http: aiohttp.ClientSession) -> None:
         """Fetch, until cancelled."""
@@ -165,9 +166,10 @@ class Sync:
     def lessons_changed(self) -> None:
         """A lesson began or ended here, perhaps: whoever teaches now has the link at once."""
         live = self._live()
-        if live:
+        if live and not self._was_live:
+            self._cut_far()
             self._stop_far()
-        elif self._was_live:
+        elif self._was_live and not live:
             self._list_due.set()  # what was just taught will be there soon
         self._was_live = live
         self._wake.set()
@@ -230,15 +232,20 @@ class Sync:
             return "disk"
         return self.allowance.refusal(moment)
 
+    def _cut_far(self) -> None:
+        """Whatever comes over the weak link, lists and parts that a pupil waits for among it, ends
+        at once; these are asked for again when they may be."""
+        for source in self.sources:
+            if not source.near:
+                source.stop()
+
     def _stop_far(self) -> None:
         """Nothing more crosses the weak link: cut the requests, then end what waits for them."""
         jobs = [task for task, job in self._jobs.items() if not job.source.near]
         if not jobs:
             return
         self.counts["yields"] += 1
-        for source in self.sources:
-            if not source.near:
-                source.stop()
+        self._cut_far()
         for task in jobs:
             task.cancel()
         self.width.pause()
@@ -502,14 +509,16 @@ class Sync:
             raise Lacking("it has a part less than it said")
         self.counts["parts"] += len(load.pieces)
 
-    def spender(self, source: Source) -> Callable[[int], Awaitable[None]]:
-        """What counts the bytes that come from `source`, and waits where there is a rate cap."""
+    def spender(self, source: Source, counter: str = "") -> Callable[[int], Awaitable[None]]:
+        """What counts the bytes that come from `source`, and waits where there is a rate cap.
+        counter: of `counts`, where it is not the recordings'."""
+        name = counter or ("near_bytes" if source.near else "far_bytes")
 
         async def near(size: int) -> None:
-            self.counts["near_bytes"] += size
+            self.counts[name] += size
 
         async def far(size: int) -> None:
-            self.counts["far_bytes"] += size
+            self.counts[name] += size
             self.width.receive_bytes(size)
             wait = self.allowance.spend(size, self.time.moment())
             if wait > 0.0:

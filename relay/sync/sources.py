@@ -54,14 +54,15 @@ class Lacking(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A page of a source's list. gone: lessons that it has no more; the rest as in
-    `relay.sync.offers.Page`."""
+    """A page of a source's list. gone: lessons that it has no more. size: bytes that crossed the
+    link for it. The rest as in `relay.sync.offers.Page`."""
 
     offers: list[Offer]
     gone: list[str]
     cursor: str
     more: bool
     reset: bool
+    size: int
 
 
 class Source:
@@ -85,19 +86,20 @@ class Source:
 
     async def changes(self, cursor: str) -> Changes:
         """What came and went since `cursor`, "" for everything."""
-        body = await self._whole("/api/offers", {"after": cursor}, _LIST_BYTES)
-        return await asyncio.to_thread(_read_changes, body)
+        body, size = await self._whole("/api/offers", {"after": cursor}, _LIST_BYTES)
+        return await asyncio.to_thread(_read_changes, body, size)
 
     async def top(self, lesson: str, name: str, digest: str) -> bytes:
         """manifest.json, journal.jsonl or events.jsonl of a lesson, of this SHA-256."""
-        body = await self._whole(f"/api/offers/{lesson}/{name}", {"digest": digest}, TOP_BYTES)
+        body, _ = await self._whole(f"/api/offers/{lesson}/{name}", {"digest": digest}, TOP_BYTES)
         if await asyncio.to_thread(canonical.digest, body) != digest:
             raise rubbish(f"{name} of {lesson} is not what its digest says")
         return body
 
     async def live_manifest(self, lesson: str) -> bytes:
         """The manifest of a lesson that still runs, as far as it is recorded there."""
-        return await self._whole(f"/api/offers/{lesson}/{MANIFEST}", {}, TOP_BYTES)
+        body, _ = await self._whole(f"/api/offers/{lesson}/{MANIFEST}", {}, TOP_BYTES)
+        return body
 
     @contextlib.asynccontextmanager
     async def bring(
@@ -139,15 +141,16 @@ class Source:
             except (KeyError, ValueError, OverflowError):
                 return took, None
 
-    async def _whole(self, path: str, query: Mapping[str, str], most: int) -> bytes:
-        """A body of at most `most` bytes, unpacked."""
+    async def _whole(self, path: str, query: Mapping[str, str], most: int) -> tuple[bytes, int]:
+        """A body of at most `most` bytes, unpacked, and how many crossed the link for it."""
         body = bytearray()
         async with self._get(path, query, {}) as answer:
             async for chunk in _chunks(answer):
                 body += chunk
                 if len(body) > most:
                     raise rubbish(f"{path} has no end")
-        return bytes(body)
+            packed = answer.content_length
+        return bytes(body), len(body) if packed is None else packed
 
     @contextlib.asynccontextmanager
     async def _get(
@@ -236,7 +239,7 @@ async def _body(answer: aiohttp.ClientResponse, most: int) -> AsyncIterator[byte
         yield chunk
 
 
-def _read_changes(body: bytes) -> Changes:
+def _read_changes(body: bytes, size: int) -> Changes:
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -250,7 +253,12 @@ def _read_changes(body: bytes) -> Changes:
         else:
             offers.append(read_offer(item))
     return Changes(
-        offers, gone, members.text("cursor")[:64], members.flag("more"), members.flag("reset")
+        offers,
+        gone,
+        members.text("cursor")[:64],
+        members.flag("more"),
+        members.flag("reset"),
+        size,
     )
 
 

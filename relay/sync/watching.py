@@ -27,11 +27,15 @@ _KEEP_SECONDS: Final = 60.0
 async def _take_list(sync: Sync, source: Source) -> None:
     try:
         more = True
-        while more:
-            changes = await source.changes(sync.wishes.cursor(source.name))
+        # Before each page: a list of 15,000 lessons takes minutes, and yields to a lesson.
+        while more and (source.near or sync.look() != "live"):
+            cursor = sync.wishes.cursor(source.name)
+            changes = await source.changes(cursor)
+            await sync.spender(source, "list_bytes")(changes.size)
             await sync.queue.take(source.name, changes)
             sync.counts["lists"] += 1
-            more = changes.more and bool(changes.offers or changes.gone)
+            # A list that does not go on would be asked for the same page for ever.
+            more = changes.more and changes.cursor != cursor
             sync.wake()
         sync.plan.source_gave(source.name, sync.time.moment().now)
     except ClassroomError as error:

@@ -13,7 +13,7 @@ from relay.sync.client import Sync
 from relay.web.offers import OfferRoutes
 
 _COUNTS: Final = (
-    *("far_bytes", "near_bytes", "parts", "lessons", "asked", "lists"),
+    *("far_bytes", "near_bytes", "list_bytes", "parts", "lessons", "asked", "lists"),
     *("yields", "failures", "rubbish", "bugs"),
 )
 _GAUGES: Final = {

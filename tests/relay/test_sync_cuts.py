@@ -7,9 +7,12 @@ All other instants: `test_power_cut`, and `python -m tests.bench archive --scena
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from classroom.archive import canonical
@@ -126,3 +129,66 @@ async def test_what_came_of_a_part_that_a_pupil_waits_for_is_not_asked_for_again
     assert opened is not None
     assert opened.part("voice", "1.m4s") is None
     assert min(asked[4:]) == 24_001 + 9_000
+
+
+async def test_a_list_that_is_coming_yields_to_a_lesson(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.sync.watching._LIST_SOON", 0.05)
+    sent = 0
+
+    async def long(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        """Pages without end, each of which takes a while."""
+        nonlocal sent
+        if request.path != "/api/offers":
+            return None
+        at = int((request.query.get("after") or "0").removeprefix("x."))
+        gone = [{"lesson": f"bai-{at + number}", "gone": True} for number in range(100)]
+        page = {"offers": gone, "cursor": f"x.{at + 100}", "more": True, "reset": not at}
+        body = json.dumps(page).encode()
+        response = web.StreamResponse()
+        response.content_length = len(body)
+        await response.prepare(request)
+        for first in range(0, len(body), 500):
+            with contextlib.suppress(ConnectionError):
+                await response.write(body[first : first + 500])
+                sent += 500
+            await asyncio.sleep(0.005)
+        return response
+
+    parent = Relay(tmp_path / "parent", long)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url], Rules(Limits(daily=1_000_000)))
+        async with school.fetching():
+            await eventually(lambda: school.sync.counts["lists"] == 2)
+            # Lists count in the day's budget as all else does.
+            assert school.sync.progress()["budget_left"] < 1_000_000 - 2 * 3_000
+            before = sent
+            await eventually(lambda: sent > before + 1_000)
+            school.live = True
+            school.sync.lessons_changed()
+            stopped, asked = sent, len(parent.asked)
+            await asyncio.sleep(0.3)
+            assert sent <= stopped + 1_000
+            assert len(parent.asked) == asked
+            assert school.sync.counts["rubbish"] == school.sync.counts["failures"] == 0
+            school.live = False
+            school.sync.lessons_changed()
+            await eventually(lambda: sent > stopped + 10_000)
+
+
+async def test_a_list_that_does_not_go_on_is_not_asked_for_again_at_once(tmp_path: Path) -> None:
+    async def same(request: web.Request, handler: Handler) -> web.StreamResponse | None:
+        if request.path != "/api/offers":
+            return None
+        gone = [{"lesson": "bai-1", "gone": True}]
+        page = {"offers": gone, "cursor": "x.1", "more": True, "reset": False}
+        return web.json_response(page)
+
+    parent = Relay(tmp_path / "parent", same)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.sync.counts["lists"])
+            await asyncio.sleep(0.3)
+    assert parent.asked.count("/api/offers") == 2
