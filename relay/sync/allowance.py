@@ -16,8 +16,10 @@ from typing import Final
 from classroom.errors import Misuse
 
 DAY: Final = 86_400
-# A day's budget begins anew with a new date, and no sooner than this after the last time it did
-# (s): a clock that is set to and fro would else make a new budget each time.
+# A day's budget begins anew with a later date, and no sooner than this after the last time it did
+# (s): a clock that is set to and fro would else make a new budget each time. With an earlier date
+# it begins when this machine has run for so long since: without a battery each power cut makes it
+# 1970, but a clock that was years ahead would else take the budget away for years.
 _BUDGET_LEAST: Final = 12 * 3600.0
 # The longest look ahead: what takes longer has no finish that anybody plans by (days).
 _FORESIGHT: Final = 400
@@ -88,19 +90,22 @@ class Limits:
 class Allowance:
     """The limits, and what was used of them. Call `spend` for every byte that crossed the link."""
 
-    def __init__(self, limits: Limits, day: int = 0, spent: int = 0) -> None:
-        """day, spent: as `kept` gave them before a restart."""
+    def __init__(self, limits: Limits, day: int = 0, spent: int = 0, ran: int = 0) -> None:
+        """day, spent, ran: as `kept` gave them before a restart."""
         self._limits = limits
         self._day = day
         self._spent = spent
+        self._ran = float(ran)
+        self._now: float | None = None
         self._renewed: float | None = None
         self._credit = 0.0
         self._credited_at: float | None = None
 
     @property
-    def kept(self) -> tuple[int, int]:
-        """The date and what was spent on it, to be remembered over a restart."""
-        return self._day, self._spent
+    def kept(self) -> tuple[int, int, int]:
+        """The date of the budget, what was spent of it, and seconds that this machine ran since it
+        began: to be remembered over a restart."""
+        return self._day, self._spent, int(self._ran)
 
     def refusal(self, moment: Moment) -> str:
         """Why nothing may cross the link now: "window", "budget", or "" when it may."""
@@ -152,13 +157,17 @@ class Allowance:
         return None
 
     def _turn_page(self, moment: Moment) -> None:
-        """A later date begins a new budget; an earlier one only corrects the clock."""
+        """Begin a new budget if it is time."""
+        self._ran += max(0.0, moment.now - (moment.now if self._now is None else self._now))
+        self._now = moment.now
         if moment.day == self._day:
             return
         renewed = self._renewed
-        if moment.day > self._day:
+        # Of what was not touched there is nothing to gain.
+        if self._spent and moment.day > self._day:
             if renewed is not None and moment.now - renewed < _BUDGET_LEAST:
                 return
-            self._spent = 0
-            self._renewed = moment.now
-        self._day = moment.day
+        elif self._spent and self._ran < _BUDGET_LEAST:
+            return
+        self._day, self._spent = moment.day, 0
+        self._renewed, self._ran = moment.now, 0.0

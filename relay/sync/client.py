@@ -57,6 +57,8 @@ _WRONG: Final = 6 * 3600.0
 _DISK_SECONDS: Final = 30.0
 _LIVE_SECONDS: Final = 60.0
 _INCOMPLETE_SECONDS: Final = 60.0
+# As `Allowance.kept` gives them.
+_BUDGET: Final = ("day", "spent", "ran")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,7 @@ class Sync:
         self.queue = Queue(
             cache, archives, self.wishes, self.plan, names, lambda: self.time.moment().wall
         )
-        self.allowance = Allowance(
-            rules.limits, self.wishes.recall("day"), self.wishes.recall("spent")
-        )
+        self.allowance = Allowance(rules.limits, *map(self.wishes.recall, _BUDGET))
         self.sources: list[Source] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: dict[asyncio.Task[None], _Job] = {}
@@ -528,6 +528,5 @@ class Sync:
 
     def remember(self) -> None:
         """What was spent survives a restart."""
-        day, spent = self.allowance.kept
-        self.wishes.remember("day", day)
-        self.wishes.remember("spent", spent)
+        for name, value in zip(_BUDGET, self.allowance.kept, strict=True):
+            self.wishes.remember(name, value)

@@ -74,6 +74,35 @@ def test_a_clock_that_was_years_ahead_gives_a_budget_again_when_it_is_right() ->
     assert allowance.refusal(at(8, days=1, now=DAY)) == ""
 
 
+def test_power_cuts_of_a_machine_without_a_clock_make_no_second_budget() -> None:
+    kept = (0, 0, 0)
+    for boot in range(4):
+        allowance = Allowance(Limits(daily=1_000), *kept)
+        # It believes in 1970 until its parent tells the date.
+        assert allowance.refusal(Moment(3.0, 3.0)) == ("budget" if boot else "")
+        if not boot:
+            allowance.spend(1_000, at(8, now=8.0))
+        assert allowance.refusal(at(8 + boot, now=9.0)) == "budget"
+        kept = allowance.kept
+    next_day = Allowance(Limits(daily=1_000), *kept)
+    assert next_day.refusal(Moment(3.0, 3.0)) == "budget"
+    assert next_day.refusal(at(8, days=1, now=9.0)) == ""
+
+
+def test_a_clock_that_was_years_ahead_is_forgotten_where_the_power_goes_off_at_night() -> None:
+    allowance = Allowance(Limits(daily=1_000))
+    allowance.spend(1_000, at(8, days=25_000, now=0.0))
+    for days in range(2):
+        allowance = Allowance(Limits(daily=1_000), *allowance.kept)
+        for hour in range(8, 15):
+            assert allowance.refusal(at(hour, days=days, now=hour * HOUR)) == (
+                "budget" if days * 6 + hour - 8 < 12 else ""
+            )
+    allowance.spend(1_000, at(15, days=1, now=15 * HOUR))
+    again = Allowance(Limits(daily=1_000), *allowance.kept)
+    assert again.refusal(at(8, days=2, now=1.0)) == ""
+
+
 def test_a_rate_cap_holds_over_time() -> None:
     allowance = Allowance(Limits(rate=10_000.0))
     now = total = 0.0
