@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import random
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -35,6 +36,7 @@ _log: Final = logging.getLogger("relay.service")
 # An answer holds a token of less than a kilobyte and two names.
 _MOST_BYTES: Final = 16 * 1024
 _LOOK_SECONDS: Final = 3600.0
+_BEARER: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 _KEPT: Final = ("name", "key", "spent", "refused")
 # What a wrong code is told does not change by asking again; a new code comes with a restart.
 _FINAL: Final = ("code-unknown", "code-expired", "code-used", "code-malformed", "relay-revoked")
@@ -63,6 +65,7 @@ class Enrolment:
         self._enrolled = self._read_token()
         self._kept = self._read_kept()
         self._shown = self._id = ""
+        self._misread = False
         self._observers: set[Callable[[], None]] = set()
         self.problem: Refused | Absent | None = None
         """Why there is no token, or no new one; None while all is well."""
@@ -80,11 +83,24 @@ class Enrolment:
         """The token of the settings; its file is read anew, so that one can be put there."""
         if self._settings.token_file is not None:
             try:
-                return Path(self._settings.token_file).read_text().strip()
+                data = Path(self._settings.token_file).read_bytes()
             except OSError as error:
                 if not self._settings.parents:
                     _log.warning("token-file-unreadable", extra={"reason": str(error)})
-        return self._settings.token or ""
+            else:
+                token = _bearer(data)
+                self._tell_file(is_misread=bool(data.strip()) and not token)
+                if token:
+                    return token
+        return _bearer((self._settings.token or "").encode())
+
+    def _tell_file(self, *, is_misread: bool) -> None:
+        """Say once that what is in the token's file is none: it is read at each request."""
+        if is_misread and not self._misread:
+            reason = f"the token file {self._settings.token_file} holds no token"
+            fix = "Write the token into it, in one line, as the central school printed it."
+            _log.error("token-file-without-token", extra={"reason": reason, "fix": fix})
+        self._misread = is_misread
 
     @property
     def id(self) -> str:
@@ -276,6 +292,13 @@ async def post(http: aiohttp.ClientSession, url: str, **options: Any) -> dict[st
         if unchecked_claims(table["token"]) is not None:
             return table
     raise away
+
+
+def _bearer(data: bytes) -> str:
+    """The token in the bytes of a file or a setting, "" for none: one that is broken over two
+    lines, or in UTF-16 as some editors save it, could not even be sent (RFC 6750 section 2.1)."""
+    data = data.strip()
+    return data.decode() if _BEARER.fullmatch(data) else ""
 
 
 def _pause(error: Refused | Absent, rounds: int) -> float:

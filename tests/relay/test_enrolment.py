@@ -18,8 +18,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from classroom.errors import Refused
 from classroom.tokens import ANY_LESSON, DEFAULT_RIGHTS, Claims, Role, Signer, generate_key
 from relay.settings import RelaySettings
+from relay.sync.sources import Source
 from relay.web import enrolment as module
 from relay.web.enrolment import Enrolment
 from relay.web.server_date import ServerDate
@@ -278,6 +280,31 @@ async def test_a_token_may_come_by_hand_and_a_root_asks_nobody(
     async with relay(tmp_path, token="by-hand") as made:
         assert (made.token, made.id) == ("by-hand", "")
     assert parent.asked == []
+
+
+BROKEN = {
+    "wrapped": (token()[:60] + "\n" + token()[60:]).encode(),
+    "utf-16": token().encode("utf-16"),
+    "words": "Mã: xin chào".encode(),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_a_token_file_that_holds_no_token_is_told_and_stops_nobody(
+    how: str, parent: Parent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "given"
+    file.write_bytes(BROKEN[how])
+    made = Enrolment(RelaySettings(parents=(parent.url,), token_file=str(file)), tmp_path)
+    async with aiohttp.ClientSession() as http:
+        source = Source(parent.url, http, lambda: made.token, near=False)
+        for _ in range(3):
+            with pytest.raises(Refused, match="405"):  # it can be asked
+                await source.ping()
+    told = [one for one in caplog.records if one.message == "token-file-without-token"]
+    assert [one.__dict__["reason"] for one in told] == [f"the token file {file} holds no token"]
+    file.write_text(token() + "\n")
+    assert (made.token, made.id) == (file.read_text().strip(), "school-1")
 
 
 def test_a_clock_that_is_years_off_is_set_right_by_those_above() -> None:
