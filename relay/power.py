@@ -96,7 +96,8 @@ class Power:
 
 
 def read_running(data: Path) -> Running | None:
-    """The relay that runs on `data`, or did until it was cut off; None after a clean end."""
+    """The relay that runs on `data`, or did until it was cut off; None after a clean end. Raises
+    PermissionError where nobody but its owner may look."""
     document = _read(data / MARK)
     if not isinstance(document, dict):
         # A mark that is torn is a mark: nothing takes half of it away.

@@ -42,6 +42,19 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(options: argparse.Namespace) -> int:
     """Print; the exit status. Raises Misuse."""
+    try:
+        return _run(options)
+    except (PermissionError, Misuse) as error:
+        denied = error.__cause__ if isinstance(error, Misuse) else error
+        if not isinstance(denied, PermissionError):
+            raise
+        raise Misuse(
+            f"{denied.filename} may not be read by you; run this as root "
+            "(sudo classroom-relay status)"
+        ) from error
+
+
+def _run(options: argparse.Namespace) -> int:
     data = _data(options)
     language = options.lang or _language()
     facts = ask(data)
@@ -55,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def ask(data: Path) -> dict[str, Any] | None:
-    """The facts as the relay that runs on `data` tells them, None when none answers."""
+    """The facts as the relay that runs on `data` tells them, None when none answers. Raises
+    PermissionError."""
     running = read_running(data)
     if running is None or not running.url:
         return None
@@ -74,16 +88,12 @@ def ask(data: Path) -> dict[str, Any] | None:
 
 
 def stopped(data: Path) -> dict[str, Any]:
-    """What can be seen on the disk of a relay that does not answer."""
+    """What can be seen on the disk of a relay that does not answer. Raises PermissionError."""
     running, stops = read_running(data), read_stops(data)
     archives = data / "archives"
     try:
         held = sum(entry.is_dir() for entry in os.scandir(archives))
         free = shutil.disk_usage(data).free
-    except PermissionError as error:
-        raise Misuse(
-            f"{data} may not be read by you; run this as root (sudo classroom-relay status)"
-        ) from error
     except FileNotFoundError:
         held, free = 0, shutil.disk_usage(data).free
     if running is None:
@@ -105,15 +115,8 @@ def _data(options: argparse.Namespace) -> Path:
     else:
         config = options.config or (_USUAL_CONFIG if _USUAL_CONFIG.exists() else None)
         data = Path(toml_settings.load(RelaySettings, config).data)
-    try:
-        there = data.is_dir()
-    except PermissionError:
-        there = False
-    if not there:
-        raise Misuse(
-            f"{data} is not a relay's directory, or may not be read by you; name it with --data "
-            "or --config, or run this as root (sudo classroom-relay status)"
-        )
+    if not data.is_dir():
+        raise Misuse(f"{data} is not a relay's directory; name it with --data or --config")
     return data
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -187,6 +191,45 @@ def test_a_relay_that_does_not_run_is_told_from_one_that_was_cut_off(
 def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="none-such"):
         status_command.run(options("--data", str(tmp_path / "none-such")))
+
+
+@contextmanager
+def closed(*paths: Path) -> Iterator[None]:
+    """Nobody may look into these directories and files, and the test is nobody."""
+    own = os.geteuid()
+    for path in paths:
+        path.chmod(0)
+    if not own:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(own)
+        for path in paths:
+            path.chmod(0o700)
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that everybody may look into, as those of tests are not."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("shut", ["data", "data/archives", "etc", "etc/relay.toml"])
+def test_who_may_not_look_is_told_to_ask_as_root(
+    open_path: Path, shut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (open_path / "data" / "archives").mkdir(parents=True)
+    (open_path / "etc").mkdir()
+    config = open_path / "etc" / "relay.toml"
+    config.write_text(f"data = {str(open_path / 'data')!r}\n")
+    config.chmod(0o644)
+    monkeypatch.setattr(status_command, "_USUAL_CONFIG", config)
+    with closed(open_path / shut), pytest.raises(Misuse, match="sudo classroom-relay status"):
+        status_command.run(options("--lang", "en"))
+    assert status_command.run(options("--lang", "en")) == 1
 
 
 @pytest.mark.parametrize(
