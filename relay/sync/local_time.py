@@ -33,6 +33,11 @@ class LocalTime:
         """A source says that it is `date` (unix seconds)."""
         self._told = date - self._now()
 
+    @property
+    def is_told(self) -> bool:
+        """Whether a source has said what date it is."""
+        return self._told is not None
+
     def moment(self) -> Moment:
         """Now."""
         now, wall = self._now(), self._wall()

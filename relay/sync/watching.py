@@ -61,18 +61,25 @@ async def watch_list(sync: Sync, source: Source, due: asyncio.Event) -> None:
 async def watch_link(sync: Sync) -> None:
     """Ping while something is under way: a queue before the link shows in it. And once before, for
     the date."""
-    told = False
     while True:
+        wait = _PING_SECONDS
         source = next((one for one in sync.sources if not one.near), None)
-        if source is not None and (sync.is_busy_far or not told) and sync.look() != "live":
-            # Whoever fetches from it meets the same fault, and tells the plan.
-            with contextlib.suppress(ClassroomError):
-                took, date = await source.ping()
-                sync.width.receive_ping(sync.time.moment().now, took)
-                if date is not None:
-                    sync.time.told(date)
-                    told = True
-        await asyncio.sleep(_PING_SECONDS)
+        due = sync.is_busy_far or not sync.time.is_told
+        if source is not None and due and sync.look() != "live":
+            wait = _KEEP_SECONDS  # a bug is not met again at once
+            with Edge(sync.counts, source=source.name):
+                await _ping(sync, source)
+                wait = _PING_SECONDS
+        await asyncio.sleep(wait)
+
+
+async def _ping(sync: Sync, source: Source) -> None:
+    # Whoever fetches from it meets the same fault, and tells the plan.
+    with contextlib.suppress(ClassroomError):
+        took, date = await source.ping()
+        sync.width.receive_ping(sync.time.moment().now, took)
+        if date is not None:
+            sync.time.told(date)
 
 
 async def keep(sync: Sync) -> None:

@@ -73,6 +73,23 @@ async def test_a_list_that_met_it_is_asked_for_again(
     assert len(logged(caplog, "sync-bug")) == school.sync.counts["bugs"] == 1
 
 
+async def test_a_ping_that_met_it_ends_nothing_and_is_not_sent_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ping(source: Source) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Source, "ping", ping)
+    monkeypatch.setattr("relay.sync.watching._PING_SECONDS", 0.01)
+    parent = Relay(tmp_path / "parent")
+    make(beats=3).write(parent.archives)
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with school.fetching():
+            await eventually(lambda: school.settled("toan-7"))
+    assert len(logged(caplog, "sync-bug")) == school.sync.counts["bugs"] == 1
+
+
 async def test_a_pupil_who_met_it_is_told_that_the_part_did_not_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
