@@ -75,3 +75,23 @@ async def test_a_lesson_that_cannot_come_now_is_told_to_be_asked_for_again(tmp_p
             await eventually(lambda: school.sync.is_offered("toan-7"))
             school.sync.allowance.spend(1, school.sync.time.moment())
             assert (await get(client, "toan-7/master.m3u8"))[0] == 503
+
+
+async def test_a_lesson_that_was_put_out_comes_later_where_nobody_has_it_now(
+    tmp_path: Path,
+) -> None:
+    made = make(beats=3)
+    parent = Relay(tmp_path / "parent")
+    made.write(parent.archives)
+    school = School(tmp_path / "school", [])
+    school.cache.begin("toan-7", made.manifest)
+    school.cache.make_room(10**18)
+    school.cache.close()
+    async with parent.running():
+        school = School(tmp_path / "school", [parent.url])
+        async with served(school) as client:
+            await eventually(lambda: school.sync.is_offered("toan-7"))
+            school.sync.plan.source_failed(parent.url, school.sync.time.moment().now)
+            assert (await get(client, "toan-7/master.m3u8"))[0] == 503
+            # The source is asked again, and what somebody asked for comes by itself.
+            await eventually(lambda: school.settled("toan-7"))
