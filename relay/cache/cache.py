@@ -258,7 +258,9 @@ class Cache:
 
     def verify(self, lesson: str) -> None:
         """Look whether all parts are here and good, so that `finish` is worth its journal. Raises
-        Refused 409 `archive-incomplete`, Absent."""
+        Refused 409 `archive-incomplete`, 409 `lesson-live`, Absent."""
+        if self._live(lesson):
+            raise _live_now()
         self._verify(self._reader.view(lesson))
 
     def _verify(self, view: View) -> None:

@@ -190,6 +190,9 @@ def test_a_live_lesson_is_neither_finished_nor_swept(school: School) -> None:
     school.live.clear()
     school.cache.begin(LESSON, source.manifest)
     school.live.add(LESSON)
+    with pytest.raises(Refused) as late:
+        school.cache.verify(LESSON)
+    assert late.value.code == "lesson-live"
     with pytest.raises(Refused):
         school.cache.finish(LESSON, source.journal, source.events)
     assert JOURNAL in school.files()
