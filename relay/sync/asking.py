@@ -16,6 +16,7 @@ from classroom.archive import canonical
 from classroom.errors import ClassroomError, Refused
 from relay.sync.carrying import carry_part
 from relay.sync.edge import Edge
+from relay.sync.faults import went_wrong
 from relay.sync.opened import Opened
 from relay.sync.sources import Source
 
@@ -103,7 +104,7 @@ class Asking:
         except ClassroomError as error:
             if source is not None:
                 manifest = opened.manifest if opened is not None else ""
-                sync.went_wrong(lesson, source, error, manifest)
+                went_wrong(sync, lesson, source, error, manifest)
             reason = error.detail if isinstance(error, Refused) else str(error)
             _log.info("sync-asked-part-failed", extra={"lesson": lesson, "reason": reason})
             return None

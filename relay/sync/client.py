@@ -2,8 +2,8 @@
 
 Here: the tasks of one relay's sync, starting and stopping requests, telling plan, allowance and
 width how they went. Not here: their decisions, lessons and lists (`queue`), requests (`sources`),
-bytes into files (`carrying`), what a pupil waits for (`asking`). SYNC.md tells how it goes
-together.
+bytes into files (`carrying`), what a pupil waits for (`asking`), whose fault it is when something
+goes wrong (`faults`). SYNC.md tells how it goes together.
 
 Call `run` in a task of the service, `lessons_changed` whenever a lesson begins or ends here,
 `ask_now` for a part that a pupil waits for. A bug in a task ends what it was at (`edge`).
@@ -22,12 +22,13 @@ from typing import Any, Final
 import aiohttp
 
 from classroom.clock import Clock, monotonic, wall
-from classroom.errors import Absent, ClassroomError, Refused
+from classroom.errors import Absent, ClassroomError
 from relay.cache.cache import Cache
 from relay.sync.allowance import Allowance, Limits
 from relay.sync.asking import Asking
-from relay.sync.carrying import DiskAway, WrongDigest, carry
+from relay.sync.carrying import carry
 from relay.sync.edge import Edge
+from relay.sync.faults import PUT_OFF_SECONDS, WRONG_SECONDS, went_wrong
 from relay.sync.loads import Load
 from relay.sync.local_time import LocalTime
 from relay.sync.offer import Offer
@@ -51,12 +52,7 @@ _LOAD_S: Final = 10.0
 _LOAD_ROUND_TRIPS: Final = 12.0
 _LOAD_LEAST: Final = 192 * 1024
 _LOAD_MOST: Final = 4 << 20
-# A lesson for which there is no room, or of which nothing can be asked for now, waits (s).
-_PUT_OFF: Final = 600.0
-_WRONG: Final = 6 * 3600.0
 _DISK_SECONDS: Final = 30.0
-_LIVE_SECONDS: Final = 60.0
-_INCOMPLETE_SECONDS: Final = 60.0
 # As `Allowance.kept` gives them.
 _BUDGET: Final = ("day", "spent", "ran")
 
@@ -170,7 +166,7 @@ class Sync:
             self._cut_far()
             self._stop_far()
         elif self._was_live and not live:
-            self._list_due.set()  # what was just taught will be there soon
+            self.ask_lists()  # what was just taught will be there soon
         self._was_live = live
         self._wake.set()
 
@@ -218,6 +214,20 @@ class Sync:
     def wake(self) -> None:
         """Something came that may be fetched."""
         self._wake.set()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a lesson runs for which the weak link is kept free."""
+        return self._live()
+
+    def leave_disk(self, reason: str) -> None:
+        """The disk takes nothing now."""
+        _log.warning("sync-disk-away", extra={"reason": reason})
+        self._disk_until = self._now() + _DISK_SECONDS
+
+    def ask_lists(self) -> None:
+        """The lists of sources may have changed."""
+        self._list_due.set()
 
     # Starting and stopping.
 
@@ -350,7 +360,7 @@ class Sync:
                 free -= 1
         for lesson, does in tried.items():
             if not does and not self._is_fetching(lesson):
-                self.plan.put_off(lesson, moment.now + _PUT_OFF)
+                self.plan.put_off(lesson, moment.now + PUT_OFF_SECONDS)
 
     def _is_fetching(self, lesson: str) -> bool:
         return any(job.fetch.lesson == lesson for job in self._jobs.values())
@@ -372,7 +382,7 @@ class Sync:
         if await asyncio.to_thread(self.cache.room_for, fetch.lesson, epoch) >= need:
             return True
         if fetch.tier is Tier.LIBRARY:
-            self.plan.put_off_library(self._now() + _PUT_OFF)
+            self.plan.put_off_library(self._now() + PUT_OFF_SECONDS)
         return False
 
     async def _has_room(self, fetch: Fetch, opened: Opened) -> bool:
@@ -383,8 +393,7 @@ class Sync:
         try:
             await asyncio.to_thread(self.cache.make_room, need, fetch.lesson)
         except Absent as error:
-            _log.warning("sync-disk-away", extra={"reason": error.what})
-            self._disk_until = self._now() + _DISK_SECONDS
+            self.leave_disk(error.what)
             return False
         return True
 
@@ -418,62 +427,10 @@ class Sync:
                 await work
                 self.plan.source_gave(job.source.name, self._now())
             except ClassroomError as error:
-                self.went_wrong(lesson, job.source, error, job.manifest)
+                went_wrong(self, lesson, job.source, error, job.manifest)
             return
         # Not to be met again at once for ever.
-        self.plan.put_off(lesson, self._now() + _WRONG)
-
-    def went_wrong(
-        self, lesson: str, source: Source, error: ClassroomError, manifest: str = ""
-    ) -> None:
-        """A request ended by `error`: let plan and queue know whose fault it is. manifest: digest
-        of the one that was asked by, "" for none."""
-        now = self._now()
-        if self._live() and not source.near and not isinstance(error, Refused):
-            return  # we cut it ourselves
-        match error:
-            case DiskAway():
-                _log.warning("sync-disk-away", extra={"reason": error.what})
-                self._disk_until = now + _DISK_SECONDS
-            case WrongDigest():
-                opened = self.queue.opened(lesson)
-                left_alone = opened is not None and opened.wrong(error.part, now)
-                self.counts["rubbish"] += 1
-                _log.warning(
-                    "sync-part-refused",
-                    extra={"lesson": lesson, "source": source.name, "part": error.part.name},
-                )
-                if left_alone or not error.resumed:
-                    self.plan.source_failed(source.name, now, rubbish=True)
-            case Lacking():
-                for archive in filter(None, (lesson, manifest)):
-                    self.plan.source_lacks(source.name, archive, now)
-                self._list_due.set()  # it may have another one
-            case Refused(code="lesson-live"):
-                self.plan.put_off(lesson, now + _LIVE_SECONDS)
-            case Refused(code="no-room"):
-                self.plan.put_off(lesson, now + _PUT_OFF)
-            case Refused(code="part-unknown"):
-                self.queue.reopen(lesson)
-            case Refused(code="archive-incomplete"):
-                # What was rotten is missing from now on; what cannot be read just now may be later.
-                self.queue.reopen(lesson)
-                self.plan.put_off(lesson, now + _INCOMPLETE_SECONDS)
-            case Refused():
-                self.counts["rubbish"] += 1
-                self.plan.source_failed(source.name, now, rubbish=True)
-                if error.code != "source-rubbish":
-                    # The archive itself is wrong, and so it is wherever its digest is the same.
-                    self.plan.put_off(lesson, now + _WRONG)
-                _log.warning(
-                    "sync-source-refused",
-                    extra={"lesson": lesson, "source": source.name, "reason": error.detail},
-                )
-            case _:
-                self.counts["failures"] += 1
-                self.plan.source_failed(source.name, now)
-                reason = error.what if isinstance(error, Absent) else str(error)
-                _log.info("sync-source-away", extra={"source": source.name, "reason": reason})
+        self.plan.put_off(lesson, self._now() + WRONG_SECONDS)
 
     async def _top(self, fetch: Fetch, offer: Offer, source: Source) -> None:
         spend = self.spender(source)

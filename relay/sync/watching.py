@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from classroom.errors import ClassroomError
 from relay.sync.edge import Edge
+from relay.sync.faults import went_wrong
 from relay.sync.sources import Source
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def _take_list(sync: Sync, source: Source) -> None:
             sync.wake()
         sync.plan.source_gave(source.name, sync.time.moment().now)
     except ClassroomError as error:
-        sync.went_wrong("", source, error)
+        went_wrong(sync, "", source, error)
 
 
 async def watch_list(sync: Sync, source: Source, due: asyncio.Event) -> None:
