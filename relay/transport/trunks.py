@@ -426,7 +426,7 @@ class Trunks:
         }
 
     def statistics(self) -> list[dict[str, Any]]:
-        """Each trunk to a parent, for pages and metrics. Seconds, counts."""
+        """Each trunk to a parent, for pages and metrics. Seconds, counts, shares."""
         now = self._clock()
         found = []
         for trunk in self._trunks.values():
@@ -437,6 +437,7 @@ class Trunks:
                     "parent": peer.subject,
                     "state": self._state(peer, now, ended=False)["state"],
                     "round_trip": client.rtt,
+                    "loss": trunk.loss.loss,
                     "breaks": client.restarts,
                     "over_tcp": peer.paths.over_tcp,
                     "strangers": peer.upstream.unknown if peer.upstream is not None else 0,

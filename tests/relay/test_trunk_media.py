@@ -247,6 +247,13 @@ async def test_a_tree_of_three_has_it_as_well() -> None:
         assert as_sent(there, teacher, "f") > 20
         assert isinstance(there.timeline, ToldTimeline)
         assert there.timeline.take.feed == root.feed.name
+        # What a school's status shows of its link: a tenth of what came had to come again.
+        there.nack.recovered += there.reception.received // 9
+        (trunk,) = school.trunks._trunks.values()
+        trunk.loss.update([there], monotonic() + 60)
+        (told,) = school.trunks.statistics()
+        assert told["loss"] == trunk.loss.loss
+        assert 0.015 < told["loss"] < 0.025
 
 
 async def test_a_parent_with_another_certificate_is_hung_up_on() -> None:
