@@ -41,8 +41,12 @@ LIGHT: Final = (
 )
 # The same, beside those with a browser, so that both groups take about as long as their longest.
 LATER: Final = (
+    "tests/live/test_client_web.py",
+    "tests/live/test_https.py",
     "tests/live/test_killed.py",
     "tests/live/test_killed_school.py",
+    "tests/live/test_not_recorded.py",
+    "tests/live/test_problems.py",
     "tests/live/test_recorder.py",
     "tests/live/test_recorder_disk.py",
     "tests/live/test_recorder_faults.py",
@@ -50,6 +54,7 @@ LATER: Final = (
     "tests/live/test_status.py",
     "tests/live/test_sync.py",
     "tests/live/test_trunk.py",
+    "tests/live/test_whip_clients.py",
 )
 # Three browsers at once, whose pictures are counted: it has both processors for itself.
 LESSON: Final = "tests/live/test_lesson.py"
