@@ -315,12 +315,18 @@ class Joining(Generic[W]):
         if now - leg.recovered_at < max(_RECOVER_INTERVAL, 2 * rtt):
             return True
         if not leg.may_burst:
-            return True  # too heavy for its link just now; it waits for the next keyframe
+            # Too heavy for its link just now: it waits for the next keyframe, which the beat
+            # brings of layers with a RID.
+            return bool(layer.rid)
         if leg.group is not None and leg.group.layer is not layer:
             # It waits for a step: what it lost is of what flows, and of that it shall be.
             self._stop_waiting(leg)
             layer = leg.target = leg.group.layer
             leg.target_temporal = leg.group.max_temporal
+        key = layer.pictures.first
+        leaving = leg.pace.delay if leg.pace is not None else 0.0
+        if leg.group is not None and key is not None and now - key.arrived < shown_after + leaving:
+            return True  # one has just been sent
         if not layer.pictures.is_whole():
             # What is missing has been asked for; if it does not come, a keyframe will be.
             return layer.nack.missing > 0
@@ -369,6 +375,8 @@ def _let_go(leg: Leg[Any], now: float) -> None:
     """Whole frames wait; what may leave now does."""
     if leg.pace is not None:
         leg.pace.handle_timer(now)
+        # Until all of it has left the room cannot show it, and cries on.
+        leg.burst_at = now + leg.pace.delay
 
 
 def _is_new_to(leg: Leg[Any], first: Received) -> bool:
@@ -404,6 +412,20 @@ def starves(layer: Layer) -> bool:
         and _is_fresh(leg, layer)
         # The beat brings keyframes of simulcast layers by itself.
         and (not whole or not (leg.may_burst or layer.rid))
+        for leg in layer.joiners
+    )
+
+
+def steps_up(layer: Layer) -> bool:
+    """Whether somebody who shows a smaller picture of the source waits for a keyframe of this
+    layer, which no beat brings."""
+    if layer.rid or not layer.is_video:
+        return False
+    return any(
+        leg.target is layer
+        and leg.group is not None
+        and leg.group.layer is not layer
+        and leg.group.layer.track is layer.track
         for leg in layer.joiners
     )
 

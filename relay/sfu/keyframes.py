@@ -3,7 +3,8 @@
 The beat asks all layers of a simulcast source together, so that segments, joins and switches have
 a common place to happen; a source with one encoding keeps its own rhythm. Between beats a layer is
 asked at most once per interval, whatever the number of rooms, and only because something was lost
-for all of them or because nothing decodable is cached. Pure; seconds.
+for all of them or because nothing decodable is cached. For what the beat would do of a layer that
+it does not ask, that layer is asked as seldom as it. Pure; seconds.
 """
 
 from __future__ import annotations
@@ -68,12 +69,14 @@ class KeyframeSchedule:
         """When the next beat is, seconds."""
         return self._next
 
-    def ask(self, layers: Sequence[Layer], now: float) -> list[Layer]:
-        """Those of `layers` that may be asked out of turn now; they count as asked."""
+    def ask(self, layers: Sequence[Layer], now: float, *, seldom: bool = False) -> list[Layer]:
+        """Those of `layers` that may be asked out of turn now; they count as asked. seldom: no
+        more often than on a beat."""
+        interval = max(self._beat, MIN_INTERVAL) if seldom else MIN_INTERVAL
         allowed = [
             layer
             for layer in layers
-            if layer.is_video and layer.track.pli and now - layer.keyframe_asked_at >= MIN_INTERVAL
+            if layer.is_video and layer.track.pli and now - layer.keyframe_asked_at >= interval
         ]
         for layer in allowed:
             layer.keyframe_asked_at = now

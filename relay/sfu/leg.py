@@ -110,6 +110,7 @@ class Leg(Generic[W]):
     # A burst from the cache went out up to this sequence of `burst_layer`; live comes next.
     burst_layer: Layer | None = None
     burst_until: int = 0
+    # When its pictures began last, or the whole burst had left.
     burst_at: float = -1e9
     # How its first pictures are told apart from those that are in time.
     first_pictures: FirstPictures | None = None

@@ -15,7 +15,7 @@ from relay.media import rtcp, rtcp_parse
 from relay.media.rtcp_error import RtcpError
 from relay.media.twcc import TransportFeedback
 from relay.sfu.derived import DerivedLayers, extended
-from relay.sfu.joining import Joining, starves
+from relay.sfu.joining import Joining, starves, steps_up
 from relay.sfu.keyframes import KeyframeSchedule
 from relay.sfu.layer import CACHE_SECONDS, Layer
 from relay.sfu.leg import Leg
@@ -395,7 +395,8 @@ class Router(Generic[W]):
             if not viewer.repairs.may_plead(viewer.bandwidth.bitrate, now):
                 return
             if not self._joining.recover(leg, viewer.rtt, now):
-                self._ask([leg.target], now)
+                # A link that its pictures are too heavy for loses them again and again.
+                self._ask([leg.target], now, seldom=not leg.may_burst)
 
     def _layers(self) -> list[Layer]:
         return self.publisher.layers if self.publisher is not None else []
@@ -413,6 +414,9 @@ class Router(Generic[W]):
             wanted = [layer for layer in publisher.layers if layer.damaged or starves(layer)]
             if wanted:
                 self._ask([layer for layer in wanted if layer.rate.is_active(now)], now)
+            waited = [one for one in publisher.layers if steps_up(one) and one.rate.is_active(now)]
+            if waited:
+                self._ask(waited, now, seldom=True)
             self._request(self.keyframes.handle_timer(publisher.layers, now))
             wire = self._publisher_wire
             for feedback in publisher.take_feedback():
@@ -475,8 +479,8 @@ class Router(Generic[W]):
             if viewer.has_transport_feedback:
                 probe(viewer, now)
 
-    def _ask(self, layers: Sequence[Layer], now: float) -> None:
-        self._request(self.keyframes.ask(layers, now))
+    def _ask(self, layers: Sequence[Layer], now: float, *, seldom: bool = False) -> None:
+        self._request(self.keyframes.ask(layers, now, seldom=seldom))
 
     def _request(self, layers: Sequence[Layer]) -> None:
         """Ask for keyframes, each of whoever makes the layer."""

@@ -135,11 +135,30 @@ def test_a_narrow_room_sees_the_derived_picture_and_a_wide_one_the_source() -> N
     assert small.pictures.is_whole()
     # And up again, to the source, as its link allows.
     limit(lesson, narrow, 5e6)
-    lesson.advance(1.5)
-    teacher.request("camera")
-    lesson.advance(2.0)
+    lesson.advance(3.5)
     assert streams(lesson, narrow, "camera", 1.0) == {teacher.outlet("camera").ssrc}
     flawless(narrow, "camera")
+
+
+def test_rooms_that_go_up_to_one_encoding_ask_for_no_more_keyframes_than_a_beat() -> None:
+    lesson, _ = derived_lesson()
+    teacher = lesson.publish(single())
+    lesson.advance(1.0)
+    rooms = [lesson.open_room(f"room-{number}", bitrate=90_000.0) for number in range(10)]
+    poor = lesson.open_room("poor", bitrate=90_000.0)
+    for room in (*rooms, poor):
+        limit(lesson, room, 90_000.0)
+    need(lesson, video=True)
+    lesson.advance(20.0)
+    teacher.requests.clear()
+    for room in rooms:
+        limit(lesson, room, 5e6)
+        need(lesson, video=True)
+        lesson.advance(3.0)
+    lesson.advance(6.0)
+    for room in rooms:
+        assert streams(lesson, room, "camera", 1.0) == {teacher.outlet("camera").ssrc}
+    assert 3 <= len(teacher.requests) <= 36 / 8 + 1
 
 
 def test_the_worker_is_asked_on_the_beat_and_the_teacher_is_not() -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.lesson_publisher import LayerPlan
 from tests.fakes.lesson_wire import START, Lesson, Link
 from tests.scenarios.story import (
     CODECS,
     STARTS,
+    FixedEstimate,
+    FixedHold,
     camera,
     continuous,
     flawless,
@@ -215,6 +218,67 @@ def test_a_browser_that_plays_late_and_asks_meanwhile_is_not_sent_it_all_again()
     room.ask_picture("camera")
     lesson.advance(0.2)
     assert [one.key for one in room.shown("camera")].count(True) == 2
+
+
+@pytest.mark.parametrize("rate", [3e6, 20e6])
+def test_a_room_that_lost_its_picture_for_good_gets_one_of_a_source_without_beat(
+    rate: float,
+) -> None:
+    """Its cached pictures are too many to catch up with by then, or more than are cached."""
+    lesson = Lesson()
+    teacher = lesson.publish(single("camera", layers=(LayerPlan("", 2, 3_000),)), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room(
+        "room", down=Link(delay=0.15, rate=rate, queue=1.0), up=Link(delay=0.15), bitrate=rate
+    )
+    lesson.advance(120.0)
+    teacher.requests.clear()
+    links = lesson.downlinks["room"], lesson.uplinks["room"]
+    for link in links:
+        link.up = False
+    lesson.advance(4.5)  # longer than lost packets are kept for, shorter than it takes to be gone
+    for link in links:
+        link.up = True
+    began = lesson.now
+    for _ in range(3):
+        lesson.advance(1.0)
+        room.ask_picture("camera")
+    lesson.advance(17.0)
+    shown = {one.tag.frame for one in room.shown("camera") if one.tag.captured > began}
+    assert len(shown) > 240
+    assert len(teacher.requests) <= 20 / 8 + 1
+
+
+def test_a_picture_that_is_under_way_is_not_sent_again() -> None:
+    lesson = Lesson()
+    teacher = lesson.publish(single(), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room", down=Link(delay=0.15), up=Link(delay=0.15))
+    lesson.advance(10.0)
+    began = lesson.now
+    teacher.request("camera")
+    for _ in range(3):
+        lesson.advance(0.08)
+        room.ask_picture("camera")
+    lesson.advance(1.0)
+    assert [one.key for one in room.shown("camera") if one.arrived > began].count(True) == 1
+
+
+def test_cached_pictures_are_not_begun_again_before_they_have_left() -> None:
+    lesson = Lesson()
+    lesson.publish(single("camera", layers=(LayerPlan("", 2, 300),)), voice())
+    lesson.advance(1.0)
+    room = lesson.open_room("room", bitrate=300e3)
+    assert room.viewer is not None
+    room.viewer.bandwidth, room.viewer.hold = FixedEstimate(lesson.now, 250e3), FixedHold()
+    lesson.advance(5.0)
+    began = lesson.now
+    for _ in range(5):
+        room.ask_picture("camera")
+        lesson.advance(0.25)
+    # They took 1.3 s to leave.
+    keys = [one.arrived - began for one in room.shown("camera") if one.key and one.arrived > began]
+    assert len(keys) == 1
 
 
 def test_a_picture_that_is_lost_while_a_larger_one_is_waited_for_is_mended_as_it_was() -> None:
