@@ -29,6 +29,9 @@ NUDGE_SHARE: Final = 0.01
 NUDGE_MAX: Final = 0.0002
 # An anchor is announced anew before its timestamps could wrap (half a cycle: 6.6 h at 90 kHz).
 ANCHOR_AGE: Final = 600.0
+# So likewise for the newest packet of a stream that is not sent (a screen that was stopped, a layer
+# that the teacher's link never lets through): after that nothing is measured by it.
+SILENT: Final = 600.0
 # Recorded voice has no holes, so its time moves by whole packets: put in, or left out. 20 ms is
 # what browsers send, and every Opus mode has frames of it.
 VOICE_STEP: Final = 0.020
@@ -64,6 +67,10 @@ class PublisherClock:
     def __init__(self) -> None:
         self._offset: float | None = None
         self._late_since: float | None = None
+
+    def known_wall(self, ntp: float) -> float | None:
+        """Our time for the publisher's Unix time `ntp`, None before the first measurement."""
+        return None if self._offset is None else ntp + self._offset
 
     def to_wall(self, ntp: float, measured: float, now: float) -> float:
         """Our time for the publisher's Unix time `ntp`.
@@ -129,7 +136,8 @@ class TrackTimeline:
     def receive_packet(self, rtp_timestamp: int, now: float) -> Anchor | None:
         """The first packet anchors provisionally; returns the anchor if it is new."""
         newest = self._newest
-        if newest is None or delta32(rtp_timestamp, newest[0]) > 0:
+        is_newer = newest is None or delta32(rtp_timestamp, newest[0]) > 0
+        if is_newer or (newest is not None and now - newest[1] > SILENT):
             self._newest = (rtp_timestamp, now)
         if self.anchor is None:
             self._first = (rtp_timestamp, now)
@@ -149,8 +157,14 @@ class TrackTimeline:
         # Measured at the newest packet and not at the report: some senders' reports speak of the
         # time of their last packet, however long ago, and a report may be late by itself.
         captured, arrived = self._newest or (rtp_timestamp, now)
-        measured = arrived - ntp - delta32(captured, rtp_timestamp) / self.rate
-        wall = clock.to_wall(ntp, measured, now)
+        wall = None
+        if now - arrived > SILENT:
+            # Of a stream that is reported on and not sent, the others know the time.
+            wall = clock.known_wall(ntp)
+            captured, arrived = rtp_timestamp, now
+        if wall is None:
+            measured = arrived - ntp - delta32(captured, rtp_timestamp) / self.rate
+            wall = clock.to_wall(ntp, measured, now)
         self.latest = Anchor(rtp_timestamp, wall)
         anchor = self.anchor
         if anchor is not None:

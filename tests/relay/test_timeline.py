@@ -72,6 +72,23 @@ def test_a_link_that_stalls_for_seconds_moves_no_track() -> None:
     assert voice.error(T0 + 10) == pytest.approx(0.02, abs=0.005)
 
 
+def test_a_stream_that_was_stopped_hours_ago_and_is_reported_on_moves_nothing() -> None:
+    """Half a cycle of its timestamps is 6.6 hours."""
+    voice, screen = tracks = pair()
+    run(tracks, T0, 30)
+    for minute in range(1, 9 * 60):
+        at = T0 + 60.0 * minute
+        voice.capture(at)
+        voice.report(at, at + 0.02)
+        screen.report(at, at + 0.02)
+        assert voice.error(at) == pytest.approx(0.02, abs=0.005)
+        assert screen.error(at) == pytest.approx(0.02, abs=0.005)
+    # It is shared again.
+    run(tracks, T0 + 9 * 3600, 30)
+    assert voice.error(T0 + 9 * 3600 + 29) == pytest.approx(0.02, abs=0.005)
+    assert screen.error(T0 + 9 * 3600 + 29) == pytest.approx(0.02, abs=0.005)
+
+
 def test_a_publishers_clock_that_was_set_is_followed_either_way() -> None:
     for step in (-500.0, 500.0):
         voice, camera = tracks = pair()
