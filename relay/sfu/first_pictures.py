@@ -50,6 +50,11 @@ class FirstPictures:
         self._moved: dict[int, int] = {}
         self._last: int | None = None
 
+    @property
+    def told(self) -> int | None:
+        """The timestamp that the last of the frames left under; None before the first."""
+        return self._moved.get(self._last, self._last) if self._last is not None else None
+
     def begin_again(self, now: float) -> None:
         """Pictures had stopped, and begin anew with a keyframe."""
         if now - self._first <= _EARLY:

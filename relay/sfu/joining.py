@@ -250,8 +250,9 @@ class Joining(Generic[W]):
         newest = frames[-1][0].timestamp + layer.slot_offset
         start = (newest - (len(frames) - 1) * _BURST_STEP) & 0xFFFFFFFF
         step = _BURST_STEP
-        if leg.last_timestamp is not None and delta32(start, leg.last_timestamp) <= 0:
-            start, step = (leg.last_timestamp + 1) & 0xFFFFFFFF, 1
+        told = leg.told_until
+        if told is not None and delta32(start, told) <= 0:
+            start, step = (told + 1) & 0xFFFFFFFF, 1
         for index, frame in enumerate(frames):
             self._send_frame(leg, group, frame, (start + index * step) & 0xFFFFFFFF, now)
         _let_go(leg, now)
@@ -283,8 +284,9 @@ class Joining(Generic[W]):
             if frame[0].sequence >= packet.sequence:
                 break
             timestamp = (frame[0].timestamp + layer.slot_offset) & 0xFFFFFFFF
-            if leg.last_timestamp is not None and delta32(timestamp, leg.last_timestamp) <= 0:
-                timestamp = (leg.last_timestamp + 1) & 0xFFFFFFFF
+            told = leg.told_until
+            if told is not None and delta32(timestamp, told) <= 0:
+                timestamp = (told + 1) & 0xFFFFFFFF
             self._send_frame(leg, group, frame, timestamp, now)
         _let_go(leg, now)
 

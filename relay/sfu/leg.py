@@ -143,6 +143,14 @@ class Leg(Generic[W]):
             self.first_pictures is not None and not self.first_pictures.is_over
         )
 
+    @property
+    def told_until(self) -> int | None:
+        """The timestamp after which nothing may tell an earlier one: the last one's, or where the
+        first pictures were moved to. None before the first."""
+        told = self.first_pictures.told if self.first_pictures is not None else None
+        last = self.last_timestamp
+        return told if told is not None and last is not None and delta32(told, last) > 0 else last
+
     def leave(self) -> None:
         """Out of the group: remember what was sent last, so that the next source continues it."""
         group = self.group
@@ -176,8 +184,9 @@ class Leg(Generic[W]):
             self._continue_pictures(first)
         elif first.picture_offset and self.last_picture is not None and group.closes_gaps(first):
             self.picture_offset = self.last_picture + 1 - first.picture
-        if self.last_timestamp is not None and not self.spec.exact:
-            ahead = delta32(first.timestamp + self.timestamp_offset, self.last_timestamp)
+        told = self.told_until
+        if told is not None and not self.spec.exact:
+            ahead = delta32(first.timestamp + self.timestamp_offset, told)
             if ahead <= 0:
                 self.timestamp_offset += 1 - ahead
         self.joined_at = self.next_sequence

@@ -8,6 +8,8 @@ import pytest
 
 from relay.media.seqno import delta32
 from relay.sfu.first_pictures import FirstPictures
+from relay.sfu.leg import Leg
+from relay.sfu.negotiated import SlotSpec
 
 TICK = 90_000
 FRAME = 6_000
@@ -156,3 +158,19 @@ def test_what_is_remembered_is_bounded_and_goes_in_the_end() -> None:
     first.note_empty(60.0)
     first.expire(60.0)
     assert first.find(999 * FRAME) == 999 * FRAME
+
+
+def test_what_follows_tells_no_earlier_time_than_they_did() -> None:
+    leg: Leg[str] = Leg("room", SlotSpec("camera", "0", "video", 7, 8, ()))
+    began = 0xFFFFFFFF - FRAME
+    found = [leg.told_until]
+    leg.last_timestamp = began
+    leg.first_pictures = FirstPictures(0.0)
+    found.append(leg.told_until)
+    told = _leave(leg.first_pictures, began, 1_000, 2.0, 2.0)
+    assert delta32(told, began) > TICK
+    found.append(leg.told_until)
+    # What came in time since then counts as it is.
+    leg.last_timestamp = told + 1 & 0xFFFFFFFF
+    found.append(leg.told_until)
+    assert found == [None, began, told, told + 1]
