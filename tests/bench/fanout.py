@@ -22,7 +22,13 @@ import aiohttp
 from classroom.clock import wall
 from tests.bench.arrivals import Arrivals
 from tests.bench.floor import Floor
-from tests.bench.processes import cpu_seconds, find, keep_apart, resident_mib
+from tests.bench.processes import (
+    cpu_seconds,
+    find,
+    keep_apart,
+    noisy_neighbours,
+    resident_mib,
+)
 from tests.bench.stamped import StampedViewer
 from tests.fakes.light_lesson import PACKETS_PER_FRAME, LightLesson
 from tests.fakes.peer import LightPublisher
@@ -50,12 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `fanout`."""
     parser.add_argument("--viewers", default="200", help="how many; several: 50,200,800")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument(
+        "--busy", action="store_true", help="with neighbours that take the processors at times"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    results = [asyncio.run(measure(int(count), args.seconds)) for count in args.viewers.split(",")]
+    results = [
+        asyncio.run(measure(int(count), args.seconds, busy=args.busy))
+        for count in args.viewers.split(",")
+    ]
     if args.json:
         print(json.dumps(results[0] if len(results) == 1 else results))
         return 0
@@ -64,13 +76,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def measure(viewers: int, seconds: float) -> dict[str, Any]:
-    """One relay, `viewers` viewers, both phases."""
+async def measure(viewers: int, seconds: float, *, busy: bool = False) -> dict[str, Any]:
+    """One relay, `viewers` viewers, both phases. busy: see `noisy_neighbours`."""
+    shared = os.sched_getaffinity(0) if busy else set[int]()
     with tempfile.TemporaryDirectory() as folder:
         demo = await start_demo(Path(folder) / "data")
         try:
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-                with keep_apart(find(demo.processes(), "relay", "media")):
+                media = find(demo.processes(), "relay", "media")
+                with keep_apart(media), noisy_neighbours(shared):
                     return await _measure(demo, http, viewers, seconds)
         finally:
             await demo.stop()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 
 def cpu_seconds(pid: int) -> float:
@@ -60,6 +63,33 @@ def tree_seconds(mark: str) -> float:
         with contextlib.suppress(OSError):
             total += cpu_seconds(pid)
     return total
+
+
+# One processor: busy for so long, then so long not.
+_NEIGHBOUR: Final = """
+import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
+while True:
+    until = time.monotonic() + 0.06
+    while time.monotonic() < until:
+        pass
+    time.sleep(0.2)
+"""
+
+
+@contextlib.contextmanager
+def noisy_neighbours(processors: Iterable[int]) -> Iterator[None]:
+    """Each of `processors` is taken by others for 60 ms in each 260 ms, as on a shared machine."""
+    neighbours = [
+        subprocess.Popen([sys.executable, "-c", _NEIGHBOUR, str(processor)])
+        for processor in processors
+    ]
+    try:
+        yield
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
 
 
 def put_first(pids: Iterable[int]) -> None:
