@@ -22,6 +22,8 @@ from relay.sfu.negotiated import TrackSpec
 from relay.sfu.packet import Received
 from relay.sfu.pictures import GroupOfPictures
 
+# A layer of which nothing came for so long had been switched off. As long as an ordinary beat.
+RESTED: Final = 8.0
 # Packets kept for repair: three round trips of 800 ms and a playout delay; bytes are bounded by
 # the layer's own rate. The group of pictures refers to the same objects.
 CACHE_SECONDS: Final = 4.0
@@ -70,7 +72,8 @@ class Layer:
         self.groups: dict[tuple[int, Profile], Group] = {}
         self.joiners: list[Leg[Any]] = []
         self.damaged = False
-        """Something since the last keyframe is lost for good: the picture stays broken."""
+        """Something since the last keyframe is lost for good: the picture stays broken. Or nothing
+        came for long, and a recording goes on with a keyframe alone."""
         self.keyframe_asked_at = -1e9
         self.keyframes = 0
         self.highest = -1
@@ -99,6 +102,8 @@ class Layer:
         info, frame = packet.info, self.last_frame
         starts = info.start_of_frame and (frame is None or packet.timestamp != frame.timestamp)
         if starts:
+            # A camera that was off: a recording goes on with a keyframe (`relay.record.rendition`).
+            self.damaged |= frame is not None and packet.arrived - frame.arrived > RESTED
             self.last_frame = packet
         if info.keyframe and packet.timestamp != self.last_keyframe_timestamp:
             # H.264 may open a keyframe with a delimiter: only the parameter sets behind it say

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes.lesson_publisher import LayerPlan
+from tests.fakes.lesson_publisher import LayerPlan, SourcePlan
 from tests.fakes.lesson_wire import START, Lesson
 from tests.scenarios.story import camera, single, voice
 
@@ -47,6 +47,23 @@ def test_a_layer_that_is_not_sent_is_not_asked() -> None:
     teacher.outlet("camera", "f").sending = False
     lesson.advance(8.0)
     assert {ssrc for _, ssrc in teacher.requests} == {1001, 1011}
+
+
+@pytest.mark.parametrize("source", [camera(), single()], ids=["simulcast", "single"])
+def test_a_camera_that_was_off_is_asked_as_soon_as_it_is_back(source: SourcePlan) -> None:
+    lesson = Lesson()
+    teacher = lesson.publish(source, voice())
+    lesson.advance(1.0)
+    for off in (3.0, 10.0):
+        for outlet in teacher.of("camera"):
+            outlet.sending = False
+        lesson.advance(off)
+        teacher.requests.clear()
+        for outlet in teacher.of("camera"):
+            outlet.sending = True
+        lesson.advance(0.5)
+        asked = {ssrc for _, ssrc in teacher.requests}
+        assert asked == ({one.ssrc for one in teacher.of("camera")} if off > 8 else set())
 
 
 def test_beats_go_on_across_a_restart_of_the_teacher() -> None:
