@@ -24,7 +24,7 @@ class MediaSettings:
     tcp_port: int = 0
     announce: tuple[str, ...] = ()
     viewers_max: int = 1000
-    session_seconds: float = 600.0
+    session_seconds: float = 900.0
     beat_seconds: float = 8.0
     start_bitrate: float = 60_000.0
 

@@ -56,7 +56,7 @@ class Limits:
     """
 
     viewers_max: int = 1_000
-    session_seconds: float = 600.0
+    session_seconds: float = 900.0
     beat: float = 8.0
     start_bitrate: float = 60_000.0
     connect_seconds: float = 45.0
