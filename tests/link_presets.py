@@ -87,6 +87,9 @@ SCENARIOS: Final = {
     ),
     "outage-15": link("500 kbit/s, 200 ms, away 15 s", 500, 256, 0.2, script=outage(0, 15, 500e3)),
     "outage-60": link("500 kbit/s, 200 ms, away 60 s", 500, 256, 0.2, script=outage(0, 60, 500e3)),
+    "outage-600": link(
+        "500 kbit/s, 200 ms, away 10 min", *(500, 256, 0.2), script=outage(0, 600, 500e3)
+    ),
     "join": link("300 kbit/s, 600 ms", 300, 256, 0.6),
     "waiting": link("300 kbit/s, 600 ms, room waits for the teacher", 300, 256, 0.6),
 }
