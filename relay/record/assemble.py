@@ -131,6 +131,11 @@ class VideoAssembler:
         self._drop()
         self._continuity.lose()
 
+    def let_go(self) -> None:
+        """Wait no longer for the rest of the frame that was begun."""
+        if self._packets:
+            self._break(self._packets[0].header.timestamp)
+
     def _drop(self) -> None:
         self.left_out += 1
         self._packets, self._infos, self._descriptors, self._size = [], [], [], 0

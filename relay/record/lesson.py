@@ -134,6 +134,12 @@ class LessonRecorder:
         """Media time up to which something was handed out for writing."""
         return max((w.end / timescale(w.name) for w in self._writers.values()), default=0.0)
 
+    @property
+    def _newest(self) -> float:
+        """Seconds of media time where the newest frame is."""
+        writers = self._writers.values()
+        return max((w.latest / timescale(w.name) for w in writers), default=0.0)
+
     def receive(self, feed: str, sequence: int, record: Track | Packet | Sync | End) -> None:
         """A record about this lesson. feed: name of the media process's run."""
         match record:
@@ -274,8 +280,7 @@ class LessonRecorder:
     def _event(self, kind: str, body: dict[str, object], at: float | None = None) -> None:
         """at: seconds of media time; None: where the newest frame is."""
         if at is None:
-            writers = self._writers.values()
-            at = max((w.latest / timescale(w.name) for w in writers), default=0.0)
+            at = self._newest
         event = Event(max(0, round(at * 1000)), kind, body)
         self._note_source(event)
         if event.encode() not in self._told:
@@ -300,10 +305,27 @@ class LessonRecorder:
         self._actions.append(Log(Note(int(self._now * 1000), text)))
 
     def advance(self, now: float) -> None:
-        """The feed's arrival time has come to `now`: give up old holes, hand out idle frames."""
+        """The feed's arrival time has come to `now`: give up old holes, hand out idle frames, close
+        the segments of what rests."""
         self._now = max(self._now, now)
         for pipeline in self._pipelines.values():
             pipeline.advance(self._now)
+        self._close_resting()
+
+    def _close_resting(self) -> None:
+        """A teacher may switch the camera off and leave its track on. A segment that stays open
+        ends the playlist of those who watch the lesson late."""
+        newest = self._newest
+        for writer in self._writers.values():
+            if writer.rests(newest) and self._is_idle(writer) and writer.rests(newest):
+                writer.finish()
+
+    def _is_idle(self, writer: RenditionWriter) -> bool:
+        """Whether nothing is on its way to the writer; what was, may be there afterwards."""
+        if any(one.writer is writer and one.outstanding for one in self._draining):
+            return False
+        using = [one for one in self._pipelines.values() if one.writer is writer]
+        return all(one.rest(self._now) for one in using)
 
     @property
     def draining(self) -> bool:

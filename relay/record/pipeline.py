@@ -85,6 +85,7 @@ class Pipeline(Protocol):
     def anchor(self, timestamp: int, wall: float, since: int | None) -> None: ...
     def packet(self, feed: int, packet: Packet) -> None: ...
     def advance(self, now: float) -> None: ...
+    def rest(self, now: float) -> bool: ...
     def finish(self) -> None: ...
     def first_feed(self) -> int | None: ...
 
@@ -137,6 +138,12 @@ class _Base(ABC):
         self._receive(self._reorder.take(now))
         if now - self._last_arrival > FLUSH_AFTER:
             self.writer.flush()
+
+    def rest(self, now: float) -> bool:
+        """The track seems to rest, its arrival time has come to `now`. Whether nothing of it is on
+        its way to the writer."""
+        self.advance(now)
+        return self._reorder.first_feed() is None
 
     def finish(self) -> None:
         """The track has ended: nothing more is waited for, and its segment is closed."""
@@ -225,6 +232,15 @@ class VideoPipeline(_Base):
             if not self._is_repeated(time):
                 self._add(frame, frame.joined, time)
             self._assembler.left_out = 0
+
+    def rest(self, now: float) -> bool:
+        if not super().rest(now):
+            return False
+        if self._assembler.first_feed() is not None:
+            if now - self._last_arrival <= FLUSH_AFTER:
+                return False  # the picture that it goes on with
+            self._assembler.let_go()
+        return True
 
     def _came_before(self, frame: Frame, time: int) -> bool:
         if self._last is not None:

@@ -6,7 +6,8 @@ frame has (`voice`, `lesson`), files. Times are ticks since the lesson's epoch.
 A segment begins with the first key frame of a beat (voice: with the first packet), and wherever
 the initialisation segment or the publisher changes or a hole ends. Inside a segment a fragment
 holds the frames of one second of media time on the lesson's grid. So the cuts, and every byte,
-follow from the frames alone.
+follow from the frames alone. A rendition that rests for longer than a beat goes on with a key
+frame, so its segment may be closed as soon as the lesson has gone on without it for so long.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 
 from classroom.archive import canonical
 from classroom.archive.journal import Gap, Init, Opened, Place, Segment
-from classroom.archive.names import segment_name, timescale
+from classroom.archive.names import is_voice, segment_name, timescale
 from relay.record.actions import Action, Append, Close, Log, WriteInit
 from relay.record.cmaf import STYP, Sample, fragment, init_segment
 from relay.record.cmaf_read import scan
@@ -31,6 +32,8 @@ FRAGMENT_SECONDS: Final = 1
 IDLE_SECONDS: Final = 4
 """A picture that nothing follows for so long lasts no longer than an ordinary one: the layer was
 switched off. Browsers repeat a still picture every second, so a still one is not cut short."""
+_VOICE_RESTS: Final = 12
+"""s. Shorter pauses of a voice are filled (`voice`); up to where, is known only when they end."""
 _FIRST_DURATION: Final = 1 / 30  # s, for a frame that nothing follows and nothing preceded
 _HOLE_SECONDS: Final = 0.05  # shorter holes are the jitter of clocks, not worth a line
 
@@ -72,6 +75,8 @@ class RenditionWriter:
         """The take of what a restart found last."""
         self._ticks = timescale(name)
         self._beat = beat_ms * self._ticks // 1000
+        shortest = _VOICE_RESTS if is_voice(name) else IDLE_SECONDS
+        self._rest = max(self._beat, shortest * self._ticks)
         self._pending: list[Piece] = []
         self._inits: dict[int, str] = {}
         """Number to digest, of those that are written."""
@@ -135,7 +140,13 @@ class RenditionWriter:
         return min((piece.first_feed for piece in self._pending), default=None)
 
     def add(self, piece: Piece) -> None:
-        """The next frame. Its time is moved forward to where the one before it must have ended."""
+        """The next frame. Its time is moved forward to where the one before it must have ended.
+        After a long rest what is no key frame is left out: no segment can begin with it."""
+        if not piece.key and (
+            self._opened is None or piece.time - self._pending_end() > self._rest
+        ):
+            self.finish()
+            return
         before = self.latest
         self.newest = piece.time
         if self._pending:
@@ -160,13 +171,20 @@ class RenditionWriter:
             self._open(piece)
         self._pending.append(piece)
 
+    def rests(self, seconds: float) -> bool:
+        """Whether a segment is open that gets nothing more, for the lesson has come to `seconds` of
+        media time."""
+        opened = self._opened is not None
+        return opened and seconds * self._ticks - self._pending_end() > self._rest
+
     def flush(self) -> None:
         """Hand out what is held: no frame came for long. The segment stays open."""
         if self._pending:
             self._flush()
 
     def finish(self) -> None:
-        """Hand out what is held and close the segment: the track or the lesson has ended."""
+        """Hand out what is held and close the segment: the track or the lesson has ended, or the
+        rendition rests."""
         self.flush()
         self._close()
 
@@ -174,7 +192,8 @@ class RenditionWriter:
         if not self._pending:
             return self.end
         last = self._pending[-1]
-        return last.time + (self._duration if last.duration is None else last.duration)
+        unknown = min(self._duration, self._ticks)  # as `_flush` has it
+        return last.time + (unknown if last.duration is None else last.duration)
 
     def _cuts(self, piece: Piece) -> bool:
         opened = self._opened

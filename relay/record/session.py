@@ -282,13 +282,14 @@ class LessonSession:
         self._recorder = None
 
     def advance(self) -> None:
-        """In a feed gone silent, time passes all the same: let what is held go to disk."""
+        """Time passes for tracks that nothing comes of, also in a feed gone silent: let what is
+        held go to disk."""
         silent = self._monotonic() - self._received_at
         if self._held:
             return
-        if self._recorder is not None and self._now and silent > _SILENT:
+        if self._recorder is not None and self._now:
             try:
-                self._recorder.advance(self._now + silent)
+                self._recorder.advance(self._now + (silent if silent > _SILENT else 0.0))
             except Exception as error:
                 # The lesson's own bug stays with the lesson; see `_apply`.
                 self._blame(error)

@@ -95,6 +95,9 @@ class TranscodedPipeline(VideoPipeline):
         while self._groups and now - self._groups[0][1] > GROUP_HOLD:
             self._groups.popleft()
 
+    def rest(self, now: float) -> bool:
+        return super().rest(now) and not self.outstanding
+
     def take_jobs(self) -> list[Job]:
         """Frames to transcode, in order; each is answered by `receive` or by `lose`."""
         jobs = list(self.jobs)
