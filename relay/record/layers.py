@@ -59,7 +59,7 @@ def choose(
     name = rendition.name
     own = [Shown(rendition, segment) for segment in rendition.segments]
     if not is_layer(name):
-        return Choice(own, rendition.end if name in growing else math.inf)
+        return Choice(own, _until(manifest, rendition, growing.get(name, math.inf)))
     siblings = f"{name.partition('-')[0]}-"
     codecs = _codecs(rendition)
     others = [
@@ -71,6 +71,17 @@ def choose(
     known = {one.name for one in manifest.renditions}
     new = [at for one, at in growing.items() if one.startswith(siblings) and one not in known]
     return _Chooser(manifest, rendition, others, growing, min(new, default=None)).run()
+
+
+def _until(manifest: Manifest, rendition: RenditionManifest, since: float) -> float:
+    """Ticks up to which nothing more comes of a source that has a segment open since the second
+    `since` about; inf: it has none. A source that was off for long is known to have been: what was
+    listed before it came back stays."""
+    if since == math.inf:
+        return since
+    # The beat before may still be the one that it begins in: others may have been a little ahead.
+    beats = math.ceil(since * 1000) // manifest.beat_ms - 1
+    return max(rendition.end, beats * manifest.beat_ms * rendition.timescale // 1000)
 
 
 def fullest(renditions: Collection[RenditionManifest]) -> list[RenditionManifest]:
@@ -123,7 +134,8 @@ class _Chooser:
                 return Choice(self.shown, number * beat)
             for segment in self._begun[chosen.name].get(number, ()):
                 self.shown.append(Shown(chosen, segment))
-        return Choice(self.shown, self.own.end if self.own.name in self.growing else math.inf)
+        since = [self.growing.get(one.name, math.inf) for one in (self.own, *self.others)]
+        return Choice(self.shown, max(end, _until(self.manifest, self.own, min(since))))
 
     def _layer(
         self, number: int, beat: int, ticks: int, settled: float

@@ -5,6 +5,7 @@ Pure: manifests in, segments and playlists out. Real playback is in tests/live/t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -263,3 +264,58 @@ def test_a_running_lessons_layers_only_grow(
         whole = [a for _, _, a in entries(hls.media(lesson(*layers, VOICE), layer.name))]
         old = before.get(layer.name, [])
         assert whole[: len(old)] == old
+
+
+def _moments(
+    *renditions: RenditionManifest,
+) -> Iterator[tuple[list[RenditionManifest], dict[str, float]]]:
+    """What the archive says after each opening and closing of a segment: what is whole of each
+    rendition, and what grows since when, as a relay reads it from the journal."""
+    order = sorted(
+        (at / r.timescale, opens, r.name, i)
+        for r in renditions
+        for i, s in enumerate(r.segments)
+        for opens, at in ((True, s.start), (False, s.start + s.duration))
+    )
+    known = {r.name: 0 for r in renditions}
+    growing: dict[str, float] = {}
+    whole = 0.0
+    for at, opens, name, index in order:
+        if opens:
+            growing[name] = max(at // BEAT * BEAT, whole)
+        else:
+            known[name], whole = index + 1, max(whole, at)
+            del growing[name]
+        cut = [replace(r, segments=r.segments[: known[r.name]]) for r in renditions]
+        yield [r for r in cut if r.segments], dict(growing)
+
+
+LONG: Final = rendition("voice", *((n * 8, n * 8 + 8, 0, 0) for n in range(30)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(three, st.booleans())
+# On for a while, off for minutes, and on again in the middle of a beat.
+@example(([(0, 120, False), (1_000, 100, True)],) * 3, True)
+@example(([(0, 120, False), (1_000, 100, True)],) * 3, False)
+def test_a_playlist_only_grows_when_a_source_comes_back(
+    steps: tuple[list[tuple[int, int, bool]], ...], lone: bool
+) -> None:
+    _only_grow([_of("camera", 360, steps[0])] if lone else _lesson(steps))
+
+
+def test_a_playlist_only_grows_when_a_smaller_layer_is_late_with_its_keyframe() -> None:
+    large = sized(rendition("camera-f", (0, 8, 0, 0), (8, 12, 0, 0)), 720)
+    small = rendition("camera-h", (0, 8, 0, 0), (8, 12, 0, 0), (77, 95, 0, 0), (95, 96, 0, 0))
+    _only_grow([large, sized(small, 360)])
+
+
+def _only_grow(layers: list[RenditionManifest]) -> None:
+    before: dict[str, list[str]] = {}
+    for cut, growing in _moments(*layers, LONG):
+        for layer in layers:
+            text = hls.media(lesson(*cut, finished=False), layer.name, growing=growing)
+            now = [address for _, _, address in entries(text)] if text is not None else []
+            old = before.get(layer.name, [])
+            assert now[: len(old)] == old
+            before[layer.name] = now
