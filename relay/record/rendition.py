@@ -34,6 +34,9 @@ IDLE_SECONDS: Final = 4
 switched off. Browsers repeat a still picture every second, so a still one is not cut short."""
 _VOICE_RESTS: Final = 12
 """s. Shorter pauses of a voice are filled (`voice`); up to where, is known only when they end."""
+VOICE_FOLD: Final = 120
+"""Ticks of the shortest Opus packet. A hole that is shorter cannot be filled: the packet before it
+lasts for so much longer."""
 _FIRST_DURATION: Final = 1 / 30  # s, for a frame that nothing follows and nothing preceded
 _HOLE_SECONDS: Final = 0.05  # shorter holes are the jitter of clocks, not worth a line
 
@@ -152,8 +155,13 @@ class RenditionWriter:
         if self._pending:
             last = self._pending[-1]
             piece.time = max(piece.time, last.time + 1, self.end)
-            if last.duration is None and piece.time - last.time <= IDLE_SECONDS * self._ticks:
-                last.duration = piece.time - last.time
+            lasts = piece.time - last.time
+            if last.duration is None:
+                if lasts <= IDLE_SECONDS * self._ticks:
+                    last.duration = lasts
+            elif lasts < last.duration + VOICE_FOLD:
+                # Some senders' timestamps jitter by a tick: what overlaps counts as torn.
+                last.duration = lasts
         else:
             piece.time = max(piece.time, self.end)
         if self._pending and (self._cuts(piece) or self._fragment_ends(piece)):

@@ -22,13 +22,12 @@ from relay.media.frame_info import PayloadError
 from relay.media.seqno import delta32
 from relay.record import opus
 from relay.record.feed import Track
+from relay.record.rendition import VOICE_FOLD
 from relay.record.reorder import Item, Lost
 
 RATE: Final = 48_000
 FILL_SECONDS: Final = 10
 """Pauses up to this are filled; a longer one (the publisher was away) stays a hole."""
-_SHORTEST: Final = 120
-"""Ticks of the shortest Opus packet. What is less than it cannot be filled, and is not worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +96,11 @@ class VoiceTimeline:
         if self._end is None or at - self._end > FILL_SECONDS * RATE:
             self._end = at
         room = at - self._end
-        if room <= -_SHORTEST:
+        if room <= -VOICE_FOLD:
             self.dropped += 1
             return []
         result: list[tuple[int, int, bytes]] = []
-        if room >= _SHORTEST:
+        if room >= VOICE_FOLD:
             found = opus.fillers(packet.data[0], room)
             self.inserted += len(found)
             start = at - sum(samples for samples, _ in found)

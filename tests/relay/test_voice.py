@@ -5,11 +5,15 @@ Packets by hand, through the lesson's recorder where the clock matters; virtual 
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 
+from classroom.archive.contents import Contents
 from relay.media.timeline import VOICE_STEP, PublisherClock, TrackTimeline
 from relay.record import opus
-from relay.record.actions import Action, Append
+from relay.record.actions import Action, Append, Close
 from relay.record.cmaf import STYP
 from relay.record.cmaf_read import scan
 from relay.record.feed import Packet, Sync
@@ -107,6 +111,36 @@ def test_a_pause_that_is_no_multiple_of_packets_is_filled_to_the_voice_that_foll
     assert [opus.packet_samples(packet) for _, packet in got[50:53]] == [120, 480, 960]
     assert all(is_filler(packet) for _, packet in got[50:53])
     assert [packet for _, packet in got[53:]] == list(VOICE[50:100])
+
+
+@pytest.mark.parametrize("jitter", [1, 2, 59])
+def test_timestamps_that_jitter_by_a_tick_lose_nothing(jitter: int) -> None:
+    """As GStreamer's do, which are rounded from nanoseconds."""
+    chance = random.Random(7)
+    sender = Sender(track(1, "voice", "opus"))
+    recorder = LessonRecorder("toan-7", beat_ms=1_000, hold=2.0, stored=None)
+    recorder.receive("feed", 1, sender.track)
+    recorder.receive("feed", 2, sender.sync(0.0))
+    for n in range(1_500):
+        stamp = sender.offset + n * 960 + chance.randint(-jitter, jitter)
+        for packet in sender.packets([VOICE[n % 200]], stamp, EPOCH + n / 50):
+            recorder.receive("feed", 3 + n, packet)
+    recorder.finish(EPOCH + 30)
+    actions = recorder.take_actions()
+    files: dict[str, bytes] = {}
+    contents = Contents()
+    for action in actions:
+        match action:
+            case Append():
+                files[action.name] = files.get(action.name, b"") + action.data
+            case Close():
+                contents.apply(action.segment)
+    assert all(scan(data).size == len(data) for data in files.values()), "none counts as torn"
+    assert [packet for _, packet in recorded(actions)] == [VOICE[n % 200] for n in range(1_500)]
+    segments = contents.rendition("voice").segments
+    assert len(segments) == len(files) >= 30
+    for one, following in itertools.pairwise(segments):
+        assert one.start + one.duration == following.start
 
 
 @pytest.mark.parametrize("toc", range(0, 256, 4))
