@@ -131,6 +131,8 @@ class LessonSession:
         self._dropped = 0
         self._broken: set[int] = set()
         """Tracks of this feed that met a bug: what comes of them is acknowledged, not recorded."""
+        self._over: set[int] = set()
+        """Tracks of this feed that have ended."""
         self._fault: Exception | None = None
         self._at_fault = False
         """A fault of the lesson is in the log, and nothing was recorded since."""
@@ -175,6 +177,8 @@ class LessonSession:
             self._now = max(self._now, record.arrival)
             self._received_at = self._monotonic()
             self._unsafe_bytes += len(record.packet) + _RECORD_OVERHEAD
+        elif isinstance(record, End):
+            self._over.add(record.track)
         self._awaited.receive(record, self._monotonic())
         self._unsafe.append((sequence, record))
         if self._held or self._is_waiting():
@@ -196,7 +200,11 @@ class LessonSession:
                 self._apply(sequence, record)
 
     def _introduce_again(self, sequence: int, record: Track | Sync) -> None:
-        """A new connection tells what is in force; mostly it is known. It is not acknowledged."""
+        """A new connection tells what is in force; mostly it is known. It is not acknowledged. It
+        also tells of tracks whose end it does not know to be durable here: they stay ended, for
+        another may have their place."""
+        if record.track in self._over:
+            return
         if isinstance(record, Track):
             known = any(n == record.track for n in self._tracks) or any(
                 isinstance(r, Track) and r.track == record.track for _, r in self._unsafe
@@ -236,6 +244,7 @@ class LessonSession:
         self._held.clear()
         self._unsafe_bytes = 0
         self._broken.clear()
+        self._over.clear()
 
     def _apply(self, sequence: int, record: LessonRecord) -> None:
         recorder = self._recorder

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from relay.record.awaited import LessonRecord
+from relay.record.feed import End, Packet
 from relay.record.session import LessonSession, RecorderSettings, RecordingState
 from relay.record.transcode import Transcoder
 from tests.fakes.rtp_media import Sender, encode_video, encode_voice, track
@@ -32,6 +34,11 @@ def session_of(archives: Path, executor: ThreadPoolExecutor) -> LessonSession:
     return LessonSession(LESSON, archives, RecorderSettings(), executor, Transcoder(), ignore)
 
 
+def spoken(voice: Sender, begin: int, end: int) -> list[Packet]:
+    """The voice from the second `begin` to `end`."""
+    return [p for n in range(begin * 50, end * 50) for p in voice.voice(VOICE[n % 50], n)]
+
+
 async def test_a_camera_that_is_off_does_not_fill_the_memory(
     tmp_path: Path, executor: ThreadPoolExecutor
 ) -> None:
@@ -44,7 +51,7 @@ async def test_a_camera_that_is_off_does_not_fill_the_memory(
             sequence += 1
             session.receive("feed", sequence, record)
     for second in range(40):
-        packets = [p for n in range(50) for p in voice.voice(VOICE[n], second * 50 + n)]
+        packets = spoken(voice, second, second + 1)
         if second < 10:
             packets += [p for f in pictures for p in camera.frame(f, second + f.number / 10)]
         for packet in sorted(packets, key=lambda one: one.arrival):
@@ -54,4 +61,26 @@ async def test_a_camera_that_is_off_does_not_fill_the_memory(
         await session.commit()
     needed = session.needed()
     assert needed is None or needed > sequence - 100
+    session.close()
+
+
+async def test_a_track_that_ended_stays_so_when_the_feed_connects_again(
+    tmp_path: Path, executor: ThreadPoolExecutor
+) -> None:
+    """The teacher's page was loaded anew; the feed was not told yet that all of it is durable."""
+    session = session_of(tmp_path, executor)
+    before = Sender(track(1, "voice", "opus"))
+    after = Sender(track(2, "voice", "opus", epoch=1), ssrc=0x5678)
+    records: list[LessonRecord] = [before.track, before.sync(0.0), *spoken(before, 0, 2)]
+    records += [End(1, "gone"), after.track, after.sync(0.0), *spoken(after, 3, 5)]
+    for sequence, record in enumerate(records, 1):
+        session.receive("feed", sequence, record)
+    session.advance()
+    await session.commit()
+    records += spoken(after, 5, 15)
+    for sequence, record in enumerate(records, 1):
+        session.receive("feed", sequence, record)
+    session.advance()
+    await session.commit()
+    assert session.state.seconds >= 14
     session.close()
