@@ -87,6 +87,11 @@ class Encoding:
         data = b"".join(bytes(packet) for packet in encoder.encode(small))
         return self._packets.frame(timestamp, data, temporal) if data else []
 
+    def rest(self) -> None:
+        """It is not made for now. Later it goes on in the same stream, whose numbers its receivers
+        know, with a keyframe."""
+        self._encoder = None
+
     def _open(self, width: int, height: int) -> VideoCodecContext:
         encoder = _video(CodecContext.create("libvpx", "w"))
         bitrate = self.rung.bitrate
@@ -130,6 +135,9 @@ class Ladder:
         self._decoder: VideoCodecContext | None = None
         self._entry: SampleEntry | None = None
         self._encodings: list[Encoding] = []
+        """Those that are made of pictures of this height."""
+        self._known: dict[str, Encoding] = {}
+        """All that were ever made, by name."""
         self._height = 0
         self._live = False
         self._settled_at: float | None = None
@@ -220,18 +228,24 @@ class Ladder:
         height = min(picture.width, picture.height)
         if height != self._height:
             self._height = height
-            known = {encoding.rung.rid: encoding for encoding in self._encodings}
-            screen = self._track.source == "screen"
-            self._encodings = [
-                known.get(rung.rid) or Encoding(rung, self._ssrc, screen)
-                for rung in rungs(self._track.source, height)
-            ]
+            self._encodings = [self._encoding(rung) for rung in rungs(self._track.source, height)]
+            for encoding in self._known.values():
+                if encoding not in self._encodings:
+                    encoding.rest()
         for place, encoding in enumerate(self._encodings):
             if self._pace.makes(place):
                 rid = RIDS.index(encoding.rung.rid)
                 interval = self._pace.interval(encoding.rung)
                 for packet in encoding.encode(picture, timestamp, interval):
                     yield rid, packet
+
+    def _encoding(self, rung: Rung) -> Encoding:
+        known = self._known.get(rung.rid)
+        if known is None:
+            known = self._known[rung.rid] = Encoding(
+                rung, self._ssrc, self._track.source == "screen"
+            )
+        return known
 
 
 def _open_decoder(codec: str, entry: SampleEntry | None) -> VideoCodecContext:

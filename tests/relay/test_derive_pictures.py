@@ -6,6 +6,7 @@ Real codecs both ways. Not here: the process around it (tests/live/test_derived)
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import av
@@ -237,3 +238,29 @@ def test_rubbish_is_passed_over() -> None:
     before = run(ladder, iter([*every[:3], broken, *every[4:15]]))
     after = run(ladder, iter(every[15:]))
     assert len(Stream(before[SMALL_RID] + after[SMALL_RID]).frames) >= 8
+
+
+def test_a_layer_that_a_smaller_source_has_no_use_for_goes_on_in_its_stream() -> None:
+    """A window is made smaller and larger again, or an encoder adapts to its link."""
+    sender = Sender(track(7, "camera", "vp8"))
+    ladder = Ladder(sender.track, 7, Pace())
+    list(ladder.go())
+    out: dict[int, list[bytes]] = {SMALL_RID: [], MEDIUM_RID: []}
+    number = 0
+    # Eleven pictures are made before the pause: the next one would have been of temporal layer 1.
+    for width, height, frames in ((640, 480, 21), (320, 240, 10), (640, 480, 20)):
+        before = len(out[MEDIUM_RID])
+        for encoded in encode_video("vp8", frames, frames, width, height, RATE):
+            made = run(ladder, iter([sender.frame(encoded, number / RATE)]))
+            for rid, packets in made.items():
+                out[rid] += packets
+            number += 1
+        assert (len(out[MEDIUM_RID]) > before) == (height == 480)
+    for rid, lines in ((SMALL_RID, 180), (MEDIUM_RID, 360)):
+        stream = Stream(out[rid])
+        assert {luma.shape[0] for _, luma in stream.decode()} == {lines}
+    times = [timestamp for timestamp, _, _, _ in stream.frames]
+    steps = [(b - a) & 0xFFFFFFFF for a, b in itertools.pairwise(times)]
+    (back,) = [n for n, step in enumerate(steps, 1) if step > 9 * 3_000]
+    _, temporal, key, _ = stream.frames[back]
+    assert (temporal, key) == (0, True)
