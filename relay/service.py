@@ -27,7 +27,7 @@ from relay.derive.keeper import WorkerKeeper
 from relay.ipc import DERIVED_SOCKET, FEED_SOCKET, RPC_SOCKET
 from relay.power import read_stops
 from relay.record.recorder import Recorder
-from relay.record.session import RecorderSettings, RecordingState, below
+from relay.record.recording import RecorderSettings, RecordingState, below
 from relay.record.stills_maker import StillsMaker
 from relay.record.watch import RecordingWatch
 from relay.settings import RelaySettings

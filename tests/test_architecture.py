@@ -52,6 +52,7 @@ PURE = (
     "relay.record.lesson",
     "relay.record.opus",
     "relay.record.pipeline",
+    "relay.record.recording",
     "relay.record.rendition",
     "relay.record.reorder",
     "relay.record.sample_entries",

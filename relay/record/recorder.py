@@ -27,7 +27,8 @@ from relay.record.feed import (
     Track,
     encode_ack,
 )
-from relay.record.session import NOT_RECORDED, LessonSession, RecorderSettings, RecordingState
+from relay.record.recording import NOT_RECORDED, RecorderSettings, RecordingState
+from relay.record.session import LessonSession
 from relay.record.stills import Keyframes
 from relay.record.told import Told
 from relay.record.transcode import Transcoder

@@ -14,10 +14,9 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from classroom.archive.names import is_lesson
 from classroom.clock import monotonic
@@ -25,68 +24,26 @@ from classroom.errors import Refused
 from relay.media.timeline import ANCHORS_KEPT
 from relay.record import actions as asked
 from relay.record.actions import Action
-from relay.record.awaited import PATIENCE, Awaited, LessonRecord, anchors_first
+from relay.record.awaited import Awaited, LessonRecord, anchors_first
 from relay.record.feed import End, LessonEnd, Packet, Sync, Track
 from relay.record.lesson import LessonRecorder
+from relay.record.recording import (
+    DISK_FAILING,
+    DISK_FULL,
+    NOT_RECORDED,
+    RecorderSettings,
+    RecordingState,
+    State,
+)
 from relay.record.store import LessonStore
 from relay.record.told import Told
 from relay.record.transcode import Transcoder
 
-State = Literal["none", "recording", "failing", "finished"]
-
 _log: Final = logging.getLogger("relay.recorder")
-
-# What `detail` says; pages have the words (classroom/wire/PROTOCOL.md).
-DISK_FULL: Final = "disk-full"
-DISK_FAILING: Final = "disk-failing"
-NOT_RECORDED: Final = "not-recorded"  # what is taught does not reach the archive
 
 _SILENT: Final = 1.0  # s without a packet, from when on our own clock moves the lesson's time
 _TRANSCODER_PATIENCE: Final = 10.0  # s that the end of a lesson waits for its last pictures
 _RECORD_OVERHEAD: Final = 200  # bytes of Python objects around a packet, about
-
-
-@dataclass(frozen=True, slots=True)
-class RecorderSettings:
-    """beat_ms: length of a beat, for new lessons. hold: seconds a lost packet is waited for.
-
-    commit_interval: seconds between commits. retry_interval: seconds between tries to use a
-    failing disk again. buffer_bytes: what is kept of each lesson while the disk fails. below: the
-    media comes from a relay above; see `below`. lag: seconds that every packet waits. patience:
-    seconds of waiting to be told how to record.
-    """
-
-    beat_ms: int = 8_000
-    hold: float = 2.0
-    commit_interval: float = 0.25
-    retry_interval: float = 2.0
-    buffer_bytes: int = 16 * 2**20
-    below: bool = False
-    lag: float = 0.0
-    patience: float = PATIENCE
-
-
-def below(settings: RecorderSettings) -> RecorderSettings:
-    """For a relay that has a parent: its recordings are to have the bytes of those above.
-
-    It records as it is told. It waits for repairs as long as its trunk asks for them (a second and
-    some round trips of up to 800 ms), and with every packet for anchors, which come over the line
-    beside the trunk and may be late by a repetition of TCP. It writes no manifest: the one that
-    comes from above says what there is to be.
-    """
-    return replace(settings, below=True, hold=5.0, lag=2.5)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingState:
-    """What pages show.
-
-    detail: a code of this module, empty while all is well. seconds: of lesson recorded so far.
-    """
-
-    state: State
-    detail: str
-    seconds: float
 
 
 class LessonSession:

@@ -19,7 +19,8 @@ from relay.media import red, rtp
 from relay.media.frame_info import PayloadError
 from relay.media.told_timeline import TakeName
 from relay.record.feed import FeedParser, Hello, Sync, Track, encode_ack
-from relay.record.session import LessonSession, RecorderSettings, below
+from relay.record.recording import RecorderSettings, below
+from relay.record.session import LessonSession
 from relay.record.told import Told
 from relay.record.transcode import Transcoder
 from relay.sfu.layer import Layer

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from relay.record.recorder import run_recorder
-from relay.record.session import RecorderSettings, RecordingState
+from relay.record.recording import RecorderSettings, RecordingState
 
 
 def tell(lesson: str, state: RecordingState) -> None:

@@ -23,7 +23,7 @@ from classroom.archive.names import segment_name
 from classroom.errors import Refused
 from relay.record.feed import AckParser, Hello, LessonEnd, Record, encode
 from relay.record.recorder import Recorder, run_recorder
-from relay.record.session import RecorderSettings, RecordingState
+from relay.record.recording import RecorderSettings, RecordingState
 from tests.fakes.rtp_media import lesson_records, numbered, track
 from tests.relay.test_record_restart import Feed, files, record_whole
 

@@ -20,7 +20,7 @@ from relay.record import lesson as recorder_of_a_lesson
 from relay.record.feed import End, LessonEnd, Packet, Record, Sync, Track
 from relay.record.pipeline import VideoPipeline, VoicePipeline
 from relay.record.recorder import Recorder
-from relay.record.session import RecordingState
+from relay.record.recording import RecordingState
 from tests.fakes.rtp_media import lesson_records, numbered
 from tests.live.test_recorder import LESSON, QUICK, connected, manifest_of
 from tests.relay.test_record_restart import files, record_whole

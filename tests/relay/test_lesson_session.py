@@ -13,7 +13,8 @@ import pytest
 
 from relay.record.awaited import LessonRecord
 from relay.record.feed import End, Packet
-from relay.record.session import LessonSession, RecorderSettings, RecordingState
+from relay.record.recording import RecorderSettings, RecordingState
+from relay.record.session import LessonSession
 from relay.record.transcode import Transcoder
 from tests.fakes.rtp_media import Sender, encode_video, encode_voice, track
 

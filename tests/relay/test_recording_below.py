@@ -20,7 +20,7 @@ from classroom.errors import Refused
 from relay.record.awaited import GRACE, PATIENCE, Awaited, anchors_first
 from relay.record.feed import End, Hello, LessonEnd, Packet, Record, Sync, Track, encode
 from relay.record.recorder import Recorder
-from relay.record.session import RecorderSettings, below
+from relay.record.recording import RecorderSettings, below
 from relay.record.told import OWN_NUMBERS, InitName, Told
 from tests.fakes.rtp_media import EPOCH, lesson_records, track
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from relay.record import session
+from relay.record import recording
 from relay.record.cmaf_read import scan
 from tests.fakes.archive_account import Account, account, adopt, contents_of, files, manifest_of
 from tests.fakes.lesson_publisher import LayerPlan, SourcePlan
@@ -160,7 +160,7 @@ async def test_each_of_the_waits_below_is_needed(
     change: dict[str, Any], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without it, something that arrived whole is recorded otherwise."""
-    told = session.below
+    told = recording.below
     monkeypatch.setattr(
         "tests.fakes.trunk_story.below", lambda settings: replace(told(settings), **change)
     )
