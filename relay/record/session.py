@@ -3,7 +3,9 @@
 Here: the records not durable yet, committing in a worker thread, reopening after an error, and
 the state that pages show. Not here: the feed's socket (`recorder`), what is written (`lesson`).
 A failed commit and a killed process recover on one path: throw the recorder away, open the store
-again, introduce the tracks again, and go through the records that were not durable.
+again, introduce the tracks again, and go through the records that were not durable. Of a media
+process that is gone nobody can be asked for them again: they stay here until they are durable, and
+those of the next one wait for that.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -44,6 +47,21 @@ _log: Final = logging.getLogger("relay.recorder")
 _SILENT: Final = 1.0  # s without a packet, from when on our own clock moves the lesson's time
 _TRANSCODER_PATIENCE: Final = 10.0  # s that the end of a lesson waits for its last pictures
 _RECORD_OVERHEAD: Final = 200  # bytes of Python objects around a packet, about
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a media process that is gone left behind: its tracks, their anchors, and the records
+    that were not durable then. size: as in `_unsafe_bytes`. broken: tracks that met a bug."""
+
+    feed: str
+    records: list[tuple[int, LessonRecord]]
+    size: int
+    broken: set[int]
+
+    @property
+    def packets(self) -> int:
+        return sum(isinstance(record, Packet) for _, record in self.records)
 
 
 class LessonSession:
@@ -78,7 +96,10 @@ class LessonSession:
         self._held: deque[tuple[int, LessonRecord]] = deque()
         """The newest of `_unsafe`, for which it is not known yet how to record them."""
         self._unsafe: deque[tuple[int, LessonRecord]] = deque()
+        self._left: deque[_Left] = deque()
+        """The recorder has the first one's records, and none of the others' or of this feed's."""
         self._unsafe_bytes = 0
+        """Of `_unsafe` and `_left`."""
         self._last = 0
         self._now = self._received_at = 0.0
         self._monotonic = monotonic
@@ -151,7 +172,7 @@ class LessonSession:
 
     def _release(self, *, everything: bool = False) -> None:
         """Record what was held, once it is known how, or in vain to wait."""
-        if self._held and (everything or not self._is_waiting()):
+        if self._held and not self._left and (everything or not self._is_waiting()):
             held, self._held = anchors_first(self._held), deque()
             for sequence, record in held:
                 self._apply(sequence, record)
@@ -185,51 +206,84 @@ class LessonSession:
         """The media process came back: what it had sent before cannot be asked for again."""
         if feed == self._feed:
             return
+        held = {sequence for sequence, _ in self._held}
+        left = [*self._known(), *(item for item in self._unsafe if item[0] not in held)]
+        left += anchors_first(self._held)
         self._release(everything=True)
         self._awaited.clear()
-        if self._recorder is not None and self._feed:
-            try:
-                self._recorder.suspend("the media process came back")
-            except Exception as error:
-                # The lesson's own bug stays with the lesson; see `_apply`.
-                self._blame(error)
+        if self._recorder is not None and self._feed and not self._left:
+            self._suspend(self._recorder)
+        if self._unsafe:
+            size = self._unsafe_bytes - sum(other.size for other in self._left)
+            self._left.append(_Left(self._feed, left, size, set(self._broken)))
         self._feed = feed
         self._last = 0
         self._tracks.clear()
         self._anchors.clear()
         self._unsafe.clear()
         self._held.clear()
-        self._unsafe_bytes = 0
         self._broken.clear()
         self._over.clear()
 
+    def _suspend(self, recorder: LessonRecorder) -> None:
+        """Nothing more comes of a media process."""
+        self._patience = self._monotonic() + _TRANSCODER_PATIENCE
+        try:
+            recorder.suspend("the media process came back")
+        except Exception as error:
+            # The lesson's own bug stays with the lesson; see `_record`.
+            self._blame(error)
+
+    def _known(self) -> list[tuple[int, LessonRecord]]:
+        """The tracks of this feed and their anchors, as far as they are durable."""
+        known: list[tuple[int, LessonRecord]] = [*self._tracks.values()]
+        for anchors in self._anchors.values():
+            known += anchors
+        return known
+
     def _apply(self, sequence: int, record: LessonRecord) -> None:
         recorder = self._recorder
-        if recorder is None:
-            return
+        if recorder is not None and not self._left:
+            self._record(recorder, self._feed, self._broken, sequence, record)
+
+    def _record(
+        self,
+        recorder: LessonRecorder,
+        feed: str,
+        broken: set[int],
+        sequence: int,
+        record: LessonRecord,
+    ) -> None:
+        """broken: tracks of `feed` that met a bug."""
         if isinstance(record, LessonEnd):
             self._ending = self._now
             self._patience = self._monotonic() + _TRANSCODER_PATIENCE
-        elif record.track in self._broken:
+        elif record.track in broken:
             return
         try:
             if isinstance(record, LessonEnd):
                 recorder.suspend("the lesson ended")
             else:
-                recorder.receive(self._feed, sequence, record)
+                recorder.receive(feed, sequence, record)
             for pipeline, job in recorder.take_jobs():
                 self._transcoder.submit(pipeline, job)
         except Exception as error:
             # Media that no test thought of must cost its own track alone: the same record would
             # come again after a restart, and end the recording of every lesson again.
-            self._break(recorder, record, error)
+            self._break(recorder, broken, record, error)
 
-    def _break(self, recorder: LessonRecorder, record: LessonRecord, error: Exception) -> None:
+    def _break(
+        self,
+        recorder: LessonRecorder,
+        broken: set[int],
+        record: LessonRecord,
+        error: Exception,
+    ) -> None:
         """A record met a bug: record the lesson without its track."""
         if isinstance(record, LessonEnd):
             self._blame(error)
             return
-        self._broken.add(record.track)
+        broken.add(record.track)
         _log.error(
             "track-not-recorded",
             extra={"lesson": self.lesson, "track": record.track},
@@ -257,7 +311,7 @@ class LessonSession:
             try:
                 self._recorder.advance(self._now + (silent if silent > _SILENT else 0.0))
             except Exception as error:
-                # The lesson's own bug stays with the lesson; see `_apply`.
+                # The lesson's own bug stays with the lesson; see `_record`.
                 self._blame(error)
 
     async def commit(self) -> None:
@@ -271,7 +325,7 @@ class LessonSession:
         except (OSError, Refused) as error:
             self._fail(error)
         except Exception as error:
-            # The lesson's own bug stays with the lesson; see `_apply`.
+            # The lesson's own bug stays with the lesson; see `_record`.
             self._blame(error)
         if self._fault is not None:
             self._go_on_without(self._fault)
@@ -293,11 +347,16 @@ class LessonSession:
         needed = recorder.first_feed()
         self._own = recorder.tell()
         last = self._held[0][0] - 1 if self._held else self._last
+        feed, left = self._feed, self._left[0] if self._left else None
         if actions:
             await loop.run_in_executor(self._executor, store.commit, actions)
         if any(isinstance(action, asked.Finish) for action in actions):
             self._ending = None
-        self._forget(last if needed is None else min(last, needed - 1))
+        if left is not None:
+            if not recorder.draining or self._monotonic() > self._patience:
+                self._go_on_after(left, recorder)
+        elif self._feed == feed:
+            self._forget(last if needed is None else min(last, needed - 1))
         self._settle(recorder, actions)
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -323,17 +382,31 @@ class LessonSession:
         self._recorder = recorder
         if self._dropped:
             recorder.note(f"{self._dropped} packets could not be kept: {self._detail}")
-        known: list[tuple[int, LessonRecord]] = [*self._tracks.values()]
-        for anchors in self._anchors.values():
-            known += anchors
+        self._go_through(recorder)
+
+    def _go_through(self, recorder: LessonRecorder) -> None:
+        """Record what waits: of the oldest media process that left something, or of this one."""
+        if self._left:
+            left = self._left[0]
+            for sequence, record in left.records:
+                self._record(recorder, left.feed, left.broken, sequence, record)
+            self._suspend(recorder)
+            return
         held = {sequence for sequence, _ in self._held}
-        for sequence, record in (*known, *self._unsafe):
+        for sequence, record in (*self._known(), *self._unsafe):
             if sequence not in held:
                 self._apply(sequence, record)
 
+    def _go_on_after(self, left: _Left, recorder: LessonRecorder) -> None:
+        """What the first one left is durable."""
+        self._left.popleft()
+        self._unsafe_bytes -= left.size
+        self._go_through(recorder)
+
     def _settle(self, recorder: LessonRecorder, actions: list[Action]) -> None:
         self._detail, self._dropped, self._at_fault = "", 0, False
-        if any(isinstance(action, asked.Finish) for action in actions) and not self._unsafe:
+        waits = self._unsafe or self._left
+        if any(isinstance(action, asked.Finish) for action in actions) and not waits:
             self.ended = True
             self.close()
             self._tell("finished", "", recorder.seconds)
@@ -387,9 +460,15 @@ class LessonSession:
 
     def _let_go(self) -> None:
         """Count all that came as done with, and begin again from what is on the disk."""
+        waits = list(self._unsafe)
+        for left in self._left:
+            self._dropped += left.packets
+            if not self._tracks and not self._unsafe:
+                waits += left.records
         self._dropped += sum(isinstance(record, Packet) for _, record in self._unsafe)
-        if any(isinstance(record, LessonEnd) for _, record in self._unsafe):
+        if any(isinstance(record, LessonEnd) for _, record in waits):
             self._ending = self._now
+        self._left.clear()
         self._held.clear()
         self._forget(self._last)
         self._unsafe_bytes = 0
