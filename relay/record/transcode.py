@@ -2,8 +2,8 @@
 
 Here: one process, a bounded queue, and going on after its death. Not here: codecs (that is
 `transcode_worker`), what is recorded. The process is this package's own module under the same
-Python. If it dies or falls behind, the pictures wait for the next keyframe, the journal says so,
-and the voice is not touched.
+Python. If it dies, hangs or falls behind, the pictures wait for the next keyframe, the journal says
+so, and the voice is not touched.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from relay.record.worker_wire import LENGTH
 _log: Final = logging.getLogger("relay.recorder")
 
 MAX_QUEUE: Final = 600  # frames under way: 20 s of one source; three layers share it
+ANSWER_WITHIN: Final = 15.0
+"""s. A frame takes milliseconds; a busy machine may take seconds to start the process."""
 RESTART_AFTER: Final = 1.0  # s, so that a worker that dies at once does not take the processor
 
 
@@ -34,8 +36,17 @@ class Transcoder:
         """Those whose decoders the worker holds."""
         self._wake = asyncio.Event()
         self._sent = 0
+        self._deadline = asyncio.timeout(None)
+        """When the worker is given up: while it has frames, some time after its last answer."""
+        self.patience = ANSWER_WITHIN
+        """Seconds."""
         self.process: asyncio.subprocess.Process | None = None
         """The worker, None until it is needed."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether frames wait for an answer."""
+        return bool(self._queue)
 
     def submit(self, pipeline: TranscodedPipeline, job: Job) -> None:
         """Queue a frame; a full queue is emptied and its pipelines go on at a keyframe."""
@@ -55,6 +66,9 @@ class Transcoder:
                     await self._wake.wait()
                 try:
                     await self._serve()
+                except* TimeoutError:
+                    _log.error("transcoder-hangs")
+                    self._lose_all("the transcoder hung: pictures wait for a keyframe")
                 except* (OSError, EOFError):
                     self._lose_all("the transcoder died: pictures wait for a keyframe")
                 await self._stop()
@@ -72,9 +86,15 @@ class Transcoder:
             stdout=asyncio.subprocess.PIPE,
         )
         self._sent = 0
-        async with asyncio.TaskGroup() as group:
+        self._deadline = asyncio.timeout(None)
+        async with self._deadline, asyncio.TaskGroup() as group:
             group.create_task(self._write(process))
             group.create_task(self._read(process))
+
+    def _wait_anew(self) -> None:
+        """The worker answered, or got the first frame after it had answered them all."""
+        when = asyncio.get_running_loop().time() + self.patience if self._sent else None
+        self._deadline.reschedule(when)
 
     async def _write(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None, "asked for"
@@ -83,6 +103,8 @@ class Transcoder:
             while self._sent < len(self._queue):
                 _, job = self._queue[self._sent]
                 self._sent += 1
+                if self._sent == 1:
+                    self._wait_anew()
                 body = msgpack.packb([job.stream, job.key, job.encode, job.time, job.data])
                 process.stdin.write(LENGTH.pack(len(body)) + body)
                 await process.stdin.drain()
@@ -95,6 +117,7 @@ class Transcoder:
             answer = await process.stdout.readexactly(size)
             pipeline, job = self._queue.popleft()
             self._sent -= 1
+            self._wait_anew()
             try:
                 pipeline.receive(job, answer)
             except Exception as error:

@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 import av
+import pytest
 from av.container import InputContainer
 
 from classroom.archive.contents import read_journal
@@ -17,6 +18,8 @@ from classroom.archive.manifest import RenditionManifest
 from classroom.archive.names import segment_name
 from relay.record.feed import LessonEnd
 from relay.record.recorder import Recorder
+from relay.record.transcode import ANSWER_WITHIN
+from tests.eventually import eventually
 from tests.fakes.rtp_media import lesson_records, numbered, picture
 from tests.live.test_recorder import LESSON, QUICK, connected, manifest_of
 from tests.relay.test_record_restart import Feed
@@ -64,29 +67,39 @@ async def test_vp8_is_recorded_as_h264(tmp_path: Path) -> None:
     assert max(difference for _, difference in pictures) < 45
 
 
-async def test_a_dead_transcoder_costs_pictures_up_to_a_keyframe_and_no_voice(
-    tmp_path: Path,
+@pytest.mark.parametrize(("fate", "least"), [("died", 300), ("hung", 200)])
+async def test_a_lost_transcoder_costs_pictures_up_to_a_keyframe_and_no_voice(
+    fate: str, least: int, tmp_path: Path
 ) -> None:
     records = numbered([*lesson_records(16, codec="vp8", ended=False), LessonEnd(LESSON)])
     recorder = Recorder(tmp_path, settings=QUICK)
+    transcoder = recorder.transcoder
     async with connected(recorder) as media:
         await media.send(records[:600])
         await media.until(100)
-        worker = recorder.transcoder.process
+        worker = transcoder.process
         assert worker is not None
-        os.kill(worker.pid, signal.SIGKILL)
-        await worker.wait()
-        await media.send(records[600:])
+        if fate == "died":
+            os.kill(worker.pid, signal.SIGKILL)
+            await worker.wait()
+        else:
+            await eventually(lambda: not transcoder.is_busy)
+            os.kill(worker.pid, signal.SIGSTOP)
+            transcoder.patience = 0.1
+            await media.send(records[600:700])
+            await eventually(lambda: transcoder.process is not worker)
+            transcoder.patience = ANSWER_WITHIN
+        await media.send(records[600 if fate == "died" else 700 :])
         await media.until(len(records))
     await recorder.close()
     camera = camera_of(tmp_path)
-    assert 300 < sum(s.frames for s in camera.segments) < 480
+    assert least < sum(s.frames for s in camera.segments) < 480
     assert max(difference for _, difference in decoded(tmp_path, camera)) < 45
     voice = manifest_of(tmp_path).rendition("voice")
     assert voice is not None
     assert sum(s.frames for s in voice.segments) == 800
     notes = read_journal((tmp_path / LESSON / "journal.jsonl").read_bytes()).contents.notes
-    assert any("transcoder died" in note.text for note in notes)
+    assert any(f"transcoder {fate}" in note.text for note in notes)
 
 
 async def test_a_restarted_recorder_goes_on_with_a_transcoded_lesson(tmp_path: Path) -> None:
