@@ -70,6 +70,9 @@ _H264_OPTIONS: Final = {
     "sc_threshold": "0",
 }
 _NO_PERIOD: Final = 100_000  # frames; keyframes come where the segments begin
+MAX_PIXELS: Final = 4096 * 2304
+"""What a publisher sent is recorded as it is; no camera or screen has more. A larger picture is
+memory for the asking, and is not decoded."""
 
 
 class _Writer:
@@ -296,9 +299,12 @@ def _copy_pictures(archive: Path, copy: Copy, writer: _Writer) -> None:
 
 
 def _pictures(data: bytes) -> Iterator[VideoFrame]:
-    with av.open(io.BytesIO(data), "r") as container:
+    options = {"max_pixels": str(MAX_PIXELS)}
+    # Opening decodes, too, to find out what is in it.
+    with av.open(io.BytesIO(data), "r", options=options) as container:
         stream = container.streams.video[0]
         assert isinstance(stream, VideoStream)
+        stream.codec_context.options = options
         stream.codec_context.thread_count = 1
         yield from container.decode(stream)
 

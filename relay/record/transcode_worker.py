@@ -26,6 +26,9 @@ from av.video.frame import PictureType, VideoFrame
 from relay.record.worker_wire import LENGTH
 
 MAX_STREAMS: Final = 8
+MAX_PIXELS: Final = 4096 * 2304
+"""No camera or screen has more. A keyframe of some kilobytes may say that it is 16,383 wide and
+high, which would be gigabytes for decoder and encoder."""
 NICE: Final = 10  # the live lesson comes first
 TIME_BASE: Final = 90_000
 _OPTIONS: Final = {
@@ -43,6 +46,7 @@ class Stream:
 
     def __init__(self) -> None:
         self._decoder = _video(CodecContext.create("vp8", "r"))
+        self._decoder.options = {"max_pixels": str(MAX_PIXELS)}
         self._encoder: VideoCodecContext | None = None
 
     def process(self, key: bool, encode: bool, time: int, data: bytes) -> bytes:

@@ -202,3 +202,12 @@ def test_a_lost_segment_leaves_a_hole_and_no_more(tmp_path: Path) -> None:
     copy = extras.copy("h264-camera")
     assert copy is not None
     assert [one.beat for one in copy.segments] == [0, 2, 3]
+
+
+def test_a_picture_larger_than_any_camera_or_screen_is_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "toan-7-golden"
+    shutil.copytree(GOLDEN, path)
+    monkeypatch.setattr("relay.record.copies_worker.MAX_PIXELS", 160 * 96 // 2)
+    assert [copy.name for copy in make(path).copies] == ["aac-voice"]

@@ -18,7 +18,7 @@ import pytest
 from av.video.frame import VideoFrame
 
 from relay.derive import pictures
-from relay.record import stills_worker
+from relay.record import copies_worker, stills_worker, transcode_worker
 from relay.record.feed import End, Hello, LessonEnd, Packet, Record, Track
 from relay.record.stills import Keyframe, Keyframes
 from relay.record.stills_maker import StillsMaker
@@ -78,7 +78,8 @@ def test_a_picture_from_a_relay_above_has_the_time_of_the_clock_here() -> None:
 def test_a_picture_larger_than_any_camera_or_screen_is_not_decoded(
     codec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert stills_worker.MAX_PIXELS == pictures.MAX_PIXELS
+    limits = {one.MAX_PIXELS for one in (stills_worker, pictures, transcode_worker, copies_worker)}
+    assert len(limits) == 1
     keyframes = Keyframes()
     feed(keyframes, lesson_records(1, codec=codec, key_every=30, ended=False))
     newest = keyframes.newest("toan-7", ("voice", "camera"))
