@@ -22,6 +22,8 @@ _log: Final = logging.getLogger("relay.recorder")
 
 LOOK_SECONDS: Final = 5.0
 """How often it is asked whether the lesson that it waits for is over."""
+RETRY_SECONDS: Final = 60.0
+"""Until there may be memory for a worker, or a disk, where there was none."""
 LONGEST_SECONDS: Final = 6 * 3600.0
 """A day's lesson on a processor that others use; a worker that takes longer hangs."""
 _TAIL: Final = 128
@@ -57,6 +59,7 @@ class CopiesMaker:
         floor_bytes: int = 0,
         made: Callable[[str], None] = lambda lesson: None,
         look_seconds: float = LOOK_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """is_busy(): whether a lesson is taught now. floor_bytes: what must stay free on the disk.
         made(lesson): told of each lesson whose extras are new."""
@@ -65,6 +68,7 @@ class CopiesMaker:
         self._floor = floor_bytes
         self._made = made
         self._look = look_seconds
+        self._retry = retry_seconds
         self._queue: list[str] = []
         self._failed: set[str] = set()
         self._wake = asyncio.Event()
@@ -84,7 +88,7 @@ class CopiesMaker:
             if self._queue and self._is_busy():
                 await asyncio.sleep(self._look)
             elif self._queue:
-                await self._make(self._queue.pop(0))
+                await self._try(self._queue.pop(0))
             else:
                 self._wake.clear()
                 await self._wake.wait()
@@ -99,6 +103,16 @@ class CopiesMaker:
             _log.warning("copies-not-looked-for", extra={"reason": str(error)})
             return []
         return [entry.name for entry in lacking]
+
+    async def _try(self, lesson: str) -> None:
+        """Make copies, or see that it is tried again later; lessons are taught and replayed
+        without them."""
+        try:
+            await self._make(lesson)
+        except OSError as error:
+            _log.warning("copies-not-made", extra={"lesson": lesson, "reason": str(error)})
+            self.add(lesson)
+            await asyncio.sleep(self._retry)
 
     async def _make(self, lesson: str) -> None:
         archive = self._archives / lesson

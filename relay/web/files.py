@@ -214,14 +214,19 @@ class Files:
             self.process = None
 
     def _tidy(self) -> None:
-        """Remove what an earlier process did not finish."""
-        make_directory(self._folder)
-        for path in self._folder.glob(f"*{_GROWING}"):
-            with suppress(OSError):
-                path.unlink()
+        """Remove what an earlier process did not finish. A folder that cannot be read or made is
+        tried again with each file."""
+        try:
+            make_directory(self._folder)
+            for path in self._folder.glob(f"*{_GROWING}"):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("files-not-tidied", extra={"reason": str(error)})
 
     def _make_room(self, needed: int) -> bool:
-        """Whether a file of so many bytes may be written, once others have made room."""
+        """Whether a file of so many bytes may be written, once others have made room. Raises
+        OSError."""
+        make_directory(self._folder)
         kept = []
         for path in self._folder.glob("*.mp4"):
             with suppress(FileNotFoundError):

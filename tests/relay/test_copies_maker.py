@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from classroom.archive.extras import Captions, Extras
 from relay.record.copies_maker import CopiesMaker, lacks_copies
 from tests.eventually import eventually
@@ -79,3 +81,18 @@ async def test_nothing_is_made_on_a_full_disk(tmp_path: Path) -> None:
     async with running(maker):
         await asyncio.sleep(0.1)
     assert lacks_copies(path)
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = archive(tmp_path)
+    told: list[str] = []
+    maker = CopiesMaker(tmp_path, is_busy=lambda: False, made=told.append, retry_seconds=0.01)
+    with monkeypatch.context() as change:
+        change.setattr("sys.executable", str(tmp_path / "nothing"))
+        async with running(maker):
+            await eventually(lambda: "copies-not-made" in caplog.text)
+            change.undo()
+            await eventually(lambda: told)
+    assert told == [path.name]

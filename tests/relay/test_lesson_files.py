@@ -152,3 +152,11 @@ async def test_a_full_disk_and_what_a_power_cut_left_are_told_and_removed(tmp_pa
     async with rig(tmp_path, floor_bytes=2**62) as relay:
         assert (await relay.made(picture="none"))["state"] == "full"
         assert relay.kept() == []
+
+
+async def test_a_folder_that_cannot_be_made_costs_files_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("not a folder")
+    async with rig(tmp_path) as relay:
+        assert (await relay.made(picture="camera"))["state"] == "failed"
+        (tmp_path / "files").unlink()
+        assert (await relay.made(picture="camera"))["state"] == "ready"
