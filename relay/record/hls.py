@@ -217,7 +217,8 @@ def _breaks(manifest: Manifest) -> list[float]:
         for segment in rendition.segments:
             start = segment.start / rendition.timescale
             begins[segment.take] = min(start, begins.get(segment.take, start))
-    return [begins[take] for take in sorted(begins)][1:]
+    # Not in order of number: below another relay a take has a large one until its own is told.
+    return sorted(begins.values())[1:]
 
 
 def _date(epoch_ms: int, seconds: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +88,21 @@ def test_every_playlist_begins_at_zero_and_ends_with_the_lesson() -> None:
     ]
     assert sum(length for length, _, _ in shown) == 30.0
     assert [title for _, title, _ in entries(hls.media(manifest, "voice"))] == [""] * 5
+
+
+@pytest.mark.parametrize("first", [0, 900_000])
+def test_a_publisher_is_told_apart_from_the_one_before(first: int) -> None:
+    """first: its number, which a relay below another gave it before it was told the right one."""
+    takes = (first, first, 1, 1, 2)
+    voice = rendition("voice", *((n * 8, n * 8 + 8, 0, take) for n, take in enumerate(takes)))
+    text = hls.media(lesson(voice), "voice")
+    assert text is not None
+    order = re.findall(r"#EXT-X-DISCONTINUITY\n|voice/\d\.m4s", text)
+    assert [item.rstrip("\n").rpartition("/")[2] for item in order] == [
+        *("0.m4s", "1.m4s"),
+        *("#EXT-X-DISCONTINUITY", "2.m4s", "3.m4s"),
+        *("#EXT-X-DISCONTINUITY", "4.m4s"),
+    ]
 
 
 def test_a_time_when_nobody_was_there_is_told_apart() -> None:
