@@ -110,11 +110,6 @@ def time_of(packet: AnyPacket) -> float | None:
     return float(packet.pts * packet.time_base)
 
 
-def duration_of(packet: AnyPacket) -> float:
-    """How long `packet` lasts, in s; 0 if it does not say."""
-    return float((packet.duration or 0) * packet.time_base)
-
-
 def copy(packet: AnyPacket, time: float) -> list[Piece]:
     """The packet as it came."""
     if not packet.size:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from pathlib import Path
 from typing import Final
 
 import av
@@ -32,15 +33,14 @@ from classroom.host.lanes import (
     coded_voice,
     copied_picture,
     copy,
-    duration_of,
     looks,
     pictures,
     sendable,
-    time_of,
     voice_is_sendable,
 )
 from classroom.host.outlet import Codec, Name, Outlet, ignore_keyframe_request
 from classroom.host.sources import SCREEN_MAX, Address, Options, Source
+from classroom.host.stamps import Stamps
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ class MediaSource(Source):
         self._options = options
         self._device = address.kind in ("camera-device", "sound-device")
         self._container = self._open()
-        live = self._device or self._container.duration is None
+        # What a browser or a camera recorded may not say how long it is, and is no stream for that.
+        recorded = address.kind == "file" and Path(address.target).is_file()
+        live = self._device or (self._container.duration is None and not recorded)
         super().__init__(address.shown, live=live)
         self._lanes: dict[int, Lane] = {}
         self._lacking = 0
@@ -120,10 +122,12 @@ class MediaSource(Source):
 
     def _add_picture(self, stream: VideoStream, name: Name) -> None:
         seen = self._looks(stream, name)
+        place = self._container.streams.video.index(stream)
         try:
             copied = self._copied_codec(stream, name)
         except av.FFmpegError as error:
             raise Misuse(sentence(error, self.shown, device=self._device)) from error
+        stream = self._container.streams.video[place]
         outlet = Outlet(name, copied or self._options.video_codec, live=self.live)
         self._add(self._picture_lane(stream, outlet, seen, copied), stream.index)
 
@@ -170,26 +174,33 @@ class MediaSource(Source):
 
     def _keyframes_are_frequent(self, stream: VideoStream) -> bool:
         """Look ahead for gaps over 8 s; then a file is at its start again. Raises FFmpegError."""
-        first: float | None = None
-        last_key = now = 0.0
+        stamps = Stamps()
+        last_key = 0.0
         frequent = True
         until = KEYFRAME_GAP_MAX_S + 0.5 if self.live else PROBE_S
         for packet in self._container.demux(stream):
-            if packet.pts is None or packet.time_base is None:
-                continue
-            now = float(packet.pts * packet.time_base)
-            if first is None:
-                first = last_key = now
+            now = stamps.place(packet)
             if now - last_key > KEYFRAME_GAP_MAX_S:
                 frequent = False
                 break
             if packet.is_keyframe:
                 last_key = now
-            if now - first > until:
+            if now > until:
                 break
         if not self.live:
-            self._container.seek(0)
+            self._rewind()
         return frequent
+
+    def _rewind(self) -> None:
+        """Go back to a file's start. Raises Misuse when it is not there any more."""
+        try:
+            self._container.seek(0)
+        except av.FFmpegError:
+            # Bare H.264 knows no places in it.
+            self._container.close()
+            self._container = self._open()
+            if self._lanes and not self._take_up():
+                raise Misuse(f"{self.shown} cannot be read from its start again.") from None
 
     def _produce(self) -> None:
         offset = 0.0
@@ -208,7 +219,7 @@ class MediaSource(Source):
                 if not self._options.loop or self._stopping.is_set():
                     return
                 offset += played
-                self._container.seek(0)
+                self._rewind()
                 continue
             offset += monotonic() - began
             log.warning("host.source-lost source=%s reason=%s", self.shown, fault)
@@ -230,6 +241,10 @@ class MediaSource(Source):
         except Misuse as error:
             log.info("host.source-away source=%s reason=%s", self.shown, error)
             return False
+        return self._take_up()
+
+    def _take_up(self) -> bool:
+        """Let the lanes read what was just opened; False and Misuse as of `_reopen`."""
         video, sound = self._streams()
         lanes: dict[int, Lane] = {}
         for lane in self._lanes.values():
@@ -258,8 +273,8 @@ class MediaSource(Source):
             fresh = self._voice_lane(stream, lane.outlet) if changed else lane
         else:
             copied = lane.outlet.codec if lane.copied else None
-            if changed:
-                copied = self._copied_codec(stream, name)
+            if changed:  # by a file only where somebody wrote over it
+                copied = self._copied_codec(stream, name) if self.live else None
             fresh = self._picture_lane(stream, lane.outlet, seen, copied)
             fresh.awaits_key = True  # what it refers to may have been lost with the connection
         fresh.last_time = lane.last_time
@@ -273,25 +288,19 @@ class MediaSource(Source):
         """Send the container once through, times shifted by `offset`; returns its length in s."""
         container = self._container
         streams = [container.streams[index] for index in self._lanes]
-        zero: float | None = None
-        end = 0.0
+        stamps = Stamps()
         while not self._stopping.is_set():
             try:
                 for packet in container.demux(*streams):
                     if self._stopping.is_set():
-                        return end
-                    time = time_of(packet)
-                    if time is not None:
-                        zero = time if zero is None else zero
-                        time -= zero
-                        end = max(end, time + duration_of(packet))
-                    self._send(packet, (end if time is None else time) + offset)
-                return end
+                        return stamps.end
+                    self._send(packet, stamps.place(packet) + offset)
+                return stamps.end
             except av.error.BlockingIOError as error:
                 if error.errno != errno.EAGAIN:
                     raise
                 self._stopping.wait(BUSY_WAIT_S)
-        return end
+        return stamps.end
 
     def _send(self, packet: AnyPacket, time: float) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 from av.audio.stream import AudioStream
@@ -26,9 +27,20 @@ def write_recording(
     size: tuple[int, int] = (320, 180),
     keyframe_every: int = 15,
     b_frames: int = 0,
+    as_it_comes: bool = False,
 ) -> Path:
-    """Write `path`; its container format follows from its suffix. Returns `path`."""
-    with av.open(str(path), "w") as container:
+    """Write `path`; its container format follows from its suffix. Returns `path`.
+
+    as_it_comes: as a browser's MediaRecorder does, which never goes back to write the length.
+    """
+    with (
+        path.open("wb") as file,
+        av.open(
+            _Pipe(file) if as_it_comes else str(path),
+            "w",
+            format=path.suffix[1:] if as_it_comes else None,
+        ) as container,
+    ):
         picture_stream = _video(container, video, rate, size, keyframe_every, b_frames)
         voice_stream = _audio(container, audio)
         if picture_stream is not None:
@@ -49,6 +61,13 @@ def write_recording(
                 container.mux(voice_stream.encode(even))
             container.mux(voice_stream.encode(None))
     return path
+
+
+class _Pipe:
+    """A file that can only be written on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
 
 
 def _audio(container: av.container.OutputContainer, codec: str | None) -> AudioStream | None:
