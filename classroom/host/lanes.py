@@ -156,8 +156,9 @@ def coded_picture(encoder: VideoEncoder) -> Handler:
         came = time_of(packet)
         for frame in packet.decode():
             if isinstance(frame, av.VideoFrame):
-                # With B-frames a packet gives an earlier picture than its own.
-                shift = 0.0 if came is None or frame.time is None else frame.time - came
+                # With B-frames a packet gives an earlier picture than its own. A later one is of
+                # before the stamps stepped back.
+                shift = 0.0 if came is None or frame.time is None else min(0.0, frame.time - came)
                 pieces += encoder.encode(frame, time + shift)
         return pieces
 

@@ -174,7 +174,7 @@ class MediaSource(Source):
 
     def _keyframes_are_frequent(self, stream: VideoStream) -> bool:
         """Look ahead for gaps over 8 s; then a file is at its start again. Raises FFmpegError."""
-        stamps = Stamps()
+        stamps = Stamps(lambda by: None)
         last_key = 0.0
         frequent = True
         until = KEYFRAME_GAP_MAX_S + 0.5 if self.live else PROBE_S
@@ -288,7 +288,7 @@ class MediaSource(Source):
         """Send the container once through, times shifted by `offset`; returns its length in s."""
         container = self._container
         streams = [container.streams[index] for index in self._lanes]
-        stamps = Stamps()
+        stamps = Stamps(self._jumped)
         while not self._stopping.is_set():
             try:
                 for packet in container.demux(*streams):
@@ -301,6 +301,12 @@ class MediaSource(Source):
                     raise
                 self._stopping.wait(BUSY_WAIT_S)
         return stamps.end
+
+    def _jumped(self, by: float) -> None:
+        log.warning("host.source-jumped source=%s seconds=%.1f", self.shown, by)
+        for lane in self._lanes.values():
+            # What comes may refer to what was lost in between; a decoder of ours gets over it.
+            lane.awaits_key = lane.awaits_key or lane.copied
 
     def _send(self, packet: AnyPacket, time: float) -> None:
         try:

@@ -28,10 +28,12 @@ def write_recording(
     keyframe_every: int = 15,
     b_frames: int = 0,
     as_it_comes: bool = False,
+    start: float = 0.0,
 ) -> Path:
     """Write `path`; its container format follows from its suffix. Returns `path`.
 
     as_it_comes: as a browser's MediaRecorder does, which never goes back to write the length.
+    start: the first stamp, s; containers for streams begin a little later.
     """
     with (
         path.open("wb") as file,
@@ -39,6 +41,7 @@ def write_recording(
             _Pipe(file) if as_it_comes else str(path),
             "w",
             format=path.suffix[1:] if as_it_comes else None,
+            options={"output_ts_offset": str(start)},
         ) as container,
     ):
         picture_stream = _video(container, video, rate, size, keyframe_every, b_frames)

@@ -88,3 +88,27 @@ def test_rare_keyframes_are_noticed_without_stamps_too(tmp_path: Path) -> None:
         tmp_path / "bare.h264", audio=None, seconds=10.0, rate=25, keyframe_every=300
     )
     assert _open(path, voice=False).describe() == "camera h264 (coded)"
+
+
+@pytest.mark.parametrize(("b_frames", "how"), [(0, "copied"), (2, "coded")])
+async def test_time_goes_on_where_stamps_begin_elsewhere(
+    b_frames: int, how: str, tmp_path: Path
+) -> None:
+    joined = tmp_path / "joined.ts"
+    with joined.open("wb") as out:
+        for start in (20.0, 3600.0, 0.0):
+            part = tmp_path / "part.ts"
+            write_recording(part, rate=RATE, b_frames=b_frames, start=start)
+            out.write(part.read_bytes())
+    source = _open(joined, voice=True)
+    assert f"camera h264 ({how})" in source.describe()
+    found = await _pieces(source)
+    for name, step, per_s in (("camera", 1 / RATE, RATE), ("voice", 0.02, 50)):
+        pieces = found[name]  # type: ignore[index]  # a tuple's names are not known to be such
+        steps = [after.time - before.time for before, after in itertools.pairwise(pieces)]
+        # Of each part a decoder may hold back some pictures to the next, and drop them there.
+        assert 0 < min(steps) <= max(steps) < 12 * step, name
+        assert len(pieces) == pytest.approx(6 * per_s, abs=18), name
+    ends = [pieces[-1].time for pieces in found.values()]
+    assert ends == [pytest.approx(6.0, abs=0.2)] * 2
+    assert abs(ends[0] - ends[1]) < 0.2
