@@ -46,7 +46,9 @@ class VoiceEncoder:
             "packet_loss": "10",
         }
         self._codec = codec
-        self._resampler = av.AudioResampler("s16", layout, VOICE_RATE, frame_size=VOICE_FRAME)
+        self._layout = layout
+        self._form: tuple[str, str, int] | None = None
+        self._resampler = self._new_resampler()
         self._times: deque[float] = deque()
         self._base: float | None = None
         self._samples_in = 0.0
@@ -56,20 +58,46 @@ class VoiceEncoder:
         """Code `frame`, which begins `time` seconds into the source."""
         if self._base is None:
             self._base = time
+        pieces = self._take_form(frame)
         drift = time - (self._base + self._samples_in)
         if abs(drift) > VOICE_GAP_S:
             self._base += max(drift, 0.0)
         self._samples_in += frame.samples / frame.sample_rate
         # The resampler counts for itself; times of our own survive gaps and loops.
         frame.pts = None
-        pieces: list[Piece] = []
         for even in self._resampler.resample(frame):
-            even.pts = self._samples_out
-            self._times.append(self._base + self._samples_out / VOICE_RATE)
-            self._samples_out += even.samples
-            for packet in self._codec.encode(even):
-                pieces.append(Piece(bytes(packet), self._times.popleft(), True))
+            pieces += self._code(even)
         return pieces
+
+    def _take_form(self, frame: av.AudioFrame) -> list[Piece]:
+        """Be ready for frames like `frame`; what is left of those before it, if they were others.
+
+        A broadcast changes its sound between programmes, a joined recording from part to part.
+        """
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form == self._form:
+            return []
+        pieces: list[Piece] = []
+        if self._form is not None:
+            for even in self._resampler.resample(None):
+                if even.samples == VOICE_FRAME:  # Opus takes no shorter one
+                    pieces += self._code(even)
+            self._resampler = self._new_resampler()
+            self._samples_in = self._samples_out / VOICE_RATE
+        self._form = form
+        return pieces
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler("s16", self._layout, VOICE_RATE, frame_size=VOICE_FRAME)
+
+    def _code(self, even: av.AudioFrame) -> list[Piece]:
+        """Code one frame of 20 ms."""
+        even.pts = self._samples_out
+        self._times.append((self._base or 0.0) + self._samples_out / VOICE_RATE)
+        self._samples_out += even.samples
+        return [
+            Piece(bytes(packet), self._times.popleft(), True) for packet in self._codec.encode(even)
+        ]
 
 
 class VideoEncoder:

@@ -135,7 +135,7 @@ def _annex_b(stream: VideoStream) -> Handler:
 
 
 def coded_voice(encoder: VoiceEncoder) -> Handler:
-    """For sound in any codec and, from first to last packet, one form."""
+    """For sound in any codec and form."""
 
     def handle(packet: AnyPacket, time: float) -> list[Piece]:
         pieces: list[Piece] = []

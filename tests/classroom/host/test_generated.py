@@ -71,13 +71,31 @@ def test_a_gap_in_the_voice_stays_a_gap() -> None:
     assert times == sorted(times)
 
 
-def test_any_sound_format_becomes_opus() -> None:
-    frame = av.AudioFrame("fltp", "5.1", 44_100)
-    frame.sample_rate = 44_100
+def _second_of(form: str, layout: str, rate: int) -> av.AudioFrame:
+    frame = av.AudioFrame(form, layout, rate)
+    frame.sample_rate = rate
     for plane in frame.planes:
         memoryview(plane)[:] = bytes(plane.buffer_size)
+    return frame
+
+
+def test_any_sound_format_becomes_opus() -> None:
     encoder = VoiceEncoder(32_000)
-    assert len(encoder.encode(frame, 0.0)) >= 48
+    assert len(encoder.encode(_second_of("fltp", "5.1", 44_100), 0.0)) >= 48
+
+
+def test_a_sound_format_that_changes_is_heard_on() -> None:
+    encoder = VoiceEncoder(32_000)
+    forms = [("fltp", "stereo", 44_100), ("fltp", "mono", 44_100), ("s16", "mono", 16_000)]
+    pieces = [
+        piece
+        for second, form in enumerate(forms * 10)
+        for piece in encoder.encode(_second_of(*form), float(second))
+    ]
+    times = [piece.time for piece in pieces]
+    assert len(pieces) > 30 * 48
+    assert min(after - before for before, after in itertools.pairwise(times)) > 0.019
+    assert times[-1] == pytest.approx(29.96, abs=0.1), "what each change costs does not add up"
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp8"])
