@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classroom.host import glyphs, voice
-from classroom.host.encoders import KEYFRAME_S, VideoEncoder, VoiceEncoder, fit
+from classroom.host.encoders import KEYFRAME_S, VOICE_GAP_S, VideoEncoder, VoiceEncoder, fit
 from classroom.host.test_lesson import CameraPicture, SlidePicture, sound
 from tests.fakes.whip_server import read_marker
 
@@ -69,6 +69,21 @@ def test_a_gap_in_the_voice_stays_a_gap() -> None:
     assert after[-1].time == pytest.approx(5.96, abs=0.05)
     times = [piece.time for piece in before + after]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("ppm", [5000, -5000])
+def test_a_sound_card_whose_clock_is_wrong_stays_with_the_picture(ppm: int) -> None:
+    encoder = VoiceEncoder(32_000)
+    step = 0.02 / (1 + ppm / 1e6)
+    behind, times = [], []
+    for block in range(2_000):
+        for piece in encoder.encode(sound(block), block * step):
+            behind.append(piece.time - block * step)
+            times.append(piece.time)
+    assert max(map(abs, behind)) < VOICE_GAP_S + 0.025
+    assert min(after - before for before, after in itertools.pairwise(times)) > 0.019
+    left_out = 2_000 - len(times)
+    assert left_out == (pytest.approx(7, abs=2) if ppm > 0 else pytest.approx(0, abs=2))
 
 
 def _second_of(form: str, layout: str, rate: int) -> av.AudioFrame:
