@@ -36,6 +36,7 @@ _LAST_DELAY: Final = 5.0
 _LIVED: Final = 10.0
 STOP_SECONDS: Final = 8.0
 _UDP_BUFFER: Final = 4 * 1024 * 1024
+_LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def open_http(host: str, port: int) -> socket.socket:
@@ -97,10 +98,13 @@ class Node:
         """Where browsers reach this relay."""
         if self._settings.public_url is not None:
             return self._settings.public_url.rstrip("/")
+        return self.local_url
+
+    @property
+    def local_url(self) -> str:
+        """Where this machine itself reaches this relay, also while no name can be looked up."""
         scheme = "https" if self._settings.tls_certificate else "http"
-        host = self._settings.host
-        if host in ("0.0.0.0", "::"):
-            host = "127.0.0.1"
+        host = _LOOPBACK.get(self._settings.host, self._settings.host)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._http.getsockname()[1]}"
 
     async def run(self) -> None:
@@ -121,7 +125,7 @@ class Node:
             "--settings",
             json.dumps(asdict(self._settings)),
         ]
-        self._power.begin(self.url, wall())
+        self._power.begin(self.local_url, wall())
         # The ports are there; what listens on them is started again and again by ourselves.
         supervisor.tell(supervisor.READY)
         try:
@@ -153,9 +157,13 @@ class Node:
             loop.remove_reader(ready_read)
             os.close(ready_read)
             os.close(ready_write)
-            self._http.close()
-            self._udp.close()
+            self.close()
             shutil.rmtree(directory, ignore_errors=True)
+
+    def close(self) -> None:
+        """Give up the ports, as `run` does at its end."""
+        self._http.close()
+        self._udp.close()
 
     async def _beat(self) -> None:
         while True:

@@ -102,6 +102,7 @@ class Lan:
         self.host_name: str | None = None
         """The name by which `mdns` announces this machine, "NAME.local"; None while it does not."""
         self._name = settings.name
+        self._host = settings.host
         self._public = urlsplit(settings.public_url or "")
         self._is_published = is_published
         self._addresses = addresses if _is_any(settings.host) else lambda: (settings.host,)
@@ -125,7 +126,8 @@ class Lan:
         A foreign site that a pupil opens can make the browser ask us, too: then `Origin` names
         that site, or (where its name was made to lead here) `Host` does.
         """
-        if not is_local(request.remote or ""):
+        # Where the relay listens on one address alone, this machine asks itself from that.
+        if not is_local(request.remote or "") and request.remote != self._host:
             return False
         if any(name in request.headers for name in _FORWARDED):
             return False
@@ -136,8 +138,8 @@ class Lan:
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return False
         name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        own = self._public.hostname
-        return is_local(name) or name == "localhost" or name.endswith(".local") or name == own
+        own = ("localhost", self._public.hostname, self._host)
+        return is_local(name) or name.endswith(".local") or name in own
 
     def places(self) -> list[str]:
         """Addresses of the library on this network, the best first. Blocking."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from classroom.tokens import Right
 from relay.cache.cache import Cache
@@ -204,3 +205,11 @@ def test_with_tls_the_plain_port_is_told_or_the_name() -> None:
     assert lan(named, Ports(8081, True, 8083))[0] == "http://192.168.1.7:8083/library"
     assert lan(named, Ports(8081, True)) == ["https://relay.example:8081/library"]
     assert lan(SCHOOL, Ports(8081, True)) == []
+
+
+def test_a_machine_that_listens_on_a_public_address_alone_is_near_itself() -> None:
+    settings = replace(SCHOOL, host="203.0.113.5")
+    lan = Lan(settings, is_published=lambda lesson: False)
+    asked = make_mocked_request("GET", "/api/status", headers={"Host": "203.0.113.5:8081"})
+    assert lan.is_near(asked.clone(remote="203.0.113.5"))
+    assert not lan.is_near(asked.clone(remote="203.0.113.6"))
