@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     captions.add_argument("--data", help="directory for archives and state")
     for name in ("media", "service"):
         process = commands.add_parser(name, help=argparse.SUPPRESS)
-        process.add_argument("--settings", required=True)
+        process.add_argument("--settings-fd", type=int, required=True)
         process.add_argument("--run-directory", type=Path, required=True)
         process.add_argument("--parent", type=int, required=True)
         process.add_argument("--restarts", type=int, default=0)
@@ -165,7 +165,10 @@ def _service(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace) -> RelaySettings:
-    table = json.loads(options.settings)
+    # Not by reading on: both processes share the place in this file.
+    size = os.fstat(options.settings_fd).st_size
+    table = json.loads(os.pread(options.settings_fd, size, 0))
+    os.close(options.settings_fd)
     return toml_settings.from_table(
         RelaySettings, _without_none(table), where="settings of the node"
     )

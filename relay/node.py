@@ -117,13 +117,13 @@ class Node:
         ready_read, ready_write = os.pipe()
         os.set_blocking(ready_read, False)
         loop.add_reader(ready_read, self._become_ready, ready_read)
+        told = self._told_settings()
         shared = [
             "--run-directory",
             str(directory),
             "--parent",
             str(os.getpid()),
-            "--settings",
-            json.dumps(asdict(self._settings)),
+            *("--settings-fd", str(told)),
         ]
         self._power.begin(self.local_url, wall())
         # The ports are there; what listens on them is started again and again by ourselves.
@@ -134,7 +134,7 @@ class Node:
                 udp = str(self._udp.fileno())
                 http = str(self._http.fileno())
                 tasks.create_task(
-                    self._keep("media", [*shared, "--udp-fd", udp], [self._udp.fileno()])
+                    self._keep("media", [*shared, "--udp-fd", udp], [told, self._udp.fileno()])
                 )
                 tasks.create_task(
                     self._keep(
@@ -145,7 +145,7 @@ class Node:
                             *("--url", self.url),
                             *("--ready-fd", str(ready_write)),
                         ],
-                        [self._http.fileno(), ready_write],
+                        [told, self._http.fileno(), ready_write],
                     )
                 )
                 await self._stopping.wait()
@@ -157,6 +157,7 @@ class Node:
             loop.remove_reader(ready_read)
             os.close(ready_read)
             os.close(ready_write)
+            os.close(told)
             self.close()
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -164,6 +165,17 @@ class Node:
         """Give up the ports, as `run` does at its end."""
         self._http.close()
         self._udp.close()
+
+    def _told_settings(self) -> int:
+        """A file in memory with the settings, for the processes to inherit.
+
+        They hold the relay's token and code, and everybody on the machine may read command lines.
+        On the disk, the file could be cleaned away before a process that died is started again.
+        """
+        fd = os.memfd_create("settings")
+        with open(fd, "w", closefd=False) as file:
+            json.dump(asdict(self._settings), file)
+        return fd
 
     async def _beat(self) -> None:
         while True:

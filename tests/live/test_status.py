@@ -11,7 +11,7 @@ from typing import Any
 
 from classroom.tokens import Role
 from relay.power import read_running
-from tests.bench.school_relay import school_relay
+from tests.bench.school_relay import SchoolRelay, school_relay
 
 METRICS = Path(__file__).resolve().parents[2] / "config" / "METRICS.md"
 
@@ -26,6 +26,11 @@ async def status(data: Path) -> dict[str, Any]:
     assert process.returncode in (0, 1)
     document: dict[str, Any] = json.loads(out)
     return document
+
+
+def command_lines(relay: SchoolRelay) -> str:
+    """With what all processes of a relay were started."""
+    return "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in relay.all_pids())
 
 
 async def test_a_relay_says_how_it_fares_and_what_happened_to_it(tmp_path: Path) -> None:
@@ -52,7 +57,9 @@ async def test_a_relay_says_how_it_fares_and_what_happened_to_it(tmp_path: Path)
         relay.kill()
     facts = await status(data)
     assert [one["name"] for one in facts["advice"]] == ["was-cut-off"]
-    async with school_relay(data, lines=['parents = ["http://127.0.0.1:9"]']) as relay:
+    lines = ['parents = ["http://127.0.0.1:9"]', 'code = "BCFGH-JKMNP"']
+    async with school_relay(data, lines=lines) as relay:
+        assert "BCFGH-JKMNP" not in command_lines(relay), "anybody on the machine may read them"
         facts = await status(data)
         assert facts["power"]["last"]["kind"] == "killed"
         assert [one["name"] for one in facts["advice"]] == ["not-enrolled", "was-killed"]
