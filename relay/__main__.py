@@ -102,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(options: argparse.Namespace) -> None:
     # Imported where needed: the node stays small, and each process loads only its own half.
     from relay.node import Node, describe
+    from relay.startup import prepare_data, tls_context
 
     settings = toml_settings.load(RelaySettings, options.config)
     changes = {
@@ -117,7 +118,8 @@ def _serve(options: argparse.Namespace) -> None:
     settings = replace(settings, **changes)
     if options.udp_port is not None:
         settings = replace(settings, media=replace(settings.media, udp_port=options.udp_port))
-    Path(settings.data).mkdir(parents=True, exist_ok=True)
+    tls_context(settings)
+    prepare_data(Path(settings.data))
 
     def ready(url: str, udp_port: int) -> None:
         line = describe(url, udp_port)

@@ -11,29 +11,16 @@ import logging
 import os
 import signal
 import socket
-import ssl
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from classroom.errors import Misuse
 from relay.service import Service
 from relay.settings import RelaySettings
+from relay.startup import tls_context
 
 _log: Final = logging.getLogger("relay.service")
-
-
-def tls_context(settings: RelaySettings) -> ssl.SSLContext | None:
-    """The server's TLS context, None without a certificate. Raises Misuse."""
-    if settings.tls_certificate is None or settings.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise Misuse(f"the TLS certificate or key cannot be used: {error}") from error
-    return context
 
 
 def leave_a_processor() -> None:
