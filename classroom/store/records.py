@@ -83,7 +83,7 @@ class Records:
     async def prepare(self) -> None:
         """Make the tables, or bring up to date those of an earlier version; Misuse if a newer
         version made them."""
-        with answering():
+        with answering(at_start=True):
             async with self._writing.begin() as connection:
                 await connection.run_sync(tables.metadata.create_all)
                 # Of two processes that begin at once, one waits here for the other's migration.
