@@ -289,16 +289,21 @@ class MediaSource(Source):
         container = self._container
         streams = [container.streams[index] for index in self._lanes]
         stamps = Stamps(self._jumped)
+        read_at = monotonic()
         while not self._stopping.is_set():
             try:
                 for packet in container.demux(*streams):
                     if self._stopping.is_set():
                         return stamps.end
                     self._send(packet, stamps.place(packet) + offset)
+                    read_at = monotonic()
                 return stamps.end
             except av.error.BlockingIOError as error:
                 if error.errno != errno.EAGAIN:
                     raise
+                # ffmpeg's own limit does not hold for devices; one that hangs is opened again.
+                if monotonic() - read_at > READ_TIMEOUT_S:
+                    raise TimeoutError from error
                 self._stopping.wait(BUSY_WAIT_S)
         return stamps.end
 

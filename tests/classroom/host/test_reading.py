@@ -6,11 +6,17 @@ Each is read to its end without a clock: how many pieces, and when they are show
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
+from av.container import InputContainer
 
+from classroom.host import reader
 from classroom.host.outlet import Name, Outlet, Piece
 from classroom.host.reader import MediaSource
 from classroom.host.sources import Options, parse_address
@@ -112,3 +118,36 @@ async def test_time_goes_on_where_stamps_begin_elsewhere(
     ends = [pieces[-1].time for pieces in found.values()]
     assert ends == [pytest.approx(6.0, abs=0.2)] * 2
     assert abs(ends[0] - ends[1]) < 0.2
+
+
+class _Stalled:
+    """A capture device that has nothing ready, ever; what ffmpeg says of one that hangs.
+
+    There is none on a test machine.
+    """
+
+    def __init__(self, container: InputContainer) -> None:
+        self.streams = container.streams
+        self.tries = 0
+
+    def demux(self, *streams: object) -> Iterator[object]:
+        self.tries += 1
+        raise av.error.BlockingIOError(errno.EAGAIN, "nothing ready")
+
+    def close(self) -> None:
+        """As a container."""
+
+
+def test_a_device_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _open(write_recording(tmp_path / "a.mp4", seconds=0.2), voice=False)
+    stalled = _Stalled(source._container)
+    monkeypatch.setattr(source, "_container", stalled)
+    monkeypatch.setattr(reader, "READ_TIMEOUT_S", 0.05)
+    asking = threading.Timer(20.0, source.stop)
+    asking.start()
+    try:
+        with pytest.raises(TimeoutError):
+            source._play(0.0)
+    finally:
+        asking.cancel()
+    assert stalled.tries > 1
