@@ -28,10 +28,12 @@ def load(cls: type[T], path: Path | None) -> T:
     if path is None:
         return cls()
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        # Windows' editors put a mark before UTF-8, or save as something else.
+        table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise Misuse(f"cannot read settings {path}: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise Misuse(f"{path} is not a text in UTF-8; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise Misuse(f"{path} is not valid TOML: {error}") from error
     return from_table(cls, table, where=str(path))

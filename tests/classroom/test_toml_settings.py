@@ -58,3 +58,13 @@ def test_a_missing_file_and_bad_toml_are_named(tmp_path: Path) -> None:
     bad.write_text("a = ")
     with pytest.raises(Misuse, match="not valid TOML"):
         load(Outer, bad)
+
+
+def test_a_file_of_a_windows_editor_is_read_or_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('name = "Trường"\r\n', encoding="utf-8-sig", newline="")
+    assert load(Outer, path) == Outer("Trường")
+    for encoding in ("utf-16", "cp1252"):
+        path.write_text('name = "café"\n', encoding=encoding)
+        with pytest.raises(Misuse, match=r"a\.toml is not a text in UTF-8; save it as UTF-8"):
+            load(Outer, path)
