@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from classroom.errors import Misuse
 from classroom.tokens import Role
@@ -58,8 +58,10 @@ class Storage:
     def __post_init__(self) -> None:
         if not self.data:
             raise Misuse("storage.data must name a directory")
-        if self.redis_url and urlsplit(self.redis_url).scheme not in ("redis", "rediss", "unix"):
-            raise Misuse("storage.redis_url must begin with redis://, rediss:// or unix://")
+        if self.redis_url:
+            parts = _parts("storage.redis_url", self.redis_url)
+            if parts.scheme not in ("redis", "rediss", "unix"):
+                raise Misuse("storage.redis_url must begin with redis://, rediss:// or unix://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +154,20 @@ class Settings:
         return replace(self, server=server, storage=storage)
 
 
+def _parts(name: str, url: str) -> SplitResult:
+    """The parts of `url`; Misuse where host or port cannot be read. It may hold a password, so it
+    is not repeated."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise Misuse(f"{name} is not an address: {error}") from error
+    return parts
+
+
 def check_public_url(name: str, url: str) -> None:
     """Raise Misuse unless `url` is an http(s) address without path, as browsers reach us."""
-    parts = urlsplit(url)
+    parts = _parts(name, url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise Misuse(
             f"{name} must be an address like https://school.example:8080 without a path, "

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from classroom.errors import Misuse
 from relay.sync.allowance import spans_of
@@ -74,7 +75,7 @@ class SyncSettings:
         _within("sync.rate_kbps", self.rate_kbps, 0, 10_000_000)
         _within("sync.daily_mb", self.daily_mb, 0, 10_000_000)
         for sibling in self.siblings:
-            if not _HTTP.match(sibling):
+            if not _is_http(sibling):
                 raise Misuse(f"sync.siblings holds {sibling!r}; it must be an http address")
         if len(set(self.siblings)) != len(self.siblings) or len(self.siblings) > _SIBLINGS_MAX:
             raise Misuse(f"sync.siblings must name up to {_SIBLINGS_MAX} relays, each of them once")
@@ -139,10 +140,10 @@ class RelaySettings:
             raise Misuse("data must name a directory")
         for name in ("central", "public_url"):
             url = getattr(self, name)
-            if url is not None and not _HTTP.match(url):
+            if url is not None and not _is_http(url):
                 raise Misuse(f"{name} is {url!r}; it must be an http or https address")
         for parent in self.parents:
-            if not _HTTP.match(parent):
+            if not _is_http(parent):
                 raise Misuse(f"parents holds {parent!r}; it must be an http or https address")
         if len(set(self.parents)) != len(self.parents) or len(self.parents) > _PARENTS_MAX:
             raise Misuse(f"parents must name up to {_PARENTS_MAX} relays, each of them once")
@@ -168,6 +169,15 @@ _HTTP: Final = re.compile(r"https?://[^/\s?#]+/?\Z")
 _HOST: Final = r"[\w.\-\[\]:]+(\?transport=(udp|tcp))?"
 # What stands in a quoted string of a Link header must need no escape there.
 _ICE_SERVER: Final = re.compile(rf'stuns?:{_HOST}\Z|turns?:{_HOST} [^\s"\\]+ [^\s"\\]+\Z', re.A)
+
+
+def _is_http(url: str) -> bool:
+    """Whether `url` is the base address of a server, as can be asked."""
+    try:
+        parts = urlsplit(url)
+        return bool(_HTTP.match(url) and parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is no number
+        return False
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

@@ -321,7 +321,7 @@ def _engine(url: str, data: Path) -> AsyncEngine:
         url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
     try:
         engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    except (ArgumentError, InvalidRequestError, NoSuchModuleError) as error:
+    except (ArgumentError, InvalidRequestError, NoSuchModuleError, ValueError) as error:
         raise Misuse(f"database_url cannot be used: {error}") from error
     except ModuleNotFoundError as error:
         raise Misuse(

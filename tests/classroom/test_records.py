@@ -234,7 +234,9 @@ async def test_records_of_a_newer_version_are_not_touched(tmp_path: Path) -> Non
     await records.close()
 
 
-@pytest.mark.parametrize("url", ["nonsense", "oracle9://x", "sqlite://"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "oracle9://x", "sqlite://", "postgresql://u@db:54a32/x"]
+)
 def test_a_database_url_that_cannot_be(url: str, tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="database_url"):
         Records(url, tmp_path)

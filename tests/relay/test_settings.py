@@ -58,6 +58,8 @@ def test_every_key_is_explained_above_it() -> None:
         ("port", 65_536),
         ("port", "8081"),
         ("public_url", "relay.example"),
+        ("public_url", "https://[relay"),
+        ("central", "https://relay.example:80a"),
         ("public_url", "https://relay.example/path"),
         ("central", ""),
         ("central", "ftp://central.example"),
