@@ -55,12 +55,14 @@ async def post_offer(http: aiohttp.ClientSession, place: Place, offer: str) -> t
                 )
             return body.decode("utf-8", "replace"), response.url.join(URL(location))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Absent(
-            f"{place.url} does not answer ({str(error) or 'no reply in time'}).",
-            fix="Trying again until it does.",
-        ) from error
+        raise _silence(place.url, error) from error
     except ValueError as error:
         raise Misuse(f"“{place.url}” is not a web address.") from error
+
+
+def _silence(url: str, error: Exception) -> Absent:
+    reason = str(error) or "no reply in time"
+    return Absent(f"{url} does not answer ({reason}).", fix="Trying again until it does.")
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -120,7 +122,7 @@ async def lesson_place(central: str, lesson: str, token: str | None) -> Place:
             document = json.loads(body)
             return Place(str(document["whip"]), str(document["token"]))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Absent(f"{central} does not answer.", fix="Trying again until it does.") from error
+        raise _silence(central, error) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Misuse(f"{central} is not a central school's address.") from error
 

@@ -175,3 +175,8 @@ async def test_a_problem_nested_too_deep_is_a_refusal_all_the_same() -> None:
     async with answering(401, DEEP, "application/json", None) as url, client() as http:
         with pytest.raises(Refused, match="The relay answered 401"):
             await post_offer(http, Place(url, None), "v=0")
+
+
+async def test_a_central_school_out_of_reach_is_named_with_the_reason() -> None:
+    with pytest.raises(Absent, match=r"http://127\.0\.0\.1:9 does not answer \(.*127\.0\.0\.1"):
+        await lesson_place("http://127.0.0.1:9", "toan-7", "token")
