@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from pathlib import Path
 from typing import Final
 
@@ -93,13 +94,16 @@ class MediaSource(Source):
 
     def _open(self) -> InputContainer:
         shown = self._address.shown
+        # Else ffmpeg takes what stands before a colon in a file's name for a protocol.
+        named = self._address.kind == "file" and os.path.exists(self._address.target)
+        prefix = "file:" if named else ""
         tries = [_device_options(self._address, self._options)] if self._device else []
         if self._address.target.startswith("rtsp"):
             tries.append({"rtsp_transport": "tcp"})  # UDP is often blocked, and loses pictures
         for options in [*tries, {}]:
             try:
                 return av.open(
-                    self._address.target,
+                    prefix + self._address.target,
                     format=self._address.format,
                     options=options,
                     timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),

@@ -12,6 +12,7 @@ import time as system_time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import unquote
 
 from classroom.errors import Misuse
 from classroom.host.encoders import VideoEncoder, VoiceEncoder
@@ -76,7 +77,7 @@ def parse_address(text: str) -> Address:
         return Address("sound-device", rest, "alsa")
     if rest.startswith("//"):
         if scheme == "file":
-            return Address("file", rest[2:])
+            return Address("file", unquote(rest[2:].removeprefix("localhost")))
         if scheme in ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "http", "https"):
             return Address("stream", text)
         raise Misuse(f"“{scheme}://” cannot be read; use rtsp://, http://, srt:// or a file")

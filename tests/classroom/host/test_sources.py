@@ -26,6 +26,8 @@ from tests.fakes.recordings import write_recording
         ("lesson.mp4", "file", "lesson.mp4"),
         ("/a/b: c.mp4", "file", "/a/b: c.mp4"),
         ("file:///a/b.mp4", "file", "/a/b.mp4"),
+        ("file:///a/B%C3%A0i%201.mp4", "file", "/a/Bài 1.mp4"),
+        ("file://localhost/a/b.mp4", "file", "/a/b.mp4"),
         ("v4l2:/dev/video0", "camera-device", "/dev/video0"),
         ("alsa:hw:0", "sound-device", "hw:0"),
         ("rtsp://camera/1", "stream", "rtsp://camera/1"),
@@ -91,6 +93,12 @@ def test_what_cannot_be_sent_is_coded_anew(
 ) -> None:
     source = _open(write_recording(tmp_path / "a.mp4", **made))  # type: ignore[arg-type]  # rows of different options
     assert "camera h264 (coded)" in _tracks(source), why
+
+
+def test_a_file_with_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_recording(tmp_path / "a.mp4", seconds=0.2).rename(tmp_path / "bai1:ohm.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert "camera h264 (copied)" in _tracks(_open("bai1:ohm.mp4"))
 
 
 def test_a_missing_file() -> None:
