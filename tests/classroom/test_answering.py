@@ -55,8 +55,6 @@ def test_a_bug_of_ours_is_none(kind: type[DBAPIError], sqlstate: str) -> None:
 async def test_a_start_tells_what_the_database_said(
     sqlstate: str, words: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("asyncpg", reason="installed where PostgreSQL is used")
-
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _message(reader)  # may we speak TLS?
         writer.write(b"N")
