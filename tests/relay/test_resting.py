@@ -16,7 +16,7 @@ from classroom.archive.contents import Rendition, read_journal
 from classroom.archive.manifest import Manifest
 from relay.cache.cache import Cache
 from relay.record import hls
-from relay.record.feed import Packet
+from relay.record.feed import Packet, Sync, Track
 from relay.record.lesson import LessonRecorder
 from relay.record.store import LessonStore
 from tests.fakes.rtp_media import EPOCH, Sender, encode_video, encode_voice, track
@@ -48,9 +48,9 @@ class Desk:
             self._give(sender.track)
             self._give(sender.sync(0.0))
 
-    def _give(self, record: object) -> None:
+    def _give(self, record: Track | Packet | Sync) -> None:
         self.sequence += 1
-        self.recorder.receive("feed", self.sequence, record)  # type: ignore[arg-type]
+        self.recorder.receive("feed", self.sequence, record)
 
     def _packets(self, sources: str) -> Iterator[Packet]:
         if "voice" in sources:

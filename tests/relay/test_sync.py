@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from classroom.archive import canonical
 from classroom.tokens import Role
 from relay.sync.allowance import Limits
 from relay.sync.client import Rules
 from relay.sync.plan import Lesson
-from relay.web.catalogue import Catalogue
 from tests.eventually import eventually
-from tests.fakes.archive_extras import add_extras
-from tests.fakes.archives import Made, make, read
-from tests.fakes.offering_relay import Handler, Mischief, Relay, School, token
+from tests.fakes.archives import make, read
+from tests.fakes.mischief import MISCHIEFS, cut_after, read_through, slowly
+from tests.fakes.offering_relay import Handler, Relay, School, token
 
 
 async def test_a_lesson_comes_byte_for_byte_and_is_then_offered_further(tmp_path: Path) -> None:
@@ -376,28 +373,6 @@ async def test_the_list_tells_only_what_is_new(tmp_path: Path) -> None:
         assert parent.offers.page(cursor).reset
 
 
-async def test_captions_that_lie_are_not_kept(tmp_path: Path) -> None:
-    parent = Relay(tmp_path / "parent")
-    root = make(beats=1).write(parent.archives)
-    words = b"WEBVTT\n\nMot"
-    add_extras(root, {"vi": words}, beats=1)
-
-    async def lying(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if not request.path.endswith(".vtt"):
-            return None
-        tag = {"ETag": f'"{canonical.digest(words)}"'}
-        return web.Response(status=206, body=bytes(len(words)), headers=tag)
-
-    parent.mischief = lying
-    async with parent.running():
-        school = School(tmp_path / "school", [parent.url])
-        async with school.fetching():
-            await eventually(lambda: school.sync.counts["rubbish"])
-            assert school.settled("toan-7")
-        assert not (school.archives / "toan-7" / "captions" / "vi.vtt").exists()
-        assert not (school.archives / "toan-7" / "extras.json").exists()
-
-
 async def test_a_full_disk_costs_the_link_nothing(tmp_path: Path) -> None:
     parent = Relay(tmp_path / "parent")
     for number in range(20):
@@ -472,171 +447,3 @@ def read_archive(school: School) -> dict[str, bytes]:
     found = read(school.archives / "toan-7")
     found.pop("about.json")
     return found
-
-
-def cut_after(size: int) -> Mischief:
-    """The connection breaks once, after so many bytes of recordings."""
-    cuts = [size]
-
-    async def mischief(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if not request.path.endswith("/bytes") or not cuts:
-            return None
-        cut = cuts.pop()
-        whole = await read_through(request, handler)
-        response = web.StreamResponse()
-        response.content_length = len(whole)
-        await response.prepare(request)
-        await response.write(whole[:cut])
-        await asyncio.sleep(0.05)
-        assert request.transport is not None
-        request.transport.close()
-        return response
-
-    return mischief
-
-
-async def slowly(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-    """A link of some hundred kB/s."""
-    if not request.path.endswith("/bytes"):
-        return None
-    whole = await read_through(request, handler)
-    response = web.StreamResponse()
-    response.content_length = len(whole)
-    await response.prepare(request)
-    for first in range(0, len(whole), 10_000):
-        await response.write(whole[first : first + 10_000])
-        await asyncio.sleep(0.02)
-    return response
-
-
-async def read_through(request: web.Request, handler: Handler) -> bytes:
-    """What the relay would have answered."""
-    url = f"http://{request.host}{request.path_qs}"
-    headers = {"Authorization": request.headers["Authorization"], "X-Through": "1"}
-    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as answer:
-        return await answer.read()
-
-
-def answering(change: Callable[[bytes], web.Response]) -> Mischief:
-    async def mischief(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if not request.path.endswith("/bytes"):
-            return None
-        return change(await read_through(request, handler))
-
-    return mischief
-
-
-async def endless(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-    if not request.path.endswith("/bytes"):
-        return None
-    response = web.StreamResponse()
-    response.content_length = 1 << 40
-    await response.prepare(request)
-    while request.transport is not None and not request.transport.is_closing():
-        await response.write(bytes(65_536))
-    return response
-
-
-async def no_length(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-    if not request.path.endswith("/bytes"):
-        return None
-    response = web.StreamResponse()
-    await response.prepare(request)
-    await response.write(b"x" * 100)
-    return response
-
-
-async def garbled(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-    if not request.path.endswith("/bytes"):
-        return None
-    assert request.transport is not None
-    request.transport.write(b"NONSENSE\r\n\r\n" * 100)
-    request.transport.close()
-    return web.Response()
-
-
-MISCHIEFS: dict[str, Mischief] = {
-    "lies": answering(lambda body: web.Response(body=bytes(len(body)))),
-    "short": answering(lambda body: web.Response(body=body[: len(body) // 3])),
-    "wrong_status": answering(lambda body: web.Response(status=302, headers={"Location": "/"})),
-    "endless": endless,
-    "garbled": garbled,
-    "no_length": no_length,
-}
-
-
-async def test_captions_and_copies_follow_and_are_replaced(tmp_path: Path) -> None:
-    made = make(beats=3)
-    parent = Relay(tmp_path / "parent")
-    root = made.write(parent.archives)
-    add_extras(root, {"vi": b"WEBVTT\n\nMot"}, beats=5)
-    async with parent.running():
-        school = School(tmp_path / "school", [parent.url])
-        async with school.fetching():
-            await eventually(lambda: school.sync.progress()["state"] == "idle")
-            await eventually(lambda: (school.archives / "toan-7" / "extras.json").exists())
-            assert read_archive(school) == read(root)
-            await eventually(lambda: school.sync.progress()["state"] == "idle")
-        brought = len([path for path in parent.asked if "/aac-voice/" in path])
-        assert brought == 6
-        add_extras(root, {"en": b"WEBVTT\n\nOne", "vi": b"WEBVTT\n\nMot"}, beats=5)
-        again = School(tmp_path / "school", [parent.url])
-        async with again.fetching():
-            await eventually(lambda: read_archive(again) == read(root))
-        # What was here already was not asked for again.
-        assert len([path for path in parent.asked if "/aac-voice/" in path]) == brought
-
-
-def replace_archives(relay: Relay, beats: int) -> Made:
-    """The lesson went on there: another manifest, and more of everything."""
-    shutil.rmtree(relay.archives)
-    relay.archives.mkdir()
-    made = make(beats=beats)
-    made.write(relay.archives)
-    return made
-
-
-async def test_the_library_is_told_of_a_lesson_that_went_on_at_its_source(tmp_path: Path) -> None:
-    parent = Relay(tmp_path / "parent")
-    folder = tmp_path / "school"
-    catalogue = Catalogue(tmp_path / "library.sqlite3", folder / "archives")
-    async with parent.running():
-        for beats in (4, 6):
-            replace_archives(parent, beats)
-
-            def is_shown(seconds: float = 8.0 * beats) -> bool:
-                while catalogue.look(1.0):
-                    pass
-                return catalogue.durations(["toan-7"]) == {"toan-7": seconds}
-
-            school = School(folder, [parent.url])
-            school.sync.queue.observe(catalogue.note)
-            async with school.fetching():
-                await eventually(is_shown)
-    catalogue.close()
-
-
-async def test_a_lesson_that_went_on_since_the_list_is_no_rubbish(tmp_path: Path) -> None:
-    held, asked = asyncio.Event(), asyncio.Event()
-
-    async def mischief(request: web.Request, handler: Handler) -> None:
-        if request.path.endswith("manifest.json"):
-            asked.set()
-            await held.wait()
-        elif request.path == "/api/offers" and held.is_set():
-            await asked.wait()
-
-    parent = Relay(tmp_path / "parent", mischief)
-    make(beats=4).write(parent.archives)
-    async with parent.running():
-        school = School(tmp_path / "school", [parent.url])
-        async with school.fetching():
-            await asked.wait()
-        made = replace_archives(parent, 6)
-        held.set()
-        asked.clear()
-        again = School(tmp_path / "school", [parent.url])
-        async with again.fetching():
-            await eventually(lambda: again.settled("toan-7"))
-            assert again.sync.counts["rubbish"] == 0
-    assert read_archive(again) == made.files

@@ -109,8 +109,9 @@ async def test_time_goes_on_where_stamps_begin_elsewhere(
     source = _open(joined, voice=True)
     assert f"camera h264 ({how})" in source.describe()
     found = await _pieces(source)
-    for name, step, per_s in (("camera", 1 / RATE, RATE), ("voice", 0.02, 50)):
-        pieces = found[name]  # type: ignore[index]  # a tuple's names are not known to be such
+    expected: list[tuple[Name, float, int]] = [("camera", 1 / RATE, RATE), ("voice", 0.02, 50)]
+    for name, step, per_s in expected:
+        pieces = found[name]
         steps = [after.time - before.time for before, after in itertools.pairwise(pieces)]
         # Of each part a decoder may hold back some pictures to the next, and drop them there.
         assert 0 < min(steps) <= max(steps) < 12 * step, name
