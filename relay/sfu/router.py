@@ -3,7 +3,8 @@
 A packet's way: `receive_rtp` → publisher finds its layer → layer keeps it → each group of viewers
 rebuilds its header once → the outbox hands runs of equal packets to `FanOut`. Viewers join, switch
 and recover at frame starts. Nothing is decoded, and nothing here knows sockets or clocks: `now` is
-seconds of the relay's clock (Unix time that never jumps). Pure; one router per lesson.
+seconds of the relay's clock (Unix time that never jumps). A little longer than other files: the
+whole way of a packet through a lesson stands here. Pure; one router per lesson.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
  *
  * Lives here: two hls.js instances and their elements, errors and retries, quality, position. What
  * must not: words and controls. The main element is the clock; the screen, which has no sound,
- * follows it (timeline.ts). Where hls.js cannot work, the browser's own HLS plays both.
+ * follows it (timeline.ts). Where hls.js cannot work, the browser's own HLS plays both. Longer than
+ * other files: what hls.js is told and how its errors are borne share one state.
  */
 import type Hls from 'hls.js'
 import type { ErrorData, HlsConfig, LoaderConfig } from 'hls.js'
