@@ -31,16 +31,25 @@ async def _context(browser: Browser) -> BrowserContext:
 
 
 class _Line:
-    """The events of a page, to which a test adds its own."""
+    """The events of a page, of which those of one kind come from the test alone.
 
-    def __init__(self) -> None:
+    The server tells of that kind when it likes, which would end the state that is looked at.
+    """
+
+    def __init__(self, own: type[wire.Message]) -> None:
+        self._own = own
         self._open: list[WebSocketRoute] = []
 
     async def tap(self, page: Page) -> None:
         await page.route_web_socket("**/events?*", self._pass_on)
 
     def _pass_on(self, route: WebSocketRoute) -> None:
-        route.connect_to_server()
+        def from_server(raw: str | bytes) -> None:
+            assert isinstance(raw, bytes)
+            if not isinstance(wire.decode(raw), self._own):
+                route.send(raw)
+
+        route.connect_to_server().on_message(from_server)
         self._open.append(route)
 
     def say(self, message: wire.Message) -> None:
@@ -90,13 +99,13 @@ async def test_pages_have_no_grave_barriers(demo: Demo, open_browser: OpenBrowse
     await home.wait_for_selector(".facts")
     found += await _look_over(home, "status of a relay")
 
-    room, to_room = await others.new_page(), _Line()
+    room, to_room = await others.new_page(), _Line(wire.Rung)
     await to_room.tap(room)
     await room.goto(demo.pages["room"])
     await until(room, stage="waiting")
     found += await _look_over(room, "room that waits")
 
-    teacher, to_teacher = await teachers.new_page(), _Line()
+    teacher, to_teacher = await teachers.new_page(), _Line(wire.Rooms)
     await to_teacher.tap(teacher)
     await teacher.goto(demo.pages["teach"])
     await until(teacher, devices="ready", events="open")
