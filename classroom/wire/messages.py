@@ -29,6 +29,7 @@ Sentence = Annotated[str, Text(1000)]
 Code = Annotated[str, Text(60, 1, "[a-z0-9-]+")]
 RelayName = Annotated[str, Text(60, 1)]
 Proof = Annotated[str, Text(64, 0, r"[0-9a-f]*")]
+Digest = Annotated[str, Text(64, 64, r"[0-9a-f]*")]
 Url = Annotated[str, Text(500, 8, r"https?://[0-9A-Za-z\[][!-~]*")]
 # The roles of `classroom.tokens`; a test holds the two lists together.
 RoleName = Annotated[str, Text(10, 1, "teacher|room|viewer|relay")]
@@ -70,7 +71,10 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class LessonInfo:
-    """A lesson as pages and relays see it. As a message of its own its kind is `lesson`."""
+    """A lesson as pages and relays see it. As a message of its own its kind is `lesson`.
+
+    materials: digest of its `materials.json`, None without one; see `classroom.archive.materials`.
+    """
 
     kind: ClassVar[str] = "lesson"
     id: LessonId
@@ -86,6 +90,7 @@ class LessonInfo:
     grade: Label | None = None
     planned_at: Date | None = None
     school: Label | None = None
+    materials: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

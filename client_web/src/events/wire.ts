@@ -43,6 +43,8 @@ export interface LessonInfo {
   grade: string | null
   school: string | null
   planned_at: number | null
+  /** Digest of the list of files given along with it. */
+  materials: string | null
 }
 
 /** What this room receives now. */
@@ -291,6 +293,7 @@ function lessonInfo(value: Packed, path: string): LessonInfo {
     grade: text60('grade'),
     school: text60('school'),
     planned_at: map.optional('planned_at', () => map.number('planned_at')),
+    materials: map.optional('materials', () => map.text('materials', 64, 64)),
   }
 }
 
