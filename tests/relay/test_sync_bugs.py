@@ -18,6 +18,9 @@ from tests.eventually import eventually
 from tests.fakes.archives import make
 from tests.fakes.offering_relay import Relay, School
 
+# What a sync begins with.
+SIDE_BY_SIDE = 2
+
 
 def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.getMessage() == event]
@@ -40,11 +43,13 @@ async def test_other_lessons_come_and_the_one_that_met_it_waits(
         async with school.fetching():
             await eventually(lambda: school.settled("van-8") and not school.sync.is_busy_far)
     assert not school.settled("toan-7")
-    [record] = logged(caplog, "sync-bug")
-    assert record.exc_info is not None
-    assert record.__dict__["lesson"] == "toan-7"
-    assert record.__dict__["source"] == school.sync.sources[0].name
-    assert school.sync.counts["bugs"] == 1
+    records = logged(caplog, "sync-bug")
+    # The requests for it that ran side by side have met it, and none after them.
+    assert 1 <= len(records) == school.sync.counts["bugs"] <= SIDE_BY_SIDE
+    for record in records:
+        assert record.exc_info is not None
+        assert record.__dict__["lesson"] == "toan-7"
+        assert record.__dict__["source"] == school.sync.sources[0].name
     # Its request was cut between two files: whoever sends has met no error of its own.
     assert not logged(caplog, "request-failed")
 
