@@ -35,6 +35,8 @@ _CSP: Final = "; ".join(
         "connect-src 'self' http: https: ws: wss:",
         "media-src 'self' blob: data: http: https:",
         "img-src 'self' data: blob:",
+        # A lesson's files are fetched with a token and shown from a blob, PDF in a frame.
+        "frame-src 'self' blob:",
         "worker-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'none'",

@@ -43,7 +43,7 @@ SECURITY: Final = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-        "media-src 'self' blob: data:; connect-src *; worker-src 'self' blob:; "
+        "media-src 'self' blob: data:; frame-src blob:; connect-src *; worker-src 'self' blob:; "
         "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }

@@ -358,6 +358,9 @@ async def test_security_headers_stand_on_pages_and_problems(central: Central) ->
         headers = (await central.call("GET", path)).headers
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert "script-src" not in headers["Content-Security-Policy"]
+        # A PDF among a lesson's materials, and no plugin.
+        assert "frame-src 'self' blob:; " in headers["Content-Security-Policy"]
+        assert "object-src 'none'" in headers["Content-Security-Policy"]
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["X-Content-Type-Options"] == "nosniff"
 

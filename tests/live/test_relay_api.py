@@ -208,4 +208,6 @@ async def test_a_mistyped_page_leads_on(relay: Relay) -> None:
         assert (answer.status, answer.headers["Location"]) == (302, f"{path}?lesson=a")
     answer = await call(relay, "GET", "/rooom", headers={"Accept": "text/html"})
     assert (answer.status, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-src blob:;" in policy  # a PDF among a lesson's materials
