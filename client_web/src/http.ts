@@ -56,7 +56,11 @@ export async function request(url: string, token: string, init: RequestInit = {}
   }
 }
 
-function readProblem(response: Response, raw: string): Problem {
+/** What `response`, with the text `raw`, refuses. */
+export function readProblem(
+  response: Pick<Response, 'status' | 'statusText' | 'headers'>,
+  raw: string,
+): Problem {
   const retryAfter = Number.parseFloat(response.headers.get('Retry-After') ?? '')
   let body: unknown = null
   try {

@@ -2,8 +2,9 @@
  * What the status page makes of a relay's numbers.
  */
 import { describe, expect, test } from 'vitest'
+import { size } from '../src/i18n'
 import { statusEn } from '../src/i18n/status_en'
-import { host, size, taken, worst } from '../src/status/facts'
+import { host, taken, worst } from '../src/status/facts'
 
 describe('status facts', () => {
   test('sizes are written as people of each language write them', () => {

@@ -1,5 +1,5 @@
 /*
- * Which language the page speaks, and how dates and times are written in it.
+ * Which language the page speaks, and how dates, times and sizes are written in it.
  *
  * Vietnamese unless the person chose otherwise; the choice is kept in this browser. What must not
  * live here: sentences (vi.ts, en.ts).
@@ -84,4 +84,17 @@ export function duration(seconds: number): string {
   const hours = Math.floor(whole / 3600)
   const minutes = Math.floor(whole / 60) % 60
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
+}
+
+/** 1234567 → "1,2 MB" in Vietnamese, "1.2 MB" in English. */
+export function size(bytes: number, lang: Lang): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB']
+  let at = 0
+  let value = Math.max(0, bytes)
+  while (value >= 1_000 && at < units.length - 1) {
+    value /= 1_000
+    at += 1
+  }
+  const digits = at === 0 || value >= 100 ? 0 : 1
+  return `${value.toLocaleString(LOCALE[lang], { maximumFractionDigits: digits })} ${units[at]}`
 }

@@ -31,20 +31,6 @@ export interface Facts {
   advice: { name: AdviceName; level: Level }[]
 }
 
-/** 1234567 → "1,2 MB" in Vietnamese, "1.2 MB" in English. */
-export function size(bytes: number, lang: 'vi' | 'en'): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  let at = 0
-  let value = Math.max(0, bytes)
-  while (value >= 1_000 && at < units.length - 1) {
-    value /= 1_000
-    at += 1
-  }
-  const locale = lang === 'vi' ? 'vi-VN' : 'en-GB'
-  const digits = at === 0 || value >= 100 ? 0 : 1
-  return `${value.toLocaleString(locale, { maximumFractionDigits: digits })} ${units[at]}`
-}
-
 /** How much of what lessons may take is taken, 0 to 1; null where there is no such limit. */
 export function taken(space: Facts['space']): number | null {
   const most = space.quota > 0 ? space.quota : space.held + Math.max(0, space.free - space.floor)

@@ -10,13 +10,13 @@ import { useEffect, useState } from 'preact/hooks'
 import type { ComponentChildren } from 'preact'
 import { expose } from '../debug'
 import { Problem, request } from '../http'
-import { dayAndTime, LANGUAGES, useLanguage, useMessages, type Lang } from '../i18n'
+import { dayAndTime, LANGUAGES, size, useLanguage, useMessages, type Lang } from '../i18n'
 import { statusEn } from '../i18n/status_en'
 import { statusVi, type StatusWords } from '../i18n/status_vi'
 import { takeLink } from '../token'
 import { Icon, type IconName } from '../ui/icons'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
-import { host, size, taken, worst, type Facts } from './facts'
+import { host, taken, worst, type Facts } from './facts'
 
 const ASK_EVERY_MS = 5_000
 const WORDS: Readonly<Record<Lang, StatusWords>> = { vi: statusVi, en: statusEn }
