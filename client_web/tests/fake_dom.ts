@@ -54,6 +54,8 @@ export class FakeElement extends FakeNode {
   readonly style = { setProperty: (): void => undefined }
   readonly #given = new Map<string, string>()
   readonly #handlers = new Map<string, (event: object) => void>()
+  /** What had the focus when it opened; undefined while it is closed. */
+  #before: FakeElement | null | undefined
 
   constructor(owner: FakeDocument, name: string) {
     super(1, name, owner)
@@ -85,6 +87,23 @@ export class FakeElement extends FakeNode {
   }
   focus(): void {
     this.ownerDocument.activeElement = this
+  }
+  /** As a modal dialog does: it gives the focus back when it closes. */
+  showModal(): void {
+    this.#before = this.ownerDocument.activeElement
+    this.ownerDocument.activeElement = this
+  }
+  close(): void {
+    if (this.#before === undefined) return
+    this.ownerDocument.activeElement = this.#before
+    this.#before = undefined
+    this.tell('close')
+  }
+  /** An event that a browser would fire by itself, with what it carries. */
+  tell(type: string, carried: object = {}): void {
+    const preventDefault = (): void => undefined
+    const event = { type, target: this, currentTarget: this, preventDefault, ...carried }
+    this.#handlers.get(type)?.call(this, event)
   }
   /** Press it; true when that is to do what the browser does by itself. */
   press(): boolean {

@@ -194,3 +194,38 @@ describe('a still picture', () => {
     expect(other.still?.source).toBe('screen')
   })
 })
+
+describe('the materials of a lesson', () => {
+  const FILE = { name: 'Ôm.pdf', bytes: 10, digest: 'f'.repeat(64) }
+  let asked: string[]
+  beforeEach(() => {
+    asked = []
+    const media = globalThis.fetch
+    vi.stubGlobal('fetch', (url: string, init: RequestInit) => {
+      if (!url.endsWith('/materials')) return media(url, init)
+      asked.push(`${url} ${new Headers(init.headers).get('Authorization') ?? ''}`)
+      return Promise.resolve(new Response(JSON.stringify({ materials: [FILE] })))
+    })
+  })
+  it('are asked for at the relay that served the page, once it says that there are some', async () => {
+    const model = opened('vat-ly-9')
+    await pass(300)
+    expect([asked, model.materials.materials]).toEqual([[], []])
+    tell()
+    await pass(30_000)
+    expect(asked).toEqual(['http://relay.test/api/lessons/vat-ly-9/materials Bearer T'])
+    expect(model.materials.materials).toEqual([FILE])
+  })
+  it('are gone when the teacher has taken the last one out', async () => {
+    const model = opened('vat-ly-9')
+    await pass(300)
+    tell()
+    await pass(1_000)
+    const told = decode(new Uint8Array(WELCOME))
+    if (told.kind !== 'welcome' || told.lesson === null) throw new Error('no lesson')
+    const lesson = { ...told.lesson, recording: { ...told.lesson.recording }, materials: null }
+    lastSocket().onmessage?.({ data: pack([1, 'lesson', lesson]).slice().buffer })
+    await pass(1_000)
+    expect([model.materials.place, model.materials.materials]).toEqual([null, []])
+  })
+})

@@ -31,6 +31,8 @@ NAMES = ("http://www.w3.org", "https://aomedia.org")
 REFUSING = ("classroom", "relay/web", "relay/transport", "relay/ipc.py")
 # Packages of `classroom` that talk to programs and never to a page.
 APART = ("archive", "host", "wire", "signalling")
+# But what a name may be, which is refused to whoever adds a file to a lesson.
+MET = (Path("classroom/archive/materials.py"),)
 # Codes that no page meets, each with why.
 UNMET = {
     "asset-unknown": "files, not calls",
@@ -111,6 +113,8 @@ def test_a_page_loads_nothing_from_elsewhere_and_runs_no_inline_script(page: str
     assert rules["default-src"] == "'none'"
     assert rules["script-src"] == "'self'"
     assert rules["style-src"] == "'self'"
+    # What was fetched with a token and is shown in a frame: PDF of a lesson's materials.
+    assert rules.get("frame-src", "blob:") == "blob:"
     assert "<style" not in html
     assert re.search(r"<script(?![^>]*\ssrc=)", html) is None
     assert '<html lang="vi">' in html
@@ -133,7 +137,7 @@ def _refusal_codes() -> set[str]:
     files += [file for name in REFUSING for file in (ROOT / name).rglob("*.py")]
     codes: set[str] = set()
     for file in files:
-        if file.parent.name in APART:
+        if file.parent.name in APART and file.relative_to(ROOT) not in MET:
             continue
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):

@@ -23,6 +23,10 @@ const vi = {
     title: 'Nội dung gửi lên quá dài',
     fix: 'Hãy đặt tên buổi học ngắn hơn rồi thử lại.',
   },
+  'disk-full': {
+    title: 'Máy chủ đã hết chỗ',
+    fix: 'Hãy báo người phụ trách kỹ thuật, rồi gửi lại sau.',
+  },
   'field-invalid': {
     title: 'Máy chủ không nhận được nội dung vừa nhập',
     fix: 'Hãy xem lại chỗ vừa nhập rồi thử lại.',
@@ -70,6 +74,30 @@ const vi = {
   'lesson-unknown': {
     title: 'Không tìm thấy buổi học này',
     fix: 'Hãy chọn buổi khác trong danh sách.',
+  },
+  'material-digest': {
+    title: 'Tệp bị hỏng trên đường gửi',
+    fix: 'Hãy bấm “Gửi lại”. Nếu vẫn vậy, hãy đóng chương trình đang mở tệp rồi chọn lại tệp.',
+  },
+  'material-empty': {
+    title: 'Tệp này không có gì bên trong',
+    fix: 'Hãy mở tệp trên máy để xem lại, lưu lại rồi chọn lần nữa.',
+  },
+  'material-name': {
+    title: 'Tên tệp này không dùng được',
+    fix: 'Hãy đổi tên tệp cho ngắn, chỉ gồm chữ, số và dấu cách, rồi chọn lại.',
+  },
+  'material-too-large': {
+    title: 'Tệp này quá lớn',
+    fix: 'Hãy lưu tệp nhỏ hơn, hoặc chia thành nhiều tệp.',
+  },
+  'material-type': {
+    title: 'Loại tệp này không gửi được',
+    fix: 'Hãy lưu thành PDF, hình, MP4 hoặc tài liệu Word, PowerPoint, Excel rồi chọn lại.',
+  },
+  'materials-full': {
+    title: 'Buổi học đã đủ học liệu',
+    fix: 'Nhiều nhất 20 tệp, và dung lượng chung có hạn. Hãy bỏ bớt tệp rồi bấm “Gửi lại”.',
   },
   'not-found': {
     title: 'Không tìm thấy',
@@ -123,6 +151,10 @@ const vi = {
     title: 'Trình duyệt này và máy chủ không hiểu nhau',
     fix: 'Hãy dùng Chrome, Edge hoặc Firefox bản mới. Nếu vẫn vậy, hãy báo người phụ trách kỹ thuật.',
   },
+  'unknown-material': {
+    title: 'Tệp này không còn trong học liệu',
+    fix: 'Danh sách vừa thay đổi. Hãy xem lại danh sách.',
+  },
   'unsupported-codecs': {
     title: 'Trình duyệt này không phát được hình tiếng mà máy chủ cần',
     fix: 'Hãy dùng Chrome, Edge hoặc Firefox bản mới.',
@@ -145,6 +177,10 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
   'body-too-large': {
     title: 'What was sent is too long',
     fix: 'Give the lesson a shorter name and try again.',
+  },
+  'disk-full': {
+    title: 'The server has no room left',
+    fix: 'Please tell the technician, and send it again later.',
   },
   'field-invalid': {
     title: 'The server cannot take what was entered',
@@ -193,6 +229,30 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
   'lesson-unknown': {
     title: 'This lesson was not found',
     fix: 'Choose another one from the list.',
+  },
+  'material-digest': {
+    title: 'The file was spoilt on its way',
+    fix: 'Press “Send again”. If it stays so, close the program that has it open and choose it again.',
+  },
+  'material-empty': {
+    title: 'There is nothing in this file',
+    fix: 'Open it on your computer, save it again, and choose it once more.',
+  },
+  'material-name': {
+    title: 'A file cannot have this name',
+    fix: 'Give it a short name of letters, digits and spaces, and choose it again.',
+  },
+  'material-too-large': {
+    title: 'This file is too large',
+    fix: 'Save it smaller, or split it into several files.',
+  },
+  'material-type': {
+    title: 'Files of this kind are not taken',
+    fix: 'Save it as PDF, picture, MP4 or as a Word, PowerPoint or Excel file, and choose that.',
+  },
+  'materials-full': {
+    title: 'The lesson has as many materials as it can have',
+    fix: 'There may be 20 files, and of limited size together. Remove some, then press “Send again”.',
   },
   'not-found': {
     title: 'Not found',
@@ -245,6 +305,10 @@ const en: Readonly<Record<keyof typeof vi, Words>> = {
   sdp: {
     title: 'This browser and the server do not understand each other',
     fix: 'Use a recent Chrome, Edge or Firefox. If it stays so, please tell the technician.',
+  },
+  'unknown-material': {
+    title: 'This file is no longer among the materials',
+    fix: 'The list has just changed. Look at it again.',
   },
   'unsupported-codecs': {
     title: 'This browser cannot send picture and sound as the server needs them',

@@ -5,6 +5,7 @@ import './room.css'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { expose } from '../debug'
 import { clockTime, dayAndTime, savedLang, useLanguage } from '../i18n'
+import { LazyOverlay } from '../materials/lazy'
 import { takeLink } from '../token'
 import { useNow, useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
@@ -29,6 +30,7 @@ function RoomPage(props: { model: RoomModel }) {
   useNow()
   const [presses, setPresses] = useState(0)
   const [blocked, setBlocked] = useState(false)
+  const [isOpen, open] = useState(false)
   const onBlocked = useCallback((now: boolean) => setBlocked(now), [])
   const silent = useCallback(() => undefined, [])
   // Whatever is pressed on the page allows sound; it need not be that button.
@@ -50,6 +52,11 @@ function RoomPage(props: { model: RoomModel }) {
   const still = model.still
   const isLate = stage === 'late'
   const watching = stage === 'watching' || isLate
+  const { materials, place } = model.materials
+  useEffect(() => {
+    // Files that were taken away and given anew later do not open by themselves.
+    if (place === null) open(false)
+  }, [place])
   const recorded = shift.shown
   // Asked for only when there is something to hear: an empty room has nothing to press.
   const isMute = isSilent && model.lesson?.publishing === true && stage !== 'ended'
@@ -136,6 +143,18 @@ function RoomPage(props: { model: RoomModel }) {
           fading={watching && !isMute && shift.state !== 'paused'}
           shift={isLate || (watching && mayShift(model)) ? shift : null}
           setting={shift}
+          materials={materials.length}
+          openMaterials={() => open(true)}
+        />
+      )}
+      {isOpen && place !== null && (
+        <LazyOverlay
+          key={place.list}
+          materials={materials}
+          place={place}
+          first={null}
+          closeWords={watching ? t.room.materialsClose : undefined}
+          close={() => open(false)}
         />
       )}
     </main>
@@ -253,6 +272,9 @@ function Controls(props: {
   /** For stopping and going back, or null while there is nothing to stop. */
   shift: TimeShift | null
   setting: TimeShift
+  /** How many files the lesson has. */
+  materials: number
+  openMaterials: () => void
 }) {
   const { t } = useLanguage()
   const [touchedAt, touch] = useState(Date.now)
@@ -271,6 +293,12 @@ function Controls(props: {
   const faded = props.fading && Date.now() - touchedAt > FADE_AFTER_MS
   return (
     <div class={faded ? 'controls faded' : 'controls'} role="group" aria-label={t.room.controls}>
+      {props.materials > 0 && (
+        <button type="button" class="button" aria-haspopup="dialog" onClick={props.openMaterials}>
+          <Icon name="file" />
+          {t.room.materials(props.materials)}
+        </button>
+      )}
       {props.shift !== null && <ShiftButtons shift={props.shift} />}
       <LanguageSwitch />
       {canBeFull() && (
@@ -303,6 +331,7 @@ expose(
     shift: model.shift.state,
     late: model.shift.late,
     recorded: model.shift.shown?.time ?? null,
+    materials: model.materials.materials.length,
   }),
   () => model.viewer?.peer ?? null,
 )

@@ -9,6 +9,7 @@ import { Observable } from '../observable'
 import { socketUrl } from '../api'
 import { request } from '../http'
 import type { Lang } from '../i18n'
+import { MaterialList, placeAt } from '../materials/list'
 import { part, renew } from '../parts'
 import type { Link } from '../token'
 import { WhepViewer, type SlotMedia } from '../webrtc/whep'
@@ -39,6 +40,8 @@ export class RoomModel extends Observable {
   readonly events: EventsSocket | null
   /** The way into the recording and back. */
   readonly shift: TimeShift
+  /** The files of the lesson that is watched or waited for. */
+  readonly materials = new MaterialList()
   readonly #held = new Held()
   readonly #quality = new Quality()
   #viewer: WhepViewer | null = null
@@ -83,6 +86,7 @@ export class RoomModel extends Observable {
       say: (reason) => this.#say(reason),
     })
     this.shift.onChange(() => this.#follow())
+    this.materials.onChange(() => this.changed())
     addEventListener('online', () => this.nudge())
   }
 
@@ -242,7 +246,15 @@ export class RoomModel extends Observable {
     this.#leaveWhenOver()
     this.#expect()
     this.#noteMedia()
+    this.#followMaterials()
     this.changed()
+  }
+
+  #followMaterials(): void {
+    const lesson = (this.stage === 'ended' ? this.next : null) ?? this.lesson
+    const place =
+      lesson === null ? null : placeAt(location.origin, lesson.id, this.link?.token ?? '')
+    this.materials.follow(place, lesson?.materials ?? null)
   }
 
   /** Silence is no fault while nothing live was asked for. */
