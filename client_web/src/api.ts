@@ -27,6 +27,8 @@ export interface Lesson {
   recording: Recording
   /** Planned or started by who asks; only the control plane says so. */
   mine?: boolean
+  /** Digest of the list of files given along with it; servers of an older kind say nothing. */
+  materials?: string | null
   /** Only a relay says these two: seconds recorded, and whether it can be watched now. */
   duration?: number | null
   playable?: boolean

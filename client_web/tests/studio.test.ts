@@ -259,3 +259,13 @@ describe('a page that is closed by mistake', () => {
     expect(leaves()).toBe(true)
   })
 })
+
+describe('files given along with a lesson', () => {
+  it('are not sent while it is taught, and go on afterwards', async () => {
+    const studio = await teaching()
+    expect(studio.materials.of('om').paused).toBe(true)
+    browser.api.set('POST /api/lessons/om/end', { status: 200, body: LESSON })
+    await studio.end()
+    expect([studio.phase, studio.materials.of('om').paused]).toEqual(['ended', false])
+  })
+})

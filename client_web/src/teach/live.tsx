@@ -11,6 +11,7 @@ import { useNow } from '../ui/hooks'
 import { Icon, type IconName } from '../ui/icons'
 import { Notice } from '../ui/shell'
 import { calledBy } from './classes'
+import { PlainMaterials } from './given'
 import { DeviceHelp, Fault } from './prepare'
 import { toClipboard } from './clipboard'
 import { Level, Pickers, Preview } from './preview'
@@ -42,6 +43,9 @@ export function Live(props: { studio: Studio }) {
           <Buttons studio={studio} />
           <Rooms studio={studio} />
           <Invite studio={studio} />
+          {studio.lesson !== null && (
+            <PlainMaterials desk={studio.materials} lesson={studio.lesson} />
+          )}
           <Stop studio={studio} />
         </div>
       </div>

@@ -3,12 +3,14 @@
  */
 import { useState } from 'preact/hooks'
 import { dayAndTime, dayOf, useLanguage } from '../i18n'
+import { useMaterialsWords } from '../i18n/materials'
 import { problemWords } from '../i18n/problems'
 import { Problem } from '../http'
 import { useNow } from '../ui/hooks'
 import { Notice } from '../ui/shell'
 import type { DeviceState } from './devices'
 import { choiceOf } from './choice'
+import { Materials, PlainMaterials } from './given'
 import { Level, Pickers, Preview } from './preview'
 import type { Studio } from './studio'
 
@@ -17,6 +19,7 @@ const NEW = ''
 
 export function Prepare(props: { studio: Studio }) {
   const { t, lang } = useLanguage()
+  const words = useMaterialsWords()
   const { studio } = props
   useNow()
   const [picked, pick] = useState<string | null>(null)
@@ -30,6 +33,7 @@ export function Prepare(props: { studio: Studio }) {
   const ready = studio.devices.state === 'ready'
   const starting = studio.phase === 'starting'
   const titled = choice !== NEW || title.trim() !== ''
+  const unsent = studio.materials.unfinished
   const press = (event: Event): void => {
     event.preventDefault()
     if (ready && titled) void studio.goLive(lesson ? { id: lesson.id } : { title: title.trim() })
@@ -48,78 +52,89 @@ export function Prepare(props: { studio: Studio }) {
             </>
           )}
         </section>
-        <section class="card choose">
-          <Fault studio={studio} />
-          <fieldset>
-            <legend>
-              <h2>{t.teach.plannedLegend}</h2>
-            </legend>
-            <div class="lessons">
-              {sorted.map((one) => (
+        <div class="side">
+          <section class="card choose">
+            <Fault studio={studio} />
+            <fieldset>
+              <legend>
+                <h2>{t.teach.plannedLegend}</h2>
+              </legend>
+              <div class="lessons">
+                {sorted.map((one) => (
+                  <label class="choice">
+                    <input
+                      type="radio"
+                      name="lesson"
+                      checked={one.id === choice}
+                      onChange={() => pick(one.id)}
+                    />
+                    <span>
+                      <strong>{one.title}</strong>
+                      <small>
+                        {[
+                          one.mine === true ? '' : one.teacher,
+                          one.state === 'live'
+                            ? t.teach.liveNow
+                            : one.planned_at !== null &&
+                              t.teach.plannedAt(dayAndTime(one.planned_at * 1000, lang)),
+                        ]
+                          .filter(Boolean)
+                          .join(' · ')}
+                      </small>
+                    </span>
+                  </label>
+                ))}
                 <label class="choice">
                   <input
                     type="radio"
                     name="lesson"
-                    checked={one.id === choice}
-                    onChange={() => pick(one.id)}
+                    checked={choice === NEW}
+                    onChange={() => pick(NEW)}
                   />
                   <span>
-                    <strong>{one.title}</strong>
-                    <small>
-                      {[
-                        one.mine === true ? '' : one.teacher,
-                        one.state === 'live'
-                          ? t.teach.liveNow
-                          : one.planned_at !== null &&
-                            t.teach.plannedAt(dayAndTime(one.planned_at * 1000, lang)),
-                      ]
-                        .filter(Boolean)
-                        .join(' · ')}
-                    </small>
+                    <strong>{t.teach.startNow}</strong>
                   </span>
                 </label>
-              ))}
-              <label class="choice">
+              </div>
+            </fieldset>
+            {choice === NEW && (
+              <label class="field">
+                <span>{t.teach.lessonTitle}</span>
                 <input
-                  type="radio"
-                  name="lesson"
-                  checked={choice === NEW}
-                  onChange={() => pick(NEW)}
+                  type="text"
+                  maxLength={200}
+                  value={title}
+                  aria-invalid={!titled}
+                  aria-describedby={titled ? undefined : 'title-missing'}
+                  onInput={(event) => setTitle(event.currentTarget.value)}
                 />
-                <span>
-                  <strong>{t.teach.startNow}</strong>
-                </span>
               </label>
-            </div>
-          </fieldset>
-          {choice === NEW && (
-            <label class="field">
-              <span>{t.teach.lessonTitle}</span>
-              <input
-                type="text"
-                maxLength={200}
-                value={title}
-                aria-invalid={!titled}
-                aria-describedby={titled ? undefined : 'title-missing'}
-                onInput={(event) => setTitle(event.currentTarget.value)}
-              />
-            </label>
-          )}
-          {!titled && (
-            <p class="hint" id="title-missing" role="alert">
-              {t.teach.titleMissing}
+            )}
+            {!titled && (
+              <p class="hint" id="title-missing" role="alert">
+                {t.teach.titleMissing}
+              </p>
+            )}
+            <button type="submit" class="go" disabled={!ready || starting || !titled}>
+              <span class="dot" aria-hidden="true" />
+              {starting
+                ? t.teach.starting
+                : lesson?.state === 'live'
+                  ? t.teach.continueLive
+                  : t.teach.goLive}
+            </button>
+            <p class="hint">{t.teach.goLiveNote}</p>
+            <p class="hint" role="status">
+              {unsent > 0 && words.teach.wait(unsent)}
             </p>
+          </section>
+          {lesson?.state === 'planned' && (
+            <Materials key={lesson.id} desk={studio.materials} lesson={lesson} />
           )}
-          <button type="submit" class="go" disabled={!ready || starting || !titled}>
-            <span class="dot" aria-hidden="true" />
-            {starting
-              ? t.teach.starting
-              : lesson?.state === 'live'
-                ? t.teach.continueLive
-                : t.teach.goLive}
-          </button>
-          <p class="hint">{t.teach.goLiveNote}</p>
-        </section>
+          {lesson?.state === 'live' && (
+            <PlainMaterials key={lesson.id} desk={studio.materials} lesson={lesson} />
+          )}
+        </div>
       </form>
     </>
   )

@@ -18,6 +18,7 @@ import { FULL, THRIFTY } from '../webrtc/voice'
 import { VIDEO_CODECS, WhipPublisher } from '../webrtc/whip'
 import { Classes, type Summary } from './classes'
 import { Devices } from './devices'
+import { MaterialsDesk } from './materials'
 import { LevelMeter } from './meter'
 import { UplinkWatch, type Uplink } from './uplink'
 
@@ -40,6 +41,7 @@ export class Studio extends Observable {
   readonly devices = new Devices()
   readonly meter = new LevelMeter()
   readonly api: Api
+  readonly materials: MaterialsDesk
   readonly #events: EventsSocket
   readonly #classes = new Classes()
   readonly #uplink = new UplinkWatch()
@@ -63,6 +65,8 @@ export class Studio extends Observable {
   ) {
     super()
     this.api = new Api(location.origin, link.token)
+    this.materials = new MaterialsDesk(location.origin, link.token)
+    this.materials.onChange(() => this.changed())
     this.#events = new EventsSocket({
       url: socketUrl(location.origin, '/api/events'),
       token: link.token,
@@ -413,6 +417,8 @@ export class Studio extends Observable {
 
   #to(phase: Phase): void {
     this.#phase = phase
+    // A class that is being taught needs the link more than files do.
+    this.materials.rest(phase !== 'preparing' && phase !== 'ended')
     this.changed()
   }
 }
