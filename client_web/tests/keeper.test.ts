@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Lesson } from '../src/api'
-import { Keeper, sha256 } from '../src/offline/keeper'
+import { sha256 } from '../src/digest'
+import { placeAt } from '../src/materials/list'
+import { Keeper } from '../src/offline/keeper'
 import { Store } from '../src/offline/store'
 
 const LESSON = { id: 'toan-7', title: 'Toán', playable: true } as Lesson
@@ -89,6 +91,7 @@ describe('keeping a lesson', () => {
     new Keeper(
       new Store(storage as unknown as CacheStorage),
       () => BASE,
+      (lesson) => placeAt('http://relay.test', lesson.id, ''),
       () => '',
       'opus,vp09',
       1,
@@ -97,7 +100,7 @@ describe('keeping a lesson', () => {
   async function kept(one: Keeper): Promise<void> {
     const offer = await one.offer(LESSON)
     expect(offer.options.map((option) => option.size)).toEqual(['voice'])
-    await one.keep(LESSON, offer.options[0]!, offer.archive)
+    await one.keep(LESSON, offer.options[0]!, offer)
   }
 
   const settled = (one: Keeper, ...states: string[]): Promise<unknown> =>
@@ -165,7 +168,7 @@ describe('keeping a lesson', () => {
   it('stops where the device is full, and goes on when there is room', async () => {
     const one = keeper()
     const offer = await one.offer(LESSON)
-    await one.keep(LESSON, offer.options[0]!, offer.archive)
+    await one.keep(LESSON, offer.options[0]!, offer)
     storage.room = 12
     await settled(one, 'full', 'kept')
     expect(one.holding('toan-7')?.state).toBe('full')
@@ -190,5 +193,98 @@ describe('keeping a lesson', () => {
     const one = keeper()
     await one.load()
     expect([one.holdings, [...storage.caches.keys()]]).toEqual([[], []])
+  })
+
+  describe('with materials', () => {
+    const GIVEN = { ...LESSON, materials: 'd'.repeat(64) } as Lesson
+    const LIST = 'http://relay.test/api/lessons/toan-7/materials'
+    const give = async (...texts: string[]): Promise<void> => {
+      const materials = []
+      for (const text of texts) {
+        const digest = await sha256(bytes(text))
+        files.set(`${LIST}/${digest}`, bytes(text))
+        materials.push({ name: `${text}.txt`, bytes: text.length, digest })
+      }
+      files.set(LIST, bytes(JSON.stringify({ format: 1, lesson: 'toan-7', materials })))
+    }
+    const pathOf = async (text: string): Promise<string> =>
+      `/kept/toan-7/materials/${await sha256(bytes(text))}`
+    async function keptWith(one: Keeper): Promise<void> {
+      const offer = await one.offer(GIVEN)
+      await one.keep(GIVEN, offer.options[0]!, offer)
+    }
+    const cache = (): Map<string, { body: ArrayBuffer }> =>
+      storage.caches.get('kept-toan-7') ?? new Map()
+
+    it('keeps them and their list beside the recording, and counts their bytes', async () => {
+      const plain = (await keeper().offer(LESSON)).options[0]!.bytes
+      await give('mot', 'haihai')
+      const one = keeper()
+      expect((await one.offer(GIVEN)).options[0]!.bytes).toBe(plain + 9)
+      await keptWith(one)
+      await settled(one, 'kept')
+      expect(cache().has(await pathOf('haihai'))).toBe(true)
+      expect(cache().has('/kept/toan-7/materials.json')).toBe(true)
+      expect(one.holding('toan-7')).toMatchObject({ hasMaterials: true, total: one.bytes })
+      expect(asked.filter((path) => path.startsWith(`${LIST}/`))).toHaveLength(2)
+    })
+    it('asks for none where the lesson has none', async () => {
+      const one = keeper()
+      await kept(one)
+      await settled(one, 'kept')
+      expect(one.holding('toan-7')?.hasMaterials).toBe(false)
+      expect(asked).not.toContain(LIST)
+    })
+    it('plays a record of before there were any', async () => {
+      const one = keeper()
+      await kept(one)
+      await settled(one, 'kept')
+      const record = cache().get('/kept/toan-7/kept.json')
+      expect(new TextDecoder().decode(record?.body)).not.toContain('materials')
+      const other = keeper()
+      await other.load()
+      expect(other.holding('toan-7')).toMatchObject({ state: 'kept', hasMaterials: false })
+    })
+    it('takes none whose digest lies', async () => {
+      await give('mot')
+      answer = (path) => (path.startsWith(`${LIST}/`) ? new Response('mut') : null)
+      const one = keeper()
+      await keptWith(one)
+      await settled(one, 'failed')
+      expect(cache().has(await pathOf('mot'))).toBe(false)
+    })
+    it('waits for one that is on its way to the school', async () => {
+      await give('mot')
+      let tries = 0
+      answer = (path) => {
+        if (!path.startsWith(`${LIST}/`)) return null
+        tries += 1
+        return tries < 3 ? new Response('{}', { status: 503 }) : null
+      }
+      const one = keeper()
+      await keptWith(one)
+      await settled(one, 'kept')
+      expect(tries).toBe(3)
+    })
+    it('goes on with what the teacher gave in place of one that is gone', async () => {
+      await give('mot')
+      const one = keeper()
+      const offer = await one.offer(GIVEN)
+      files.delete(`${LIST}/${await sha256(bytes('mot'))}`)
+      await give('hai')
+      await one.keep(GIVEN, offer.options[0]!, offer)
+      await settled(one, 'kept')
+      expect([cache().has(await pathOf('mot')), cache().has(await pathOf('hai'))]).toEqual([
+        false,
+        true,
+      ])
+    })
+    it('fails where the list names one that nobody has', async () => {
+      await give('mot')
+      files.delete(`${LIST}/${await sha256(bytes('mot'))}`)
+      const one = keeper()
+      await keptWith(one)
+      await settled(one, 'failed')
+    })
   })
 })

@@ -16,8 +16,10 @@ export const isRunning = (lesson: Lesson): boolean => lesson.state === 'live'
 /** Seconds recorded so far. */
 export const lengthOf = (lesson: Lesson): number => lesson.duration ?? lesson.recording.seconds
 
-/** Where its recording is: a relay that lists it has it, the control plane names the relay. */
-export function archiveOf(lesson: Lesson, origin: string): string {
-  const server = lesson.playable === undefined ? (lesson.relay ?? origin) : origin
-  return `${server}/archives/${lesson.id}`
-}
+/** Who has it: a relay that lists it has it, the control plane names the relay. */
+export const hostOf = (lesson: Lesson, origin: string): string =>
+  lesson.playable === undefined ? (lesson.relay ?? origin) : origin
+
+/** Where its recording is. */
+export const archiveOf = (lesson: Lesson, origin: string): string =>
+  `${hostOf(lesson, origin)}/archives/${lesson.id}`

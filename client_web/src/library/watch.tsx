@@ -8,12 +8,13 @@ import { duration, useMessages } from '../i18n'
 import { FilePanel } from '../offline/file'
 import type { Keeper } from '../offline/keeper'
 import { KeepPanel } from '../offline/panel'
-import { keptAddress } from '../offline/store'
+import { keptAddress, keptMaterials } from '../offline/store'
 import { withPart } from '../parts'
 import { useObservable } from '../ui/hooks'
 import { Icon, type IconName } from '../ui/icons'
 import { Notice } from '../ui/shell'
 import { archiveOf, isRunning } from './catalog'
+import { LessonMaterials } from './materials'
 import { Player, type Quality } from './player'
 
 type Layout = 'screen' | 'camera' | 'side'
@@ -29,6 +30,10 @@ export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | n
   const [isHere] = useState(
     () =>
       keeper?.holding(lesson.id)?.state === 'kept' && navigator.serviceWorker.controller !== null,
+  )
+  // A lesson kept before its materials were kept, too, has them at the server.
+  const [kept] = useState(() =>
+    isHere && keeper?.holding(lesson.id)?.hasMaterials === true ? keptMaterials(lesson.id) : null,
   )
   const [player] = useState(
     () =>
@@ -69,6 +74,7 @@ export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | n
   return (
     <>
       <Stage player={player} isHere={isHere} />
+      <LessonMaterials lesson={lesson} token={token} kept={kept} />
       {isOwn && keeper !== null && <KeepPanel keeper={keeper} lesson={lesson} />}
       {isOwn && keeper === null && <FilePanel lesson={lesson} archive={archive} token={token} />}
     </>

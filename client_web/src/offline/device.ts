@@ -3,8 +3,9 @@
  *
  * Loaded when the library's page is drawn already, and only where the browser may keep lessons.
  */
-import { archiveOf } from '../library/catalog'
+import { archiveOf, hostOf } from '../library/catalog'
 import { playable } from '../library/plays'
+import { placeAt } from '../materials/list'
 import { Keeper } from './keeper'
 import { canKeep, Store } from './store'
 
@@ -14,6 +15,7 @@ export async function openKeeper(token: () => string): Promise<Keeper | null> {
   const keeper = new Keeper(
     new Store(caches),
     (lesson) => archiveOf(lesson, location.origin),
+    (lesson) => placeAt(hostOf(lesson, location.origin), lesson.id, token()),
     token,
     playable(),
   )

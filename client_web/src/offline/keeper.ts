@@ -6,15 +6,20 @@
  * most the files on their way: the record says what belongs to a lesson, the store what is there.
  */
 import type { Lesson } from '../api'
+import { sha256 } from '../digest'
 import { Problem, request, Unreachable } from '../http'
+import type { Place } from '../materials/list'
 import { Observable } from '../observable'
 import {
   filesOf,
+  materialAt,
+  materialsIn,
   optionsOf,
   pick,
   playlistsIn,
   readArchive,
   totalOf,
+  withMaterials,
   type Archive,
   type KeptFile,
   type KeptLesson,
@@ -32,11 +37,15 @@ export interface Holding {
   state: KeepState
   bytes: number
   total: number
+  /** Its materials are kept, too. */
+  hasMaterials: boolean
 }
 
 /** What may be kept of a lesson, and which of it is offered first (null: nothing fits). */
 export interface Offer {
   archive: Archive
+  /** The list of its materials as text, or null where it has none. */
+  materials: string | null
   options: Option[]
   suggested: Option | null
   free: number | null
@@ -51,6 +60,7 @@ const RESERVE = 20e6
 const SPOKEN = 'voice,aac-voice'
 
 class Full extends Error {}
+class MaterialGone extends Error {}
 
 export class Keeper extends Observable {
   #holdings = new Map<string, Holding>()
@@ -59,12 +69,14 @@ export class Keeper extends Observable {
   #isLoaded = false
 
   /**
-   * archive(lesson): address of its folder. token(): what the server is shown, empty for a visitor.
+   * archive(lesson): address of its folder. materials(lesson): where these are. token(): what the
+   * server is shown, empty for a visitor.
    * plays: families of codecs, with commas between them.
    */
   constructor(
     private readonly store: Store,
     private readonly archive: (lesson: Lesson) => string,
+    private readonly materials: (lesson: Lesson) => Place,
     private readonly token: () => string,
     private readonly plays: string,
     private readonly retryMs = RETRY_MS,
@@ -115,14 +127,17 @@ export class Keeper extends Observable {
   /** What may be kept of `lesson`. Throws Problem or Unreachable. */
   async offer(lesson: Lesson): Promise<Offer> {
     const archive = await this.#read(lesson)
-    const options = optionsOf(archive, new Set(this.plays.split(',')))
+    const isGiven = typeof lesson.materials === 'string'
+    const materials = isGiven ? await this.#listOf(lesson) : null
+    const options = withMaterials(optionsOf(archive, new Set(this.plays.split(','))), materials)
     this.#space = await space()
     const free = this.#space.free === null ? null : Math.max(0, this.#space.free - RESERVE)
-    return { archive, options, suggested: pick(options, archive, free), free }
+    return { archive, materials, options, suggested: pick(options, archive, free), free }
   }
 
   /** Begin to keep `lesson`. Throws Problem or Unreachable; what follows is told by its state. */
-  async keep(lesson: Lesson, option: Option, archive: Archive): Promise<void> {
+  async keep(lesson: Lesson, option: Option, offer: Offer): Promise<void> {
+    const { archive, materials } = offer
     await persist()
     const only = [...option.renditions].sort().join()
     const query = new URLSearchParams({ only, play: this.plays })
@@ -146,7 +161,7 @@ export class Keeper extends Observable {
       for (const inner of playlistsIn(text))
         playlists[inner] ??= await this.#text(`${base}/${inner}`)
     }
-    const files = filesOf(archive, playlists)
+    const files = [...filesOf(archive, playlists), ...materialsIn(materials)]
     const record: KeptLesson = {
       format: 1,
       lesson,
@@ -154,6 +169,7 @@ export class Keeper extends Observable {
       length: archive.duration_ms / 1000,
       playlists,
       files,
+      ...(materials === null ? {} : { materials }),
       addedAt: Date.now(),
     }
     await this.store.remove(lesson.id)
@@ -200,8 +216,9 @@ export class Keeper extends Observable {
   }
 
   async #bring(id: string, stop: AbortSignal): Promise<void> {
-    const record = await this.store.record(id)
-    if (record === null) return
+    const found = await this.store.record(id)
+    if (found === null) return
+    let record: KeptLesson = found
     while (!stop.aborted) {
       const held = await this.store.held(id)
       if (stop.aborted) return
@@ -210,7 +227,7 @@ export class Keeper extends Observable {
       if (isWhole(record, held)) return
       const missing = record.files.filter((file) => !held.has(file.path))
       try {
-        await this.#fetchAll(record, missing, stop)
+        record = await this.#fetchMissing(record, missing, stop)
       } catch (error) {
         if (stop.aborted) return
         const state = stateAfter(error)
@@ -220,6 +237,24 @@ export class Keeper extends Observable {
         if (state !== 'waiting') return
         await pause(this.retryMs, stop)
       }
+    }
+  }
+
+  /** Returns the record, with other materials where its lesson has other ones by now. */
+  async #fetchMissing(
+    record: KeptLesson,
+    missing: KeptFile[],
+    stop: AbortSignal,
+  ): Promise<KeptLesson> {
+    try {
+      await this.#fetchAll(record, missing, stop)
+      return record
+    } catch (error) {
+      // Its teacher took a file out, or gave another in its place.
+      const isGone = error instanceof MaterialGone && !stop.aborted
+      const renewed = isGone ? await this.#renewed(record) : null
+      if (renewed === null) throw error
+      return renewed
     }
   }
 
@@ -265,13 +300,15 @@ export class Keeper extends Observable {
   async #fetchFile(lesson: Lesson, file: KeptFile, stop: AbortSignal): Promise<ArrayBuffer> {
     const headers: Record<string, string> = {}
     if (this.token() !== '') headers['Authorization'] = `Bearer ${this.token()}`
+    const digest = materialAt(file.path)
+    const address =
+      digest === null ? `${this.archive(lesson)}/${file.path}` : this.materials(lesson).file(digest)
     for (let tried = 1; ; tried += 1) {
       let response: Response
       let data: ArrayBuffer
       try {
         // A rotten copy in the browser's own cache must not come back for ever.
         const cache = tried === 1 ? 'default' : 'reload'
-        const address = `${this.archive(lesson)}/${file.path}`
         response = await fetch(address, { headers, signal: stop, cache })
         data = await response.arrayBuffer()
       } catch (error) {
@@ -279,6 +316,7 @@ export class Keeper extends Observable {
       }
       // Not here yet, or too much at once: waited for like a network that is away.
       if (response.status === 503 || response.status === 429) throw new Unreachable(file.path)
+      if (response.status === 404 && digest !== null) throw new MaterialGone(file.path)
       if (!response.ok) throw new Problem(response.status, '', file.path, '')
       if (file.digest === null || (await sha256(data)) === file.digest) return data
       if (tried === TRIES) throw new Error(`the digest of ${file.path} is wrong`)
@@ -298,6 +336,29 @@ export class Keeper extends Observable {
     return readArchive(manifest, extras)
   }
 
+  /** The list of its materials as text; null where it has none, or its server knows of none. */
+  async #listOf(lesson: Lesson): Promise<string | null> {
+    try {
+      const text = await this.#text(this.materials(lesson).list)
+      return materialsIn(text).length > 0 ? text : null
+    } catch (error) {
+      if (error instanceof Problem && error.status === 404) return null
+      throw error
+    }
+  }
+
+  /** `record` with the materials that its lesson has now; null where that changes nothing. */
+  async #renewed(record: KeptLesson): Promise<KeptLesson | null> {
+    const text = await this.#listOf(record.lesson)
+    if (text === (record.materials ?? null)) return null
+    const { materials: _old, ...rest } = record
+    const files = record.files.filter((file) => materialAt(file.path) === null)
+    const renewed: KeptLesson = { ...rest, files: [...files, ...materialsIn(text)] }
+    if (text !== null) renewed.materials = text
+    await this.store.write(renewed)
+    return renewed
+  }
+
   async #text(address: string): Promise<string> {
     return (await request(address, this.token())).text
   }
@@ -310,6 +371,7 @@ export class Keeper extends Observable {
       state,
       bytes: here.reduce((sum, file) => sum + file.bytes, 0),
       total: totalOf(record),
+      hasMaterials: record.materials !== undefined,
     })
   }
 }
@@ -320,11 +382,6 @@ const isWhole = (record: KeptLesson, held: ReadonlySet<string>): boolean =>
 function stateAfter(error: unknown): KeepState {
   if (error instanceof Full) return 'full'
   return error instanceof Unreachable ? 'waiting' : 'failed'
-}
-
-export async function sha256(data: ArrayBuffer): Promise<string> {
-  const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', data))
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 async function alone(name: string, signal: AbortSignal, act: () => Promise<void>): Promise<void> {

@@ -27,7 +27,7 @@ export function KeepPanel(props: { keeper: Keeper; lesson: Lesson }) {
   const keep = async (option: Option, of: Offer): Promise<void> => {
     try {
       await installWorker()
-      await keeper.keep(lesson, option, of.archive)
+      await keeper.keep(lesson, option, of)
       setOffer(null)
     } catch {
       setOffer('failed')

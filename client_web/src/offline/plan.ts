@@ -6,6 +6,7 @@
  * not of them is passed over, since a digest decides in the end what is kept.
  */
 import type { Lesson } from '../api'
+import { readList, totalBytes } from '../materials/list'
 
 /** A file of the archive. digest: SHA-256 in hex; null for what the server makes when asked. */
 export interface KeptFile {
@@ -24,6 +25,8 @@ export interface KeptLesson {
   /** Playlists by name, as the server gave them. */
   playlists: Record<string, string>
   files: KeptFile[]
+  /** The list of the lesson's materials as text; older records, and lessons without any, have none. */
+  materials?: string
   /** Milliseconds since 1970. */
   addedAt: number
 }
@@ -209,6 +212,26 @@ export function filesOf(archive: Archive, playlists: Record<string, string>): Ke
     }
   }
   return [...files.values()]
+}
+
+/** Where a lesson's materials lie on the device. */
+export const MATERIALS = 'materials.json'
+const MATERIAL = /^materials\/[0-9a-f]{64}$/
+
+/** The digest of the material at `path`, or null for a file of the archive. */
+export const materialAt = (path: string): string | null =>
+  MATERIAL.test(path) ? path.slice('materials/'.length) : null
+
+/** The files that a list of materials (its text, or null) names. */
+export const materialsIn = (list: string | null): KeptFile[] =>
+  list === null
+    ? []
+    : readList(list).map(({ bytes, digest }) => ({ path: `materials/${digest}`, bytes, digest }))
+
+/** `options`, each with the lesson's materials beside what is recorded. */
+export function withMaterials(options: readonly Option[], list: string | null): Option[] {
+  const more = totalBytes(materialsIn(list))
+  return options.map((one) => ({ ...one, bytes: one.bytes + more }))
 }
 
 /** Media playlists that a master playlist names, without queries. */

@@ -5,7 +5,8 @@
  * space. What must not: fetching from servers, words. A file is put in whole or not at all; the
  * service worker (sw.ts) answers `/kept/ID/…` from the same caches, so nothing of it needs a server.
  */
-import type { KeptLesson } from './plan'
+import type { Place } from '../materials/list'
+import { MATERIALS, type KeptLesson } from './plan'
 
 const PREFIX = 'kept-'
 const RECORD = 'kept.json'
@@ -14,6 +15,13 @@ const RECORD = 'kept.json'
 export const keptAddress = (lesson: string): string => `/kept/${lesson}`
 
 const addressOf = (lesson: string, path: string): string => `${keptAddress(lesson)}/${path}`
+
+/** Where the materials of a kept lesson are, for a page that the service worker knows. */
+export const keptMaterials = (lesson: string): Place => ({
+  list: addressOf(lesson, MATERIALS),
+  file: (digest) => addressOf(lesson, `materials/${digest}`),
+  token: '',
+})
 
 const TYPES: Readonly<Record<string, string>> = {
   m3u8: 'application/vnd.apple.mpegurl',
@@ -83,6 +91,8 @@ export class Store {
     const cache = await this.storage.open(PREFIX + record.lesson.id)
     for (const [name, text] of Object.entries(record.playlists))
       await put(cache, record.lesson.id, name, text)
+    if (record.materials !== undefined)
+      await put(cache, record.lesson.id, MATERIALS, record.materials)
     await put(cache, record.lesson.id, RECORD, JSON.stringify(record))
   }
 

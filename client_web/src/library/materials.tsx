@@ -1,0 +1,43 @@
+/*
+ * The files that were given along with the lesson that is watched.
+ *
+ * Asked for only where the lesson says that there are some: from the relay that has its recording, or
+ * from this device where they are kept.
+ */
+import { useEffect, useState } from 'preact/hooks'
+import type { Lesson } from '../api'
+import { useMaterialsWords } from '../i18n/materials'
+import { MaterialList, placeAt, type Place } from '../materials/list'
+import { MaterialsList, MaterialsOverlay } from '../materials/overlay'
+import { useObservable } from '../ui/hooks'
+import { hostOf } from './catalog'
+
+/** kept: where they are on this device, or null. */
+export function LessonMaterials(props: { lesson: Lesson; token: string; kept: Place | null }) {
+  const { lesson, token, kept } = props
+  const words = useMaterialsWords()
+  const [list] = useState(() => new MaterialList())
+  useObservable(list)
+  const [picked, pick] = useState<string | null>(null)
+  const digest = lesson.materials ?? null
+  useEffect(() => {
+    list.follow(kept ?? placeAt(hostOf(lesson, location.origin), lesson.id, token), digest)
+  }, [list, lesson, token, kept, digest])
+  useEffect(() => () => list.follow(null, null), [list])
+  const { materials, place } = list
+  if (place === null || materials.length === 0) return null
+  return (
+    <section class="given" aria-labelledby="given-title">
+      <h2 id="given-title">{words.title}</h2>
+      <MaterialsList materials={materials} pick={(one) => pick(one.digest)} />
+      {picked !== null && (
+        <MaterialsOverlay
+          materials={materials}
+          place={place}
+          first={picked}
+          close={() => pick(null)}
+        />
+      )}
+    </section>
+  )
+}

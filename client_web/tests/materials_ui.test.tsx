@@ -1,0 +1,306 @@
+/*
+ * What is seen of materials: the way in and out of the overlay, and what teachers read of their files.
+ */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Lesson } from '../src/api'
+import { materialsVi as words } from '../src/i18n/materials_vi'
+import { PROBLEMS } from '../src/i18n/problems'
+import { vi as pages } from '../src/i18n/vi'
+import { LessonMaterials } from '../src/library/materials'
+import { placeAt, type Material } from '../src/materials/list'
+import { MaterialsOverlay } from '../src/materials/overlay'
+import { Observable } from '../src/observable'
+import { Materials, PlainMaterials } from '../src/teach/given'
+import type { MaterialsDesk, Upload } from '../src/teach/materials'
+import { FakeDocument, type FakeElement } from './fake_dom'
+
+const PLACE = placeAt('http://relay.test', 'om', 'T')
+const file = (name: string, sign: string): Material => ({
+  name,
+  bytes: 4,
+  digest: sign.repeat(64),
+})
+const FILES = [file('Ôm.pdf', 'a'), file('Sơ đồ.png', 'b'), file('Phiếu.docx', 'c')]
+
+let page: FakeDocument
+let answer: (url: string) => Response | 'away'
+let asked: string[]
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  asked = []
+  answer = () => new Response('0123')
+  page = new FakeDocument()
+  vi.stubGlobal('document', page)
+  vi.stubGlobal('location', { origin: 'http://relay.test' })
+  vi.stubGlobal('navigator', { userAgent: 'Windows', maxTouchPoints: 0 })
+  vi.stubGlobal('addEventListener', () => undefined)
+  vi.stubGlobal('removeEventListener', () => undefined)
+  vi.stubGlobal('fetch', async (url: string) => {
+    asked.push(url)
+    const given = answer(url)
+    if (given === 'away') throw new TypeError('Failed to fetch')
+    return given
+  })
+  vi.stubGlobal(
+    'URL',
+    class extends URL {
+      static override createObjectURL = (): string => 'blob:here'
+      static override revokeObjectURL = (): void => undefined
+    },
+  )
+})
+afterEach(() => {
+  page.draw(null)
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+
+const drawn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(200)
+const button = (text: string): FakeElement => {
+  const found = page.root.all('button').find((one) => one.text.startsWith(text))
+  if (found === undefined) throw new Error(`no button says ${text}`)
+  return found
+}
+const attribute = (name: string, of: string): string | null => {
+  const [found] = page.root.all(name)
+  const value = (found as unknown as Record<string, unknown> | undefined)?.[of]
+  return found === undefined ? null : String(value ?? found.getAttribute(of))
+}
+
+describe('the overlay', () => {
+  const close = vi.fn()
+  const open = async (first: string | null = null, materials = FILES): Promise<void> => {
+    close.mockClear()
+    page.draw(<MaterialsOverlay materials={materials} place={PLACE} first={first} close={close} />)
+    await drawn()
+  }
+  const shown = (): string => attribute('img', 'src') ?? attribute('iframe', 'src') ?? ''
+
+  it('shows the file that is picked, and the list again with the focus where it was', async () => {
+    await open()
+    expect(page.activeElement?.text).toContain('Ôm.pdf')
+    button('Sơ đồ.png').press()
+    await drawn()
+    expect(shown()).toBe('blob:here')
+    expect(page.activeElement?.text).toBe(words.back)
+    button(words.back).press()
+    await drawn()
+    expect(page.activeElement?.text).toContain('Sơ đồ.png')
+    expect(asked).toEqual([PLACE.file(FILES[1]?.digest ?? '')])
+  })
+  it('shows a PDF in a frame, from the page itself', async () => {
+    await open(FILES[0]?.digest ?? null)
+    expect(attribute('iframe', 'src')).toContain('blob:here')
+    expect(attribute('iframe', 'title')).toBe('Ôm.pdf')
+  })
+  it.each([
+    ['a document', FILES[2], 'Windows'],
+    ['a PDF on a phone', FILES[0], 'Linux; Android 9'],
+  ])('hands %s out', async (_what, one, userAgent) => {
+    vi.stubGlobal('navigator', { userAgent, maxTouchPoints: 0 })
+    await open(one?.digest ?? null)
+    expect(page.root.text).toContain(words.notShown)
+    expect([attribute('a', 'href'), attribute('a', 'download')]).toEqual(['blob:here', one?.name])
+    expect(attribute('iframe', 'src')).toBeNull()
+  })
+  it('says that a file is on its way, and shows it when it came', async () => {
+    let isHere = false
+    const problem = JSON.stringify({ type: 'urn:classroom:problem:material-on-its-way' })
+    answer = () => (isHere ? new Response('0123') : new Response(problem, { status: 503 }))
+    await open(FILES[1]?.digest ?? null)
+    expect(page.root.text).toContain(words.onItsWay)
+    isHere = true
+    await vi.advanceTimersByTimeAsync(3_200)
+    expect([shown(), page.root.text.includes(words.onItsWay)]).toEqual(['blob:here', false])
+  })
+  it('says that the network broke off, and goes on by itself', async () => {
+    let isAway = true
+    answer = () => (isAway ? 'away' : new Response('0123'))
+    await open(FILES[1]?.digest ?? null)
+    expect(page.root.text).toContain(words.waiting)
+    isAway = false
+    await vi.advanceTimersByTimeAsync(15_000)
+    expect(shown()).toBe('blob:here')
+  })
+  it('says that a file was taken out meanwhile', async () => {
+    answer = () =>
+      new Response(JSON.stringify({ type: 'urn:classroom:problem:unknown-material' }), {
+        status: 404,
+      })
+    await open(FILES[1]?.digest ?? null)
+    expect(page.root.text).toContain(words.listLost)
+  })
+  it('hands out what the browser cannot show', async () => {
+    await open(FILES[1]?.digest ?? null)
+    page.root.all('img')[0]?.tell('error')
+    await drawn()
+    expect(page.root.text).toContain(words.broken)
+  })
+  it('asks no more for a file that nobody looks at', async () => {
+    answer = () => 'away'
+    await open(FILES[1]?.digest ?? null)
+    button(words.back).press()
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(asked).toHaveLength(1)
+  })
+  it.each(['closes', 'is taken away'])('gives the focus back when it %s', async (how) => {
+    const before = page.createElement('button')
+    before.focus()
+    await open()
+    if (how === 'closes') button(words.close).press()
+    page.draw(null)
+    await drawn()
+    expect(page.activeElement).toBe(before)
+    expect(close).toHaveBeenCalledOnce()
+  })
+})
+
+describe('the library', () => {
+  const lesson = (materials: string | null): Lesson =>
+    ({ id: 'om', title: 'Ôm', playable: true, materials }) as unknown as Lesson
+  it('lists what was given along with a lesson, and opens it', async () => {
+    answer = (url) =>
+      new Response(url.endsWith('/materials') ? JSON.stringify({ materials: FILES }) : '0123')
+    page.draw(<LessonMaterials lesson={lesson('d'.repeat(64))} token="T" kept={null} />)
+    await drawn()
+    expect(asked).toEqual(['http://relay.test/api/lessons/om/materials'])
+    button('Sơ đồ.png').press()
+    await drawn()
+    expect(attribute('img', 'src')).toBe('blob:here')
+  })
+  it('asks the relay that has the recording', async () => {
+    const far = { ...lesson('d'), playable: undefined, relay: 'http://far.test' }
+    page.draw(<LessonMaterials lesson={far as unknown as Lesson} token="T" kept={null} />)
+    await drawn()
+    expect(asked[0]).toBe('http://far.test/api/lessons/om/materials')
+  })
+  it('asks nothing for a lesson without any', async () => {
+    page.draw(<LessonMaterials lesson={lesson(null)} token="T" kept={null} />)
+    await drawn()
+    expect([asked, page.root.text]).toEqual([[], ''])
+  })
+  it('asks no server for what is kept on the device', async () => {
+    const kept = { list: '/kept/om/materials.json', file: (one: string) => one, token: '' }
+    page.draw(<LessonMaterials lesson={lesson('d')} token="T" kept={kept} />)
+    await drawn()
+    expect(asked[0]).toBe('/kept/om/materials.json')
+  })
+})
+
+/** What a teacher's materials look like from outside. */
+class FakeMaterials extends Observable {
+  list: Material[] = [...FILES]
+  uploads: Upload[] = []
+  unfinished = 0
+  bytes = 11.5e6
+  fault = null
+  said = null
+  lost: string[] = []
+  paused = false
+  readonly removed: string[] = []
+  readonly follow = vi.fn()
+  readonly add = vi.fn()
+  isRemoving = (): boolean => false
+  remove = async (digest: string): Promise<void> => {
+    this.removed.push(digest)
+    this.list = this.list.filter((one) => one.digest !== digest)
+    this.changed()
+  }
+}
+
+describe('the teacher’s list', () => {
+  let model: FakeMaterials
+  const LESSON = { id: 'om', title: 'Ôm', materials: 'd' } as unknown as Lesson
+  const draw = async (
+    what: typeof Materials | typeof PlainMaterials = Materials,
+  ): Promise<void> => {
+    const desk = { of: () => model } as unknown as MaterialsDesk
+    const Given = what
+    page.draw(<Given desk={desk} lesson={LESSON} />)
+    await drawn()
+  }
+  beforeEach(() => {
+    model = new FakeMaterials()
+  })
+  const refused = (code: string, status: number, limit: number | null = null): Upload => ({
+    id: 1,
+    name: 'x.mp4',
+    bytes: 1,
+    state: 'refused',
+    percent: 0,
+    refusal: { code, status, limit },
+  })
+
+  it('takes a file out only after a question, with the focus on what takes nothing out', async () => {
+    await draw()
+    expect(model.follow).toHaveBeenCalledWith('d')
+    button(words.teach.remove).press()
+    await drawn()
+    expect(page.activeElement?.text).toBe(words.teach.removeNo)
+    button(words.teach.removeNo).press()
+    await drawn()
+    expect([model.removed, page.activeElement?.text]).toEqual([[], words.teach.remove])
+    button(words.teach.remove).press()
+    await drawn()
+    button(words.teach.removeYes).press()
+    await drawn()
+    expect(model.removed).toEqual([FILES[0]?.digest])
+    expect(page.activeElement?.text).toBe(words.teach.add)
+  })
+  it('says how long a slow school needs', async () => {
+    await draw()
+    expect(page.root.text).toContain('khoảng 6 phút')
+  })
+  it.each([
+    'material-name',
+    'material-type',
+    'material-too-large',
+    'materials-full',
+    'material-digest',
+    'material-empty',
+    'disk-full',
+    'right-missing',
+  ])('has words of its own for %s', async (code) => {
+    model.uploads = [refused(code, code === 'disk-full' ? 507 : 400)]
+    await draw()
+    const told = PROBLEMS.vi[code]
+    expect(page.root.text).toContain(`${told?.title}. ${told?.fix}`)
+  })
+  it('names the limit of a file that is too large', async () => {
+    model.uploads = [refused('material-too-large', 413, 50e6)]
+    await draw()
+    expect(page.root.text).toContain('Mỗi tệp lớn nhất 50 MB.')
+  })
+  it('takes files that are dropped onto it', async () => {
+    await draw()
+    const files = [new File(['x'], 'x.pdf')]
+    page.root.all('section')[0]?.tell('drop', { dataTransfer: { files } })
+    expect(model.add).toHaveBeenCalledWith(files)
+  })
+  it('asks for https where the browser names no files by their digests', async () => {
+    vi.stubGlobal('crypto', {})
+    await draw()
+    expect(page.root.text).toContain(words.teach.insecure)
+    expect(page.root.all('input')).toHaveLength(0)
+  })
+  it('says which files were not sent the last time', async () => {
+    model.lost = ['Ôm.pdf', 'Vàng.pdf']
+    await draw()
+    expect(page.root.text).toContain('Ôm.pdf, Vàng.pdf')
+  })
+  it('has nothing to press while the lesson is taught', async () => {
+    await draw(PlainMaterials)
+    expect(page.root.text).toContain(`${words.title} (3)`)
+    expect([page.root.all('button').length, page.root.all('input').length]).toEqual([0, 0])
+    model.list = []
+    await draw(PlainMaterials)
+    expect(page.root.text).toBe('')
+  })
+})
+
+describe('the way in', () => {
+  it('says how many files there are', () => {
+    expect(pages.room.materials(3)).toBe('Học liệu (3)')
+  })
+})
