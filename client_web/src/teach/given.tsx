@@ -191,26 +191,28 @@ function Given(props: {
   }
   if (asked)
     return (
-      <li
-        class="ask"
-        role="group"
-        aria-label={words.teach.removeAsk(name)}
-        onKeyDown={(event) => {
-          if (event.key === 'Escape') ask(false)
-        }}
-      >
-        <span class="name">{words.teach.removeAsk(name)}</span>
-        <button
-          type="button"
-          class="button danger"
-          disabled={model.isRemoving(digest)}
-          onClick={() => void remove()}
+      <li>
+        <div
+          class="whole ask"
+          role="group"
+          aria-label={words.teach.removeAsk(name)}
+          onKeyDown={(event) => {
+            if (event.key === 'Escape') ask(false)
+          }}
         >
-          {words.teach.removeYes}
-        </button>
-        <button type="button" class="button" ref={next} onClick={() => ask(false)}>
-          {words.teach.removeNo}
-        </button>
+          <span class="name">{words.teach.removeAsk(name)}</span>
+          <button
+            type="button"
+            class="button danger"
+            disabled={model.isRemoving(digest)}
+            onClick={() => void remove()}
+          >
+            {words.teach.removeYes}
+          </button>
+          <button type="button" class="button" ref={next} onClick={() => ask(false)}>
+            {words.teach.removeNo}
+          </button>
+        </div>
       </li>
     )
   return (
@@ -238,28 +240,30 @@ function Sent(props: { model: LessonMaterials; upload: Upload }) {
   if (refusal !== null) {
     const told = refusalWords(refusal, words, lang)
     return (
-      <li class="refused" role="alert">
-        <span class="name">
-          <strong>{name}</strong>: {told.title}. {told.fix}
-        </span>
-        {mayHelp(refusal) && (
+      <li>
+        <div class="whole refused" role="alert">
+          <span class="name">
+            <strong>{name}</strong>: {told.title}. {told.fix}
+          </span>
+          {mayHelp(refusal) && (
+            <button
+              type="button"
+              class="button"
+              aria-label={words.teach.againOf(name)}
+              onClick={() => model.again(upload.id)}
+            >
+              {words.teach.again}
+            </button>
+          )}
           <button
             type="button"
             class="button"
-            aria-label={words.teach.againOf(name)}
-            onClick={() => model.again(upload.id)}
+            aria-label={words.teach.seenOf(name)}
+            onClick={() => model.dismiss(upload.id)}
           >
-            {words.teach.again}
+            {words.teach.seen}
           </button>
-        )}
-        <button
-          type="button"
-          class="button"
-          aria-label={words.teach.seenOf(name)}
-          onClick={() => model.dismiss(upload.id)}
-        >
-          {words.teach.seen}
-        </button>
+        </div>
       </li>
     )
   }
