@@ -5,9 +5,10 @@ anything that runs after installation. The hook runs for wheels and for editable
 distributions carry the sources only. Only the standard library and Hatchling are imported, since
 it runs in the isolated build environment.
 
-A build is skipped when `dist` was made from the very sources that are there now: their digest is
-kept beside the built files, so neither a fresh checkout's file times nor a copied tree misleads
-it. `npm ci` is skipped likewise while `node_modules` was installed from the present lock file.
+A build is skipped when `dist` was made from the very sources that are there now, and is as it was
+made: the digests of both are kept beside the built files, so neither a fresh checkout's file times
+nor a copied tree misleads it. `npm ci` is skipped likewise while `node_modules` was installed from
+the present lock file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,7 +80,8 @@ def build_pages(folder: Path, say: Callable[[str], None]) -> bool:
         lock_stamp.write_text(lock, encoding="ascii")
     say("Building the pages (npm run build)")
     run(folder, "npm", "run", "build")
-    (folder / "dist" / STAMP).write_text(digest, encoding="ascii")
+    dist = folder / "dist"
+    (dist / STAMP).write_text(stamp_of(dist, digest), encoding="ascii")
     return True
 
 
@@ -89,6 +91,17 @@ def source_digest(folder: Path) -> str:
     files += folder.glob("*.config.ts")
     for name in SOURCE_FOLDERS:
         files += (path for path in (folder / name).rglob("*") if path.is_file())
+    return digest_of(folder, files)
+
+
+def stamp_of(dist: Path, digest: str) -> str:
+    """What is kept in `dist`: the digest of the sources, and that of everything made from them."""
+    built = (path for path in dist.rglob("*") if path.is_file() and path != dist / STAMP)
+    return f"{digest}\n{digest_of(dist, built)}\n"
+
+
+def digest_of(folder: Path, files: Iterable[Path]) -> str:
+    """SHA-256 over names, as seen from `folder`, and contents of `files`."""
     whole = hashlib.sha256()
     for path in sorted(files):
         whole.update(path.relative_to(folder).as_posix().encode())
@@ -115,8 +128,9 @@ def read_stamp(path: Path) -> str | None:
 
 
 def is_built(dist: Path, digest: str) -> bool:
-    """Whether `dist` holds every page, made from the sources with this digest."""
-    return read_stamp(dist / STAMP) == digest and all((dist / page).is_file() for page in PAGES)
+    """Whether `dist` holds what was made from the sources with this digest, and nothing else."""
+    stamp = read_stamp(dist / STAMP)
+    return stamp is not None and stamp == stamp_of(dist, digest)
 
 
 def check_node() -> None:

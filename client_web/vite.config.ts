@@ -57,13 +57,16 @@ function serviceWorker(): Plugin {
       // After Vite has taken out the chunks that held nothing but styles.
       order: 'post',
       handler(_options, bundle) {
-        files = [...libraryFiles(bundle), ...APP_FILES]
+        const found = libraryFiles(bundle)
+        if (found.length === 0) this.error('no files of the library for its service worker')
+        files = [...found, ...APP_FILES]
       },
     },
-    async closeBundle() {
+    // Not `closeBundle`, which servers and tests come to, too, without having built anything.
+    async writeBundle({ dir: folder = 'dist' }) {
       // One name too many, and no browser would install the worker.
-      await Promise.all(files.map((name) => access(`dist${name}`)))
-      const page = await readFile('dist/library.html')
+      await Promise.all(files.map((name) => access(`${folder}${name}`)))
+      const page = await readFile(join(folder, 'library.html'))
       const version = createHash('sha256').update(page).update(files.join()).digest('hex')
       await build({
         configFile: false,
@@ -74,7 +77,7 @@ function serviceWorker(): Plugin {
           LIBRARY_VERSION: JSON.stringify(version.slice(0, 12)),
         },
         build: {
-          outDir: 'dist',
+          outDir: folder,
           emptyOutDir: false,
           target: ['chrome100', 'firefox102', 'safari15.4'],
           reportCompressedSize: false,
@@ -94,7 +97,11 @@ export default defineConfig({
     serviceWorker(),
     {
       name: 'compressed-forms',
-      closeBundle: { order: 'post', sequential: true, handler: () => compress('dist') },
+      writeBundle: {
+        order: 'post',
+        sequential: true,
+        handler: ({ dir }) => compress(dir ?? 'dist'),
+      },
     },
   ],
   build: {

@@ -213,13 +213,25 @@ def test_any_changed_source_asks_for_a_build(tmp_path: Path) -> None:
     assert not build_hook.is_built(DIST, build_hook.source_digest(tree))
 
 
-def test_a_lost_page_asks_for_a_build(tmp_path: Path) -> None:
+def test_a_lost_or_changed_file_asks_for_a_build(tmp_path: Path) -> None:
     copy = tmp_path / "dist"
     shutil.copytree(DIST, copy)
     digest = build_hook.source_digest(CLIENT)
     assert build_hook.is_built(copy, digest)
+    worker = (copy / "sw.js").read_text(encoding="utf-8")
+    (copy / "sw.js").write_text("// another one\n", encoding="utf-8")
+    assert not build_hook.is_built(copy, digest)
+    (copy / "sw.js").write_text(worker, encoding="utf-8")
+    assert build_hook.is_built(copy, digest)
     (copy / "teach.html").unlink()
     assert not build_hook.is_built(copy, digest)
+
+
+def test_the_library_can_be_kept_whole() -> None:
+    worker = (DIST / "sw.js").read_text(encoding="utf-8")
+    assert set(_assets("library.html")) <= set(
+        re.findall(r"/(?:assets|app)/[\w.-]+|/favicon.svg", worker)
+    )
 
 
 @pytest.mark.parametrize(
