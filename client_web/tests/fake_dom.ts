@@ -79,6 +79,9 @@ export class FakeElement extends FakeNode {
   removeAttribute(name: string): void {
     this.#given.delete(name)
   }
+  set textContent(_words: '') {
+    this.childNodes = []
+  }
   addEventListener(type: string, handler: (event: object) => void): void {
     this.#handlers.set(type.toLowerCase(), handler)
   }

@@ -86,13 +86,14 @@ function LibraryPage(props: { link: Link | null }) {
       </Shell>
     )
   const away = fault !== null && !(fault instanceof Problem)
+  const showsKept = keeper && parts !== null && (chosen === null || away)
+  // In the list the shelf of what is kept says in its own words that the network is away.
+  const isSaid = refused || (away && showsKept && chosen === null)
   return (
-    <Shell title={t.library.title}>
+    <Shell title={t.library.title} {...(chosen === null ? {} : { links: <BackLink /> })}>
       {refused && <NoLink expired={props.link !== null} />}
-      {fault !== null && !refused && !(away && keeper) && <Trouble fault={fault} />}
-      {chosen === null && keeper && parts !== null && (
-        <parts.KeptShelf keeper={keeper} offline={away} />
-      )}
+      {fault !== null && !isSaid && <Trouble fault={fault} />}
+      {showsKept && <parts.KeptShelf keeper={keeper} offline={away && chosen === null} />}
       {looked === 'missing' && (
         <Notice kind="warning" title={t.player.notFound}>
           <p>
