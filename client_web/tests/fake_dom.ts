@@ -116,6 +116,14 @@ export class FakeElement extends FakeNode {
     this.#handlers.get('click')?.call(this, event)
     return isOwn
   }
+  /** Choose `value` in it. */
+  change(value: string): void {
+    const currentTarget = Object.assign(this, { value })
+    this.#handlers.get('change')?.call(this, { type: 'change', target: this, currentTarget })
+  }
+  click(): void {
+    if (this.press()) this.ownerDocument.followed.push(this.getAttribute('href') ?? '')
+  }
   /** All elements of this name within, in the order of the page. */
   all(name: string): FakeElement[] {
     return this.childNodes.flatMap((one) =>
@@ -128,6 +136,8 @@ export class FakeElement extends FakeNode {
 
 export class FakeDocument {
   activeElement: FakeElement | null = null
+  /** Where links led that the page itself pressed. */
+  readonly followed: string[] = []
   readonly root = new FakeElement(this, 'div')
   readonly documentElement = this.root
 

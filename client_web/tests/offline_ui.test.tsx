@@ -81,12 +81,14 @@ describe('a lesson as one file', () => {
   /** What the relay answers, one after the other; the last one again and again. */
   let answers: (string | number | 'away')[]
   let asked: number
-  let loaded: string[]
   beforeEach(() => {
     asked = 0
-    loaded = []
     vi.stubGlobal('isSecureContext', true)
-    vi.stubGlobal('location', { assign: (address: string) => loaded.push(address) })
+    vi.stubGlobal('location', {
+      assign: () => {
+        throw new Error('the page is left')
+      },
+    })
     vi.stubGlobal('fetch', async () => {
       const answer = answers[Math.min(asked, answers.length - 1)] ?? 'away'
       asked += 1
@@ -105,11 +107,11 @@ describe('a lesson as one file', () => {
   it.each(['busy', 'failed', 'away', 404] as const)('can be asked for after %s', async (first) => {
     answers = [first, 'ready']
     await press()
-    expect(loaded).toEqual([])
+    expect(page.followed).toEqual([])
     await press()
-    expect([asked, loaded.length]).toEqual([2, 1])
+    expect([asked, page.followed.length]).toEqual([2, 1])
     await press()
-    expect([asked, loaded.length]).toEqual([3, 2])
+    expect([asked, page.followed.length]).toEqual([3, 2])
   })
   it.each(['away', 503] as const)('is waited for when its relay is %s meanwhile', async (fault) => {
     answers = ['making', fault, fault, 'making', 'ready']
@@ -117,7 +119,21 @@ describe('a lesson as one file', () => {
     await vi.advanceTimersByTimeAsync(4_000)
     expect(page.root.text).toContain(words.file.making)
     await vi.advanceTimersByTimeAsync(6_000)
-    expect([asked, loaded.length]).toEqual([5, 1])
+    expect([asked, page.followed.length]).toEqual([5, 1])
+  })
+  it('is asked for once, and not by choosing another picture', async () => {
+    answers = ['ready']
+    await press()
+    const [choice] = page.root.all('select')
+    choice?.change('camera')
+    await drawn()
+    expect([asked, page.followed.length]).toEqual([1, 1])
+    expect(page.root.all('a')).toEqual([])
+    await press()
+    expect(page.followed.map((address) => new URL(address).searchParams.get('picture'))).toEqual([
+      'auto',
+      'camera',
+    ])
   })
   it('is given up when it cannot be made', async () => {
     answers = ['making', 500]

@@ -4,7 +4,7 @@
  * Lives here: asking the relay how far the file is (relay/web/files.py) and handing it to the
  * browser, which saves it. What must not: keeping lessons in the page (panel.tsx).
  */
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Lesson } from '../api'
 import { Problem, request, Unreachable } from '../http'
 import { useLanguage } from '../i18n'
@@ -28,6 +28,12 @@ interface Answer {
   plays_everywhere: boolean
 }
 
+/** An answer, and the wish that it belongs to. */
+interface Granted {
+  wish: Wish
+  answer: Answer
+}
+
 const AGAIN_MS = 1_500
 const PROBE_MS = 4_000
 
@@ -38,12 +44,15 @@ export function FilePanel(props: { lesson: Lesson; archive: string; token: strin
   const [wish, want] = useState<Wish | null>(null)
   const answer = useFile(archive, token, wish)
   const secure = useSecureAddress(lesson.id)
-  const address = fileAddress(archive, wish?.picture ?? picture, token)
-  const isReady = answer?.state === 'ready'
+  const isReady = wish !== null && answer?.state === 'ready'
+  const link = useRef<HTMLAnchorElement>(null)
+  const taken = useRef<Wish | null>(null)
   useEffect(() => {
-    // The server names it an attachment, so this page stays where it is.
-    if (isReady) location.assign(address)
-  }, [isReady, address])
+    if (!isReady || taken.current === wish) return
+    taken.current = wish
+    // As if pressed: what the server refuses by now leaves this page where it is, too.
+    link.current?.click()
+  }, [isReady, wish])
   const isUnderWay = answer?.state === 'waiting' || answer?.state === 'making'
   return (
     <section class="keeping" aria-labelledby="file-title">
@@ -82,7 +91,7 @@ export function FilePanel(props: { lesson: Lesson; archive: string; token: strin
       <p role="status">
         {isUnderWay && t.file.making}
         {isReady && (
-          <a href={address} download>
+          <a ref={link} href={fileAddress(archive, wish.picture, token)} download>
             {t.file.ready(inMegabytes(answer.bytes, lang))}
           </a>
         )}
@@ -101,17 +110,16 @@ function fileAddress(archive: string, picture: Picture, token: string): string {
 
 /** How far the file that is wished for is; null while nobody wants one, or it was asked only now. */
 function useFile(archive: string, token: string, wish: Wish | null): Answer | null {
-  const [answer, setAnswer] = useState<Answer | null>(null)
+  const [granted, grant] = useState<Granted | null>(null)
   useEffect(() => {
-    setAnswer(null)
     if (wish === null) return
     const stop = new AbortController()
     let timer: ReturnType<typeof setTimeout>
     const ask = async (isUnderWay: boolean): Promise<void> => {
-      const found = await askFile(archive, token, wish.picture, isUnderWay, stop.signal)
+      const answer = await askFile(archive, token, wish.picture, isUnderWay, stop.signal)
       if (stop.signal.aborted) return
-      if (found !== null) setAnswer(found)
-      if (found === null || found.state === 'waiting' || found.state === 'making')
+      if (answer !== null) grant({ wish, answer })
+      if (answer === null || answer.state === 'waiting' || answer.state === 'making')
         timer = setTimeout(() => void ask(true), AGAIN_MS)
     }
     void ask(false)
@@ -120,7 +128,7 @@ function useFile(archive: string, token: string, wish: Wish | null): Answer | nu
       clearTimeout(timer)
     }
   }, [archive, token, wish])
-  return answer
+  return granted !== null && granted.wish === wish ? granted.answer : null
 }
 
 /** null: of a file that is under way nothing can be said just now. */
