@@ -26,6 +26,8 @@ class FakeKeeper extends Observable {
 }
 
 let page: FakeDocument
+/** What the server says to everything, or null while it is away. */
+let answer: unknown
 
 beforeEach(() => {
   vi.resetModules()
@@ -39,32 +41,84 @@ beforeEach(() => {
   vi.stubGlobal('scrollTo', () => undefined)
   vi.stubGlobal('localStorage', new FakeStorage())
   vi.stubGlobal('sessionStorage', new FakeStorage())
+  answer = null
   vi.stubGlobal('fetch', async () => {
-    throw new TypeError('Failed to fetch')
+    if (answer === null) throw new TypeError('Failed to fetch')
+    return new Response(JSON.stringify(answer))
   })
 })
 afterEach(() => {
   vi.useRealTimers()
   vi.unstubAllGlobals()
   vi.doUnmock('../src/offline/device')
+  vi.doUnmock('../src/library/watch')
 })
 
-/** Open the page at `hash` and let it draw. */
+/** Chunks come in real time. */
+const wait = globalThis.setTimeout
+
+async function until(test: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 200 && !test(); tries += 1) {
+    await new Promise((resolve) => wait(resolve, 10))
+    await vi.advanceTimersByTimeAsync(100)
+  }
+  expect(test()).toBe(true)
+}
+
+/** Open the page at `hash`. */
 async function open(hash: string): Promise<void> {
   const origin = 'http://relay.test'
   vi.stubGlobal('location', { origin, hash, href: `${origin}/library${hash}` })
   await import('../src/library/main')
-  await vi.dynamicImportSettled()
-  await vi.advanceTimersByTimeAsync(1_000)
 }
 
 const links = (): (string | null)[] => page.root.all('a').map((one) => one.getAttribute('href'))
+
+describe('a browser', () => {
+  beforeEach(() => {
+    vi.stubGlobal('isSecureContext', true)
+    vi.stubGlobal('navigator', { serviceWorker: {} })
+    vi.stubGlobal('caches', {})
+  })
+  it('keeps lessons where pages can hand media to it piece by piece', async () => {
+    const { canKeep } = await import('../src/offline/able')
+    expect(canKeep()).toBe(false)
+    vi.stubGlobal('ManagedMediaSource', class {})
+    expect(canKeep()).toBe(true)
+    vi.stubGlobal('isSecureContext', false)
+    expect(canKeep()).toBe(false)
+  })
+  it('is asked again for the part that keeps lessons, and is not said to keep none', async () => {
+    vi.stubGlobal('MediaSource', class {})
+    let tries = 0
+    vi.doMock('../src/offline/device', () => ({
+      get openKeeper() {
+        tries += 1
+        if (tries === 1) throw new TypeError('Failed to fetch dynamically imported module')
+        return async () => new FakeKeeper()
+      },
+    }))
+    const shown: unknown[] = []
+    vi.doMock('../src/library/watch', () => ({
+      Watch: (props: { keeper: unknown }) => {
+        shown.push(props.keeper)
+        return null
+      },
+    }))
+    answer = { lessons: [{ id: 'toan-7', title: 'Toán', playable: true }], total: 1 }
+    await open('#lesson=toan-7')
+    await until(() => shown.length > 0)
+    expect([...new Set(shown)]).toEqual([undefined])
+    await until(() => shown.at(-1) instanceof FakeKeeper)
+    expect(shown).not.toContain(null)
+  })
+})
 
 describe('a lesson that is not kept, without a network', () => {
   it('says so, and leads back to the list', async () => {
     vi.stubGlobal('isSecureContext', false)
     await open('#lesson=toan-7')
-    expect(page.root.text).toContain(words.common.cannotReach)
+    await until(() => page.root.text.includes(words.common.cannotReach))
     expect(page.root.text).toContain(words.library.back)
   })
   it('leads to what is kept, too', async () => {
@@ -74,8 +128,8 @@ describe('a lesson that is not kept, without a network', () => {
     vi.stubGlobal('MediaSource', class {})
     vi.doMock('../src/offline/device', () => ({ openKeeper: async () => new FakeKeeper() }))
     await open('#lesson=toan-7')
-    expect(page.root.text).toContain(words.common.cannotReach)
+    await until(() => page.root.text.includes(words.common.cannotReach))
     expect(page.root.text).toContain(words.library.back)
-    expect(links()).toContain('#lesson=om')
+    await until(() => links().includes('#lesson=om'))
   })
 })

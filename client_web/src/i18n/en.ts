@@ -399,7 +399,9 @@ export const en: Messages = {
   },
   file: {
     title: 'Download the lesson',
-    text: 'This page cannot keep lessons, because its address does not begin with https. The whole lesson can be downloaded as one film file.',
+    text: 'This page cannot keep lessons, because its address does not begin with https. The whole lesson can be downloaded as one video file.',
+    textPlain:
+      'This browser cannot keep lessons in the page. The whole lesson can be downloaded as one video file.',
     secure: 'Open the secure page to keep lessons inside it',
     picture: 'Picture in the file',
     pictures: {

@@ -393,7 +393,9 @@ export const vi = {
   },
   file: {
     title: 'Tải bài về máy',
-    text: 'Trang này không lưu bài vào máy được, vì địa chỉ không bắt đầu bằng https. Có thể tải cả bài thành một tệp phim.',
+    text: 'Trang này không lưu bài vào máy được, vì địa chỉ không bắt đầu bằng https. Có thể tải cả bài thành một tệp video.',
+    textPlain:
+      'Trình duyệt này không lưu bài ngay trong trang được. Có thể tải cả bài thành một tệp video.',
     secure: 'Mở trang an toàn để lưu bài ngay trong trang',
     picture: 'Hình trong tệp',
     pictures: {

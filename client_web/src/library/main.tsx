@@ -14,8 +14,9 @@ import { followLinks, takeLink, type Link } from '../token'
 import { useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
-import { List } from './list'
+import { canKeep } from '../offline/able'
 import type { Keeper } from '../offline/keeper'
+import { List } from './list'
 import { lookUp, Shelf } from './shelf'
 
 const RETRY_MS = 4_000
@@ -28,9 +29,6 @@ const lessonInAddress = (): string | null =>
 /** Parts of the page that most visits to the list need none of. */
 type Parts = typeof import('./watch') & typeof import('../offline/shelf')
 
-/** Browsers keep lessons for pages that came by https, or from this very machine. */
-const mayKeep = globalThis.isSecureContext && 'serviceWorker' in navigator && 'caches' in globalThis
-
 /** link: null for a pupil who came by the school's network alone. */
 function LibraryPage(props: { link: Link | null }) {
   const t = useMessages()
@@ -38,7 +36,7 @@ function LibraryPage(props: { link: Link | null }) {
   const api = useMemo(() => new Api(location.origin, token), [token])
   const shelf = useMemo(() => new Shelf(api), [api])
   useObservable(shelf)
-  const keeper = useKeeper(token)
+  const [keeper, isLate] = useKeeper(token)
   useObservable(keeper ?? null)
   const [chosen, choose] = useState<string | null>(lessonInAddress)
   const [parts, partsFault] = useParts(chosen !== null)
@@ -76,7 +74,7 @@ function LibraryPage(props: { link: Link | null }) {
   if (chosen !== null && looked !== null && looked !== 'missing')
     return (
       <Shell title={looked.title} links={<BackLink />}>
-        {parts !== null && keeper !== undefined ? (
+        {parts !== null && (keeper !== undefined || isLate) ? (
           <parts.Watch key={looked.id} lesson={looked} token={token} keeper={keeper} />
         ) : partsFault !== null ? (
           <Trouble fault={partsFault} />
@@ -110,28 +108,39 @@ function LibraryPage(props: { link: Link | null }) {
   )
 }
 
-/** What this device holds: undefined while that is read, null where it holds nothing. */
-function useKeeper(token: string): Keeper | null | undefined {
-  const [keeper, setKeeper] = useState<Keeper | null | undefined>(mayKeep ? undefined : null)
+/**
+ * What this device holds: undefined while that is read, null where it holds nothing. isLate: what reads
+ * it has not come; it is asked for again, and lessons are watched without.
+ */
+function useKeeper(token: string): [Keeper | null | undefined, isLate: boolean] {
+  const [keeper, setKeeper] = useState<Keeper | null | undefined>(() =>
+    canKeep() ? undefined : null,
+  )
+  const [isLate, setLate] = useState(false)
   const now = useRef(token)
   now.current = token
+  const isHere = keeper !== undefined
   useEffect(() => {
-    if (!mayKeep) return
-    let open: Keeper | null = null
+    if (isHere) return
     let left = false
-    void import('../offline/device')
-      .then(async (device) => {
-        open = await device.openKeeper(() => now.current)
-        if (left) open?.stop()
-        else setKeeper(open)
-      })
-      .catch(() => setKeeper(null))
+    const stop = withPart(async () => {
+      const open = await part(async () => (await import('../offline/device')).openKeeper).catch(
+        (error: unknown) => {
+          setLate(true)
+          throw error
+        },
+      )
+      const opened = await open(() => now.current).catch(() => null)
+      if (left) opened?.stop()
+      else setKeeper(opened)
+    }, false)
     return () => {
       left = true
-      open?.stop()
+      stop()
     }
-  }, [])
-  return keeper
+  }, [isHere])
+  useEffect(() => () => keeper?.stop(), [keeper])
+  return [keeper, isLate]
 }
 
 /** The parts, null until they are there, and why they are not. isNeeded: nothing is seen without. */

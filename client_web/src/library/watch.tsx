@@ -22,8 +22,8 @@ type Layout = 'screen' | 'camera' | 'side'
 const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
 const SKIP_S = 10
 
-/** keeper: of this device, null where the browser keeps no lessons. */
-export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | null }) {
+/** keeper: of this device, null where the browser keeps no lessons, undefined while that is not known. */
+export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | null | undefined }) {
   const { lesson, token, keeper } = props
   const archive = archiveOf(lesson, location.origin)
   // What is kept here plays without a network; only a page that the service worker knows finds it.
@@ -75,7 +75,7 @@ export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | n
     <>
       <Stage player={player} isHere={isHere} />
       <LessonMaterials lesson={lesson} token={token} kept={kept} />
-      {isOwn && keeper !== null && <KeepPanel keeper={keeper} lesson={lesson} />}
+      {isOwn && keeper && <KeepPanel keeper={keeper} lesson={lesson} />}
       {isOwn && keeper === null && <FilePanel lesson={lesson} archive={archive} token={token} />}
     </>
   )

@@ -6,8 +6,9 @@
 import { archiveOf, hostOf } from '../library/catalog'
 import { playable } from '../library/plays'
 import { placeAt } from '../materials/list'
+import { canKeep } from './able'
 import { Keeper } from './keeper'
-import { canKeep, Store } from './store'
+import { Store } from './store'
 
 /** The keeper with what is here already; null where this browser keeps nothing. */
 export async function openKeeper(token: () => string): Promise<Keeper | null> {

@@ -57,7 +57,7 @@ export function FilePanel(props: { lesson: Lesson; archive: string; token: strin
   return (
     <section class="keeping" aria-labelledby="file-title">
       <h2 id="file-title">{t.file.title}</h2>
-      <p>{t.file.text}</p>
+      <p>{globalThis.isSecureContext ? t.file.textPlain : t.file.text}</p>
       {secure !== null && (
         <p>
           <a href={secure}>{t.file.secure}</a>

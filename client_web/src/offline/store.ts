@@ -31,17 +31,6 @@ const TYPES: Readonly<Record<string, string>> = {
   json: 'application/json',
 }
 
-/** Whether this page may keep lessons: browsers insist on https, or on this very machine. */
-export function canKeep(): boolean {
-  return (
-    globalThis.isSecureContext === true &&
-    typeof caches !== 'undefined' &&
-    typeof navigator !== 'undefined' &&
-    'serviceWorker' in navigator &&
-    typeof crypto?.subtle?.digest === 'function'
-  )
-}
-
 /** What the browser says: bytes free for pages like this, and whether it promised to keep them. */
 export interface Space {
   free: number | null
