@@ -382,11 +382,27 @@ export const en: Messages = {
     noRoom: (size: string, free: string) =>
       `Not enough room: the lesson needs at least ${size}, the device has ${free}. Delete kept lessons or other files.`,
     nothing: 'This device cannot play the lesson’s recording.',
-    loading: (here: string, total: string) => `Keeping: ${here} of ${total}`,
     loadingText: 'Leave this page open. If it is closed, it goes on from there the next time.',
     waiting: 'Waiting for the network; it goes on by itself.',
-    kept: (size: string) => `Kept on this device (${size}). It plays without a network.`,
-    keptShort: 'Kept',
+    beginning: 'Beginning to keep it…',
+    keptWith: {
+      active: (size: string) => `Kept on this device (${size}). It plays without a network.`,
+      coming: (size: string) =>
+        `The lesson is here (${size}); the page that opens it without a network is still on its way. It is tried again by itself.`,
+      refused: (size: string) =>
+        `The lesson is here (${size}), but this browser does not open the page without a network. Delete it and download the file instead.`,
+    },
+    keptShort: {
+      active: 'Kept',
+      coming: 'Here, waiting for the rest of the page',
+      refused: 'Does not open without a network',
+    },
+    partly: {
+      loading: (here: string, total: string) => `Keeping: ${here} of ${total}`,
+      waiting: (here: string, total: string) => `Waiting for the network: ${here} of ${total} kept`,
+      full: (here: string, total: string) => `The device is full: ${here} of ${total} kept`,
+      failed: (here: string, total: string) => `Could not be kept: ${here} of ${total} are here`,
+    },
     full: 'The device is full. Delete something, then press “Go on”.',
     failed: 'This lesson could not be kept.',
     again: 'Go on',

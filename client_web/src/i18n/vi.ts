@@ -376,11 +376,27 @@ export const vi = {
     noRoom: (size: string, free: string) =>
       `Máy không đủ chỗ: bài cần ít nhất ${size}, máy còn ${free}. Hãy xóa bớt bài đã lưu hoặc tệp khác.`,
     nothing: 'Máy này không phát được bản ghi của bài.',
-    loading: (here: string, total: string) => `Đang lưu: ${here} trên ${total}`,
     loadingText: 'Cứ để trang này mở. Nếu lỡ đóng, lần sau mở lại sẽ lưu tiếp từ chỗ đang dở.',
     waiting: 'Đang chờ mạng, sẽ tự lưu tiếp.',
-    kept: (size: string) => `Đã lưu trong máy (${size}). Xem được cả khi không có mạng.`,
-    keptShort: 'Đã lưu',
+    beginning: 'Đang bắt đầu lưu…',
+    keptWith: {
+      active: (size: string) => `Đã lưu trong máy (${size}). Xem được cả khi không có mạng.`,
+      coming: (size: string) =>
+        `Bài đã tải đủ (${size}), còn chờ tải nốt trang để mở được khi không có mạng. Trang tự thử lại.`,
+      refused: (size: string) =>
+        `Bài đã tải đủ (${size}), nhưng trình duyệt này không mở được trang khi không có mạng. Hãy xóa bài khỏi máy rồi tải tệp.`,
+    },
+    keptShort: {
+      active: 'Đã lưu',
+      coming: 'Đã tải đủ, còn chờ tải nốt trang',
+      refused: 'Chưa xem được khi không có mạng',
+    },
+    partly: {
+      loading: (here: string, total: string) => `Đang lưu: ${here} trên ${total}`,
+      waiting: (here: string, total: string) => `Đang chờ mạng: đã lưu ${here} trên ${total}`,
+      full: (here: string, total: string) => `Máy hết chỗ: đã lưu ${here} trên ${total}`,
+      failed: (here: string, total: string) => `Chưa lưu được: mới có ${here} trên ${total}`,
+    },
     full: 'Máy đã hết chỗ. Hãy xóa bớt, rồi bấm “Lưu tiếp”.',
     failed: 'Chưa lưu được bài này.',
     again: 'Lưu tiếp',

@@ -43,7 +43,8 @@ function LibraryPage(props: { link: Link | null }) {
   const isRelay = shelf.lessons?.some((one) => one.playable !== undefined) === true
   useEffect(() => {
     // The control plane keeps no recordings, and so has nothing for a service worker to do.
-    if (keeper && isRelay) void import('../offline/device').then((device) => device.installWorker())
+    if (keeper && isRelay)
+      void import('../offline/device').then((device) => device.pageWorker.start())
   }, [keeper, isRelay])
   useEffect(() => {
     const follow = (): void => choose(lessonInAddress())

@@ -7,6 +7,7 @@ import { expose } from '../debug'
 import { duration, useMessages } from '../i18n'
 import { FilePanel } from '../offline/file'
 import type { Keeper } from '../offline/keeper'
+import { pageWorker } from '../offline/page_worker'
 import { KeepPanel } from '../offline/panel'
 import { keptAddress, keptMaterials } from '../offline/store'
 import { withPart } from '../parts'
@@ -69,14 +70,18 @@ export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | n
     }
   }, [player, lesson.id, keeper, isHere])
   useObservable(player)
+  useObservable(pageWorker)
+  const isRefused = pageWorker.state === 'refused' && keeper?.holding(lesson.id) === null
   // Recordings that still grow are not kept; the control plane has none of its own.
   const isOwn = lesson.playable === true && !isRunning(lesson)
   return (
     <>
       <Stage player={player} isHere={isHere} />
       <LessonMaterials lesson={lesson} token={token} kept={kept} />
-      {isOwn && keeper && <KeepPanel keeper={keeper} lesson={lesson} />}
-      {isOwn && keeper === null && <FilePanel lesson={lesson} archive={archive} token={token} />}
+      {isOwn && keeper && !isRefused && <KeepPanel keeper={keeper} lesson={lesson} />}
+      {isOwn && (keeper === null || isRefused) && (
+        <FilePanel lesson={lesson} archive={archive} token={token} />
+      )}
     </>
   )
 }

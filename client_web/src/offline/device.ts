@@ -8,7 +8,10 @@ import { playable } from '../library/plays'
 import { placeAt } from '../materials/list'
 import { canKeep } from './able'
 import { Keeper } from './keeper'
+import { pageWorker } from './page_worker'
 import { Store } from './store'
+
+export { pageWorker }
 
 /** The keeper with what is here already; null where this browser keeps nothing. */
 export async function openKeeper(token: () => string): Promise<Keeper | null> {
@@ -21,15 +24,7 @@ export async function openKeeper(token: () => string): Promise<Keeper | null> {
     playable(),
   )
   await keeper.load()
+  // The control plane has no recordings, and so no worker either; what is here came from a relay.
+  if (keeper.holdings.length > 0) pageWorker.start()
   return keeper
-}
-
-/**
- * Let the service worker bring the page without a network. Refused by servers that have none, as
- * the control plane, which keeps no recordings.
- */
-export async function installWorker(): Promise<void> {
-  await navigator.serviceWorker
-    .register('/sw.js', { scope: '/library', updateViaCache: 'none' })
-    .catch(() => undefined)
 }

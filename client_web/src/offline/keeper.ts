@@ -28,7 +28,7 @@ import {
 } from './plan'
 import { persist, space, type Space, type Store } from './store'
 
-export type KeepState = 'asking' | 'loading' | 'waiting' | 'kept' | 'full' | 'failed'
+export type KeepState = 'loading' | 'waiting' | 'kept' | 'full' | 'failed'
 
 /** A lesson on this device, or on its way there. Bytes of files, without what the browser adds. */
 export interface Holding {
@@ -138,7 +138,8 @@ export class Keeper extends Observable {
   /** Begin to keep `lesson`. Throws Problem or Unreachable; what follows is told by its state. */
   async keep(lesson: Lesson, option: Option, offer: Offer): Promise<void> {
     const { archive, materials } = offer
-    await persist()
+    // Some browsers ask the person first.
+    void persist()
     const only = [...option.renditions].sort().join()
     const query = new URLSearchParams({ only, play: this.plays })
     const base = this.archive(lesson)

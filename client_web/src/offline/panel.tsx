@@ -8,13 +8,13 @@ import { useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
 import type { Holding, Keeper, Offer } from './keeper'
 import { inMegabytes, type Option } from './plan'
-import { installWorker } from './device'
+import { pageWorker, type PageWorker } from './page_worker'
 
-export function KeepPanel(props: { keeper: Keeper; lesson: Lesson }) {
+export function KeepPanel(props: { keeper: Keeper; lesson: Lesson; worker?: PageWorker }) {
   const { t, lang } = useLanguage()
-  const { keeper, lesson } = props
+  const { keeper, lesson, worker = pageWorker } = props
   useObservable(keeper)
-  const [offer, setOffer] = useState<Offer | 'asking' | 'failed' | null>(null)
+  const [offer, setOffer] = useState<Offer | 'asking' | 'beginning' | 'failed' | null>(null)
   const holding = keeper.holding(lesson.id)
   const ask = async (): Promise<void> => {
     setOffer('asking')
@@ -24,14 +24,19 @@ export function KeepPanel(props: { keeper: Keeper; lesson: Lesson }) {
       setOffer('failed')
     }
   }
+  const begun = useRef(false)
   const keep = async (option: Option, of: Offer): Promise<void> => {
+    if (begun.current) return
+    begun.current = true
+    setOffer('beginning')
+    worker.start()
     try {
-      await installWorker()
       await keeper.keep(lesson, option, of)
       setOffer(null)
     } catch {
       setOffer('failed')
     }
+    begun.current = false
   }
   return (
     <section class="keeping" aria-labelledby="keeping-title">
@@ -39,7 +44,7 @@ export function KeepPanel(props: { keeper: Keeper; lesson: Lesson }) {
         {t.offline.keep}
       </h2>
       {holding !== null ? (
-        <Progress keeper={keeper} holding={holding} />
+        <Progress keeper={keeper} holding={holding} worker={worker} />
       ) : offer === null || offer === 'failed' ? (
         <>
           <button type="button" class="button" onClick={() => void ask()}>
@@ -50,8 +55,8 @@ export function KeepPanel(props: { keeper: Keeper; lesson: Lesson }) {
             {offer === 'failed' ? t.offline.failed : t.offline.keepText}
           </p>
         </>
-      ) : offer === 'asking' ? (
-        <p role="status">{t.offline.asking}</p>
+      ) : offer === 'asking' || offer === 'beginning' ? (
+        <p role="status">{t.offline[offer]}</p>
       ) : (
         <Choose offer={offer} keep={(option) => void keep(option, offer)} lang={lang} />
       )}
@@ -97,24 +102,25 @@ function Choose(props: { offer: Offer; keep: (option: Option) => void; lang: str
   )
 }
 
-function Progress(props: { keeper: Keeper; holding: Holding }) {
+function Progress(props: { keeper: Keeper; holding: Holding; worker: PageWorker }) {
   const { t, lang } = useLanguage()
-  const { keeper, holding } = props
+  const { keeper, holding, worker } = props
+  useObservable(worker)
   const { state, bytes, total, lesson } = holding
   const here = inMegabytes(bytes, lang)
   const whole = inMegabytes(total, lang)
   if (state === 'kept')
     return (
       <p class="kept-line" role="status">
-        <Icon name="tick" />
-        <span>{t.offline.kept(whole)}</span>
+        {worker.state === 'active' && <Icon name="tick" />}
+        <span>{t.offline.keptWith[worker.state](whole)}</span>
         <Remove keeper={keeper} lesson={lesson} />
       </p>
     )
   return (
     <div class="progress">
       <label>
-        <span>{t.offline.loading(here, whole)}</span>
+        <span>{t.offline.partly[state](here, whole)}</span>
         <progress value={bytes} max={Math.max(1, total)} />
       </label>
       {/* Figures that count are not read out; what became of it is. */}

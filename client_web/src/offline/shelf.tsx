@@ -6,13 +6,15 @@ import { useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
 import { Notice } from '../ui/shell'
 import type { Keeper } from './keeper'
+import { pageWorker, type PageWorker } from './page_worker'
 import { Remove } from './panel'
 import { inMegabytes } from './plan'
 
-export function KeptShelf(props: { keeper: Keeper; offline: boolean }) {
+export function KeptShelf(props: { keeper: Keeper; offline: boolean; worker?: PageWorker }) {
   const { t, lang } = useLanguage()
-  const { keeper, offline } = props
+  const { keeper, offline, worker = pageWorker } = props
   useObservable(keeper)
+  useObservable(worker)
   const { holdings, space } = keeper
   if (holdings.length === 0 && !offline) return null
   const size = (bytes: number): string => inMegabytes(bytes, lang)
@@ -39,8 +41,8 @@ export function KeptShelf(props: { keeper: Keeper; offline: boolean }) {
               </a>
               <span class="facts">
                 {state === 'kept'
-                  ? `${t.offline.keptShort}, ${size(total)}`
-                  : t.offline.loading(size(bytes), size(total))}
+                  ? `${t.offline.keptShort[worker.state]}, ${size(total)}`
+                  : t.offline.partly[state](size(bytes), size(total))}
               </span>
               <Remove keeper={keeper} lesson={lesson} />
             </span>

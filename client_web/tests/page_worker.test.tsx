@@ -1,0 +1,156 @@
+/*
+ * A lesson is said to be kept when the page itself opens without a network, and not before.
+ */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Lesson } from '../src/api'
+import { vi as words } from '../src/i18n/vi'
+import { Observable } from '../src/observable'
+import type { Holding, Keeper, KeepState } from '../src/offline/keeper'
+import { PageWorker } from '../src/offline/page_worker'
+import { KeepPanel } from '../src/offline/panel'
+import { KeptShelf } from '../src/offline/shelf'
+import { FakeDocument } from './fake_dom'
+
+const LESSON = { id: 'om', title: 'Ôm' } as Lesson
+
+class FakeWorker extends EventTarget {
+  state = 'installing'
+  to(state: string): void {
+    this.state = state
+    this.dispatchEvent(new Event('statechange'))
+  }
+}
+
+/** What a browser says to each attempt, one after the other. */
+class FakeContainer {
+  active: object | null = null
+  tries = 0
+  constructor(private readonly answers: (FakeWorker | Error)[]) {}
+  getRegistration = async (): Promise<unknown> => ({ active: this.active })
+  register = async (): Promise<unknown> => {
+    const answer = this.answers[Math.min(this.tries, this.answers.length - 1)]
+    this.tries += 1
+    if (answer instanceof Error) throw answer
+    return { active: this.active, waiting: null, installing: answer }
+  }
+}
+const workerOf = (container: FakeContainer): PageWorker =>
+  new PageWorker(() => container as unknown as ServiceWorkerContainer)
+
+class FakeKeeper extends Observable {
+  readonly space = { free: 1e9, persisted: true }
+  readonly bytes = 1
+  begun = 0
+  constructor(private readonly state: KeepState | null) {
+    super()
+  }
+  get holdings(): Holding[] {
+    const size = 'voice'
+    const { state } = this
+    if (state === null) return []
+    return [{ lesson: LESSON, size, state, bytes: 4e6, total: 4e7, hasMaterials: false }]
+  }
+  holding(): Holding | null {
+    return this.holdings[0] ?? null
+  }
+  offer = async (): Promise<unknown> => ({
+    options: [{ size: 'voice', renditions: ['voice'], bytes: 4e7 }],
+    suggested: null,
+    free: 1e9,
+  })
+  keep = (): Promise<void> => {
+    this.begun += 1
+    return new Promise(() => undefined)
+  }
+}
+
+let page: FakeDocument
+beforeEach(() => {
+  vi.useFakeTimers()
+  page = new FakeDocument()
+  vi.stubGlobal('document', page)
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
+const drawn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(200)
+
+const panel = (keeper: FakeKeeper, worker: PageWorker): void =>
+  page.draw(<KeepPanel keeper={keeper as unknown as Keeper} lesson={LESSON} worker={worker} />)
+
+describe('the service worker', () => {
+  it('stands when every one of its files came, and is tried again until then', async () => {
+    const [broken, whole] = [new FakeWorker(), new FakeWorker()]
+    const container = new FakeContainer([new TypeError('Failed to fetch'), broken, whole])
+    const worker = workerOf(container)
+    worker.start()
+    worker.start()
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect([container.tries, worker.state]).toEqual([2, 'coming'])
+    broken.to('redundant')
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect([container.tries, worker.state]).toEqual([3, 'coming'])
+    whole.to('activated')
+    await drawn()
+    expect(worker.state).toBe('active')
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect(container.tries).toBe(3)
+  })
+  it('that stands already needs no network to be known', async () => {
+    const container = new FakeContainer([new TypeError('Failed to fetch')])
+    container.active = {}
+    const worker = workerOf(container)
+    worker.start()
+    await drawn()
+    expect(worker.state).toBe('active')
+  })
+  it('may be refused for good', async () => {
+    const container = new FakeContainer([new DOMException('certificate', 'SecurityError')])
+    const worker = workerOf(container)
+    worker.start()
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect([container.tries, worker.state]).toEqual([1, 'refused'])
+  })
+})
+
+describe('a lesson whose files are all here', () => {
+  it('is said to be kept once the page is, too', async () => {
+    const coming = new FakeWorker()
+    const worker = workerOf(new FakeContainer([coming]))
+    panel(new FakeKeeper('kept'), worker)
+    worker.start()
+    await drawn()
+    expect(page.root.text).toContain(words.offline.keptWith.coming('40 MB'))
+    coming.to('activated')
+    await drawn()
+    expect(page.root.text).toContain(words.offline.keptWith.active('40 MB'))
+  })
+})
+
+describe('the shelf', () => {
+  it.each(['loading', 'waiting', 'full', 'failed'] as const)('names a lesson %s', async (state) => {
+    const keeper = new FakeKeeper(state) as unknown as Keeper
+    page.draw(
+      <KeptShelf keeper={keeper} offline={false} worker={workerOf(new FakeContainer([]))} />,
+    )
+    await drawn()
+    expect(page.root.text).toContain(words.offline.partly[state]('4 MB', '40 MB'))
+  })
+})
+
+describe('pressing to keep a lesson', () => {
+  it('is answered at once, and begins it once', async () => {
+    const keeper = new FakeKeeper(null)
+    panel(keeper, workerOf(new FakeContainer([new FakeWorker()])))
+    await drawn()
+    page.root.all('button')[0]?.press()
+    await drawn()
+    const [save] = page.root.all('button')
+    save?.press()
+    save?.press()
+    await drawn()
+    expect(keeper.begun).toBe(1)
+    expect(page.root.text).toContain(words.offline.beginning)
+  })
+})
