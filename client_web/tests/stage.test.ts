@@ -68,7 +68,14 @@ const cases: [string, Partial<Facts>, Stage][] = [
     { media: 'connecting', events: 'waiting', unreachable: true },
     'unreachable',
   ],
-  ['no place', { media: 'connecting', refusal: refused(503) }, 'full'],
+  ['no place', { media: 'connecting', refusal: refused(503, 'relay-full') }, 'full'],
+  ['too many at once', { media: 'connecting', refusal: refused(429) }, 'full'],
+  ['a relay that is only starting', { media: 'connecting', refusal: refused(503) }, 'connecting'],
+  [
+    'a relay that starts anew',
+    { media: 'recovering', refusal: refused(503, 'absent'), lesson: LIVE, hasFlowed: true },
+    'reconnecting',
+  ],
   ['over', { lesson: { state: 'ended', publishing: false }, media: 'ended' }, 'ended'],
   [
     'last words after the end',

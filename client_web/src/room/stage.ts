@@ -45,8 +45,9 @@ export interface Facts {
   lesson: { state: LessonState; publishing: boolean } | null
 }
 
-/** A relay that has no place or is not ready; it says when to come back. */
-const BUSY = [429, 503]
+/** A relay that has no place; one that is only not ready, as after a power cut, says 503 alone. */
+const isFull = (refusal: { status: number; code: string }): boolean =>
+  refusal.code === 'relay-full' || refusal.status === 429
 
 export function stageOf(facts: Facts): Stage {
   const { lesson, refusal } = facts
@@ -66,7 +67,7 @@ export function stageOf(facts: Facts): Stage {
     if (refusal?.status === 404) return 'waiting'
     // A link for every lesson, and none is planned.
     if (facts.media === 'idle' && facts.events === 'open') return 'waiting'
-    if (refusal !== null && BUSY.includes(refusal.status)) return 'full'
+    if (refusal !== null && isFull(refusal)) return 'full'
     if (facts.media !== 'recovering') return 'connecting'
     return lesson !== null && !lesson.publishing && facts.events === 'open'
       ? idleStage(facts)
