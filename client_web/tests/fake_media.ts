@@ -16,6 +16,7 @@ export class FakeVideo extends EventTarget {
   ended = false
   volume = 1
   playbackRate = 1
+  defaultPlaybackRate = 1
   videoHeight = 180
   duration = NaN
   readonly buffered = { length: 0 }
@@ -39,6 +40,7 @@ export class FakeVideo extends EventTarget {
   }
   set src(source: string) {
     this.#source = source
+    this.playbackRate = this.defaultPlaybackRate
     setTimeout(() => FakeSource.made.get(source)?.open(), 0)
   }
   async play(): Promise<void> {

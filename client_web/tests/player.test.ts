@@ -138,6 +138,14 @@ describe('the place in a recorded lesson', () => {
     expect([relay.sent[0], keptPosition('om')]).toEqual([200, 1600])
     player.close()
   })
+  it('is played at the same speed when the voice alone is chosen', async () => {
+    const player = await watched()
+    player.setRate(1.5)
+    player.setQuality('voice')
+    await pass(5)
+    expect(player.main.playbackRate).toBe(1.5)
+    player.close()
+  })
   it('is not given up before the first picture of it is there', async () => {
     relay.storage.setItem('classroom.library.at.om', '1600')
     const player = await opened()

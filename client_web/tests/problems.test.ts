@@ -1,6 +1,7 @@
 /*
  * Refusals of the servers in the words of the pages.
  */
+import { readdir, readFile } from 'node:fs/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { LANGUAGES } from '../src/i18n'
 import { PROBLEMS, problemWords } from '../src/i18n/problems'
@@ -30,6 +31,14 @@ describe('a refusal', () => {
       expect(words.title).toMatch(/[^.!?]$/)
       expect(words.fix).toMatch(/[.]$/)
     }
+  })
+})
+
+describe('the words', () => {
+  it('spell one word in one way', async () => {
+    const folder = new URL('../src/i18n/', import.meta.url)
+    for (const name of await readdir(folder))
+      expect(await readFile(new URL(name, folder), 'utf8'), name).not.toMatch(/xoá|khoá/i)
   })
 })
 

@@ -436,6 +436,6 @@ export const en: Messages = {
     full: 'The school’s server has no room to make the file. Please tell the technician.',
     busy: 'Many people are downloading. Try again in a few minutes.',
     failed: 'The file could not be made. Try again later.',
-    none: 'The lesson has no such picture.',
+    none: 'The lesson has nothing of what was chosen, so there is no file of it.',
   },
 }

@@ -61,7 +61,7 @@ export const materialsVi = {
     tooLarge: (size: string) =>
       `Mỗi tệp lớn nhất ${size}. Hãy lưu tệp nhỏ hơn, hoặc chia thành nhiều tệp.`,
     unreadable: 'Không đọc được tệp này',
-    unreadableFix: 'Tệp có thể vừa bị đổi tên, bị xoá hoặc đang mở. Hãy chọn lại tệp.',
+    unreadableFix: 'Tệp có thể vừa bị đổi tên, bị xóa hoặc đang mở. Hãy chọn lại tệp.',
     unsent: (names: string) => `Lần trước chưa gửi xong: ${names}. Hãy thêm lại.`,
     wait: (count: number) => `Còn ${count} tệp chưa gửi xong. Nên chờ gửi xong rồi hãy bắt đầu.`,
     listAway: 'Chưa xem được danh sách học liệu. Trang tự thử lại.',

@@ -61,7 +61,7 @@ const vi = {
   },
   'lesson-not-planned': {
     title: 'Buổi học này đã bắt đầu',
-    fix: 'Buổi đã bắt đầu thì không đổi hay xoá được nữa.',
+    fix: 'Buổi đã bắt đầu thì không đổi hay xóa được nữa.',
   },
   'lesson-not-over': {
     title: 'Buổi học này chưa kết thúc',
@@ -109,7 +109,7 @@ const vi = {
   },
   'recording-incomplete': {
     title: 'Bài này chưa tải hết về trường',
-    fix: 'Hãy xem trực tiếp trên trang, hoặc thử lại sau.',
+    fix: 'Hãy xem ngay trên trang, hoặc thử lại sau.',
   },
   'recording-missing': {
     title: 'Không tìm thấy bản ghi của bài này',
@@ -156,7 +156,7 @@ const vi = {
     fix: 'Danh sách vừa thay đổi. Hãy xem lại danh sách.',
   },
   'unsupported-codecs': {
-    title: 'Trình duyệt này không phát được hình tiếng mà máy chủ cần',
+    title: 'Trình duyệt này không phát được hình và tiếng mà máy chủ cần',
     fix: 'Hãy dùng Chrome, Edge hoặc Firefox bản mới.',
   },
   token: {

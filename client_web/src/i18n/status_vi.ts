@@ -61,7 +61,7 @@ export const statusVi = {
     },
     'disk-full': {
       title: 'Đĩa đầy hoặc không ghi được',
-      text: 'Không ghi và không tải được bài. Hãy xoá những gì không thuộc về lớp học trên đĩa này, hoặc thay đĩa lớn hơn.',
+      text: 'Không ghi và không tải được bài. Hãy xóa những gì không thuộc về lớp học trên đĩa này, hoặc thay đĩa lớn hơn.',
     },
     'code-refused': {
       title: 'Mã đăng ký không dùng được',
@@ -93,7 +93,7 @@ export const statusVi = {
     },
     'disk-low': {
       title: 'Đĩa sắp đầy',
-      text: 'Hãy xoá những gì không thuộc về lớp học trên đĩa này.',
+      text: 'Hãy xóa những gì không thuộc về lớp học trên đĩa này.',
     },
     'disk-damaged': {
       title: 'Đĩa làm hỏng vài phần của bài giảng',
@@ -125,7 +125,7 @@ export const statusVi = {
     },
     'quota-full': {
       title: 'Chỗ dành cho bài giảng đã đầy',
-      text: 'Bài lâu không ai xem được bỏ đi để lấy chỗ, và có thể tải lại. Muốn giữ nhiều hơn, hãy tăng phần dành cho bài giảng (quota_gb) hoặc thay đĩa lớn hơn.',
+      text: 'Những bài lâu không có người xem sẽ được bỏ bớt để lấy chỗ, khi cần máy tải lại. Muốn giữ nhiều hơn, hãy tăng phần dành cho bài giảng (quota_gb) hoặc thay đĩa lớn hơn.',
     },
     'all-well': { title: 'Mọi việc đều tốt', text: 'Không cần làm gì.' },
   },

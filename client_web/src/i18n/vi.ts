@@ -63,7 +63,7 @@ export const vi = {
       denied: {
         title: 'Trình duyệt chưa được phép dùng camera và micrô',
         steps: [
-          'Bấm vào biểu tượng ổ khoá hoặc camera ở đầu thanh địa chỉ.',
+          'Bấm vào biểu tượng ổ khóa hoặc camera ở đầu thanh địa chỉ.',
           'Ở dòng Camera và dòng Micrô, chọn “Cho phép”.',
           'Bấm “Thử lại” ở dưới.',
         ],
@@ -330,8 +330,8 @@ export const vi = {
     captionsOff: 'Tắt',
     layout: 'Cách bày hình',
     layouts: {
-      screen: 'Màn hình lớn',
-      camera: 'Thầy cô lớn',
+      screen: 'Phóng to màn hình',
+      camera: 'Phóng to thầy cô',
       side: 'Cạnh nhau',
     },
     goLive: 'Về trực tiếp',
@@ -362,8 +362,8 @@ export const vi = {
     notPersisted: 'Khi máy gần đầy, trình duyệt có thể tự xóa các bài này.',
     keep: 'Lưu bài vào máy',
     keepText: 'Lưu lại để xem khi không có mạng, ở nhà hay trên đường.',
-    asking: 'Đang hỏi dung lượng…',
-    size: 'Lưu gì',
+    asking: 'Đang xem bài cần bao nhiêu chỗ…',
+    size: 'Chọn phần cần lưu',
     sizes: {
       large: 'Hình rõ nhất',
       medium: 'Hình vừa',
@@ -428,7 +428,7 @@ export const vi = {
     full: 'Máy chủ của trường hết chỗ để làm tệp. Hãy báo người phụ trách kỹ thuật.',
     busy: 'Nhiều người đang tải. Hãy thử lại sau ít phút.',
     failed: 'Chưa làm được tệp. Hãy thử lại sau.',
-    none: 'Bài này không có hình đã chọn.',
+    none: 'Bài này không có phần đã chọn, nên không làm được tệp.',
   },
 }
 

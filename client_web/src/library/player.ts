@@ -273,6 +273,8 @@ export class Player extends Observable {
   }
 
   setRate(rate: number): void {
+    // An element that is loaded anew goes back to its default.
+    this.main.defaultPlaybackRate = rate
     this.main.playbackRate = rate
     this.changed()
   }
