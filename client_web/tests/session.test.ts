@@ -73,6 +73,14 @@ describe('making a session', () => {
   })
 })
 
+it('waits a minute at most, whatever a server asks', async () => {
+  server.answers['POST'] = { status: 503, headers: { 'Retry-After': '86400' } }
+  const viewer = new WhepViewer({ endpoint: () => ENDPOINT })
+  viewer.start()
+  await pass(61_000)
+  expect(server.count('POST')).toBe(2)
+})
+
 /** How often ICE was begun on the present connection. */
 const beginnings = (): number => FakePeer.last.offers.length
 
@@ -223,6 +231,15 @@ describe('media that stands still', () => {
     expect(beginnings()).toBe(1)
     await pass(1_000)
     expect(beginnings()).toBe(2)
+    expect(viewer.state).toBe('recovering')
+  })
+  it('is a fault at once, whatever the clock is set to', async () => {
+    const viewer = await watching()
+    viewer.expect(true)
+    FakePeer.last.receive('0', 5000)
+    await pass(500)
+    vi.setSystemTime(Date.now() - 3_600_000)
+    await pass(2_000)
     expect(viewer.state).toBe('recovering')
   })
   it('is no fault while nobody publishes', async () => {

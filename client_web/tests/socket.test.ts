@@ -120,6 +120,14 @@ describe('the events connection', () => {
     await pass(45_000)
     expect(FakeSocket.all.length).toBeGreaterThan(1)
   })
+  it('gives it up whatever the clock is set to', async () => {
+    connect()
+    FakeSocket.last.open()
+    FakeSocket.last.say('welcome with a lesson')
+    vi.setSystemTime(Date.now() - 3_600_000)
+    await pass(45_000)
+    expect(FakeSocket.all.length).toBeGreaterThan(1)
+  })
   it('gives up a connection that never opens', async () => {
     connect()
     await pass(16_000)

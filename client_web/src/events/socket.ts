@@ -173,7 +173,7 @@ export class EventsSocket extends Observable {
       this.#socket = socket
       let welcomed = false
       let refused = false
-      let heardAt = Date.now()
+      let heardAt = performance.now()
       const finish = (): void => {
         clearInterval(pinging)
         clearTimeout(opening)
@@ -184,12 +184,12 @@ export class EventsSocket extends Observable {
       }
       const opening = setTimeout(finish, CONNECT_LIMIT_MS)
       const pinging = setInterval(() => {
-        if (welcomed && Date.now() - heardAt > SILENCE_LIMIT_MS) finish()
+        if (welcomed && performance.now() - heardAt > SILENCE_LIMIT_MS) finish()
         else this.#send({ kind: 'ping', t: Date.now() })
       }, PING_EVERY_MS)
       socket.onopen = () => this.#send({ kind: 'hello', page, lang, lesson })
       socket.onmessage = (event: MessageEvent<unknown>) => {
-        heardAt = Date.now()
+        heardAt = performance.now()
         const message = this.#read(event.data)
         if (message === null) return
         if (message.kind === 'welcome') {

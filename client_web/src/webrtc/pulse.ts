@@ -1,7 +1,7 @@
 /*
  * Whether media moves: told a count once in a while, says when it has stood still for too long.
  *
- * Pure: dates are arguments, in milliseconds. What is counted is the session's affair.
+ * Pure: moments are arguments, in milliseconds of a clock that nobody sets. What is counted is the session's affair.
  */
 
 /** However often media stays away, it is looked for again after this long. */

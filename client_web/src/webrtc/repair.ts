@@ -82,7 +82,7 @@ export class Repair {
       while (!stop.aborted) {
         const health = await this.patient.look()
         if (health === 'dead') return false
-        this.#hear(Date.now())
+        this.#hear(performance.now())
         // The browser's word that it is connected may be an old one: an answer is news.
         const isBack = this.patient.moves() ?? this.#answeredAt > -Infinity
         if (health === 'good' && isBack) return true
@@ -90,7 +90,7 @@ export class Repair {
           if (this.#verdict.code === 'session-replaced') throw this.#verdict
           return false
         }
-        const now = Date.now()
+        const now = performance.now()
         if (this.#reachedAt !== null && now - this.#reachedAt >= GIVE_UP_MS) return false
         if (now >= this.#due()) await this.#begin(now)
         await this.#sleeper.sleep(LOOK_EVERY_MS, stop)
@@ -154,7 +154,7 @@ export class Repair {
 
   #reached(reachable: boolean): void {
     if (!reachable) this.#reachedAt = null
-    else this.#reachedAt ??= Date.now()
+    else this.#reachedAt ??= performance.now()
     this.patient.reached(reachable)
   }
 }

@@ -35,6 +35,8 @@ const LOOK_EVERY_MS = 500
 /** DTLS over a link of 800 ms round trips with loss takes a dozen round trips. */
 const CONNECT_LIMIT_MS = 20_000
 const REFUSED_WAIT_MS = 30_000
+/** However long a server asks to be left alone, nobody is there to press anything. */
+const LONGEST_WAIT_MS = 60_000
 
 export abstract class MediaSession extends Observable {
   #state: SessionState = 'idle'
@@ -150,9 +152,9 @@ export abstract class MediaSession extends Observable {
         this.#problem = null
         this.#unreachable = false
         this.#to('live')
-        const since = Date.now()
+        const since = performance.now()
         await this.#watch()
-        if (Date.now() - since > 10_000) backoff.reset()
+        if (performance.now() - since > 10_000) backoff.reset()
         // Rooms that lost one relay notice it at different moments: little is left to spread.
         wait = backoff.next() / 2
         // A new session of ours would take the lesson back from a page that took it over; whether
@@ -168,7 +170,7 @@ export abstract class MediaSession extends Observable {
           this.#problem = error
           const renewed = fresh
           fresh = error.status === 401 || error.status === 403
-          wait = Math.max(wait, (error.retryAfter ?? 0) * 1000)
+          wait = Math.max(wait, Math.min((error.retryAfter ?? 0) * 1000, LONGEST_WAIT_MS))
           // A token may have run out during the lesson: one attempt with a new one comes first.
           if (isFinal(error) && (renewed || !fresh)) {
             wait = REFUSED_WAIT_MS
@@ -208,7 +210,7 @@ export abstract class MediaSession extends Observable {
     if (resource.iceServers.length > 0) peer.setConfiguration({ iceServers: resource.iceServers })
     await peer.setRemoteDescription({ type: 'answer', sdp: resource.sdp })
     this.#generation += 1
-    this.#pulse.begin(Date.now())
+    this.#pulse.begin(performance.now())
     this.changed()
     const connected = await this.#until(
       () => peer.connectionState === 'connected',
@@ -270,18 +272,18 @@ export abstract class MediaSession extends Observable {
     if (peer === null || isOver(peer)) return 'dead'
     const stats = await peer.getStats()
     this.#stats = stats
-    const now = Date.now()
+    const now = performance.now()
     this.#pulse.note(this.progress(stats), now)
     return hasLostPath(peer) || this.#pulse.isStill(now) ? 'lost' : 'good'
   }
 
   /** Poll `test` five times a second for `limitMs`; true as soon as it holds. */
   async #until(test: () => boolean | Promise<boolean>, limitMs: number): Promise<boolean> {
-    const end = Date.now() + limitMs
+    const end = performance.now() + limitMs
     const stop = this.#stop.signal
     while (!stop.aborted) {
       if (await test()) return true
-      if (Date.now() >= end) return false
+      if (performance.now() >= end) return false
       await new Promise((resolve) => setTimeout(resolve, 200))
     }
     return false
