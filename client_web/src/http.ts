@@ -25,6 +25,13 @@ export class Unreachable extends Error {}
 /** Weak links need several round trips of up to a second each before the first byte. */
 export const ANSWER_LIMIT_MS = 15_000
 
+/** A signal that aborts after `ms`; `AbortSignal.timeout` is younger than some tablets. */
+export function timeLimit(ms: number): AbortSignal {
+  const limit = new AbortController()
+  setTimeout(() => limit.abort(), ms)
+  return limit.signal
+}
+
 /** A good answer, read to its end. */
 export interface Answer {
   /** The address that answered, after redirects. */

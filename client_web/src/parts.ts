@@ -5,6 +5,7 @@
  * server has parts of other names only. Then nothing helps but to open the page anew, which is done
  * seldom and only while its server answers. What must not live here: what the parts are for.
  */
+import { ANSWER_LIMIT_MS, timeLimit } from './http'
 import { loadForTab, saveForTab } from './token'
 
 const AGAIN_MS = 4_000
@@ -33,7 +34,8 @@ export async function renew(): Promise<Renewal> {
   if (Math.abs(Date.now() - last) < RENEW_EVERY_MS) return 'lately'
   try {
     // What a browser shows in place of a page that it cannot load has no way back.
-    const answer = await fetch(location.href, { cache: 'no-store' })
+    const signal = timeLimit(ANSWER_LIMIT_MS)
+    const answer = await fetch(location.href, { cache: 'no-store', signal })
     if (!answer.ok) return 'away'
   } catch {
     return 'away'

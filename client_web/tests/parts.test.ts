@@ -49,6 +49,16 @@ describe('a page that begins anew', () => {
     server.status = 200
     expect(await renew()).toBe('opened')
   })
+  it('never while its server says nothing', async () => {
+    vi.stubGlobal('fetch', (_url: string, { signal }: { signal?: AbortSignal }) => {
+      return new Promise((_answered, fail) => {
+        signal?.addEventListener('abort', () => fail(new DOMException('', 'AbortError')))
+      })
+    })
+    const renewed = renew()
+    await pass(16)
+    expect(await renewed).toBe('away')
+  })
   it('not where the browser cannot remember that it did', async () => {
     vi.stubGlobal('sessionStorage', {
       getItem: () => null,

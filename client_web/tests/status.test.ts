@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest'
 import { size } from '../src/i18n'
 import { statusEn } from '../src/i18n/status_en'
-import { host, taken, worst } from '../src/status/facts'
+import { adviceWords, host, taken, worst } from '../src/status/facts'
 
 describe('status facts', () => {
   test('sizes are written as people of each language write them', () => {
@@ -32,6 +32,12 @@ describe('status facts', () => {
   test('an address is known by its host', () => {
     expect(host('https://relay.example:8081')).toBe('relay.example')
     expect(host('rubbish')).toBe('rubbish')
+  })
+
+  test('an advice that the page does not know is told by its name', () => {
+    expect(adviceWords('disk-low', statusEn)).toEqual(statusEn.advice['disk-low'])
+    expect(adviceWords('roof-leaks', statusEn).text).toContain('roof-leaks')
+    expect(adviceWords('constructor', statusEn).text).toContain('constructor')
   })
 
   test('the worst advice colours the page', () => {

@@ -341,7 +341,7 @@ const GENERAL: Readonly<Record<Lang, (code: string) => Words>> = {
 export function problemWords(problem: Pick<Problem, 'code' | 'status'>, lang: Lang): Words {
   const { code } = problem
   const family = code.split('-', 1)[0] ?? ''
-  const key = [code, family].find((one) => Object.hasOwn(PROBLEMS[lang], one))
+  const key = [code, family].find((one) => Object.keys(PROBLEMS[lang]).includes(one))
   const found = key === undefined ? undefined : PROBLEMS[lang][key]
   return found ?? GENERAL[lang](code === '' ? String(problem.status) : code)
 }

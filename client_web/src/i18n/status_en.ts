@@ -51,6 +51,10 @@ export const statusEn: StatusWords = {
   powerKilled: (at, back) =>
     `No power cut: the program was cut off${at === null ? '' : ` at ${at}`}, running again ${back}`,
   powerMonth: (cuts) => `${cuts} times within the last 30 days`,
+  unknown: (name: string) => ({
+    title: 'This machine reports something that this page does not know yet',
+    text: `Tell the central school its name: “${name}”.`,
+  }),
   advice: {
     'media-down': {
       title: 'The part that carries live lessons does not run',

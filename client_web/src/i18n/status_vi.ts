@@ -50,6 +50,10 @@ export const statusVi = {
   powerKilled: (at: string | null, back: string) =>
     `Không phải mất điện: chương trình bị ngắt${at === null ? '' : ` lúc ${at}`}, chạy lại ${back}`,
   powerMonth: (cuts: number) => `${cuts} lần trong 30 ngày qua`,
+  unknown: (name: string) => ({
+    title: 'Máy báo một việc mà trang này chưa biết',
+    text: `Hãy báo cho trường trung tâm tên của việc đó: “${name}”.`,
+  }),
   advice: {
     'media-down': {
       title: 'Phần phát bài trực tiếp không chạy',

@@ -50,7 +50,7 @@ const suffixOf = (name: string): string =>
 
 const typeOf = (name: string): readonly [Kind, string] | null => {
   const suffix = suffixOf(name)
-  return Object.hasOwn(TYPES, suffix) ? (TYPES[suffix] ?? null) : null
+  return Object.keys(TYPES).includes(suffix) ? (TYPES[suffix] ?? null) : null
 }
 
 export const kindOf = (name: string): Kind => typeOf(name)?.[0] ?? 'document'

@@ -5,6 +5,7 @@
  * stays, and is the room page's to take.
  */
 import '../ui/base.css'
+import { ANSWER_LIMIT_MS, timeLimit } from '../http'
 import { useMessages } from '../i18n'
 import { Notice, Shell, show } from '../ui/shell'
 
@@ -25,7 +26,8 @@ function NoRelayPage() {
 async function look(): Promise<void> {
   try {
     // A redirect leads to a relay; its page is for the browser to open, not for us to read.
-    const answer = await fetch(location.href, { redirect: 'manual', cache: 'no-store' })
+    const signal = timeLimit(ANSWER_LIMIT_MS)
+    const answer = await fetch(location.href, { redirect: 'manual', cache: 'no-store', signal })
     if (answer.type === 'opaqueredirect') return location.reload()
   } catch {
     // The control plane is away, too; it is asked again.

@@ -6,7 +6,7 @@
  */
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Lesson } from '../api'
-import { Problem, request, Unreachable } from '../http'
+import { Problem, request, timeLimit, Unreachable } from '../http'
 import { useLanguage } from '../i18n'
 import { askLan } from '../ui/lan'
 import { Icon } from '../ui/icons'
@@ -160,7 +160,7 @@ function useSecureAddress(lesson: string): string | null {
       const secure = globalThis.isSecureContext ? null : ((await askLan())?.secure ?? null)
       if (secure === null || left) return
       try {
-        const signal = AbortSignal.timeout(PROBE_MS)
+        const signal = timeLimit(PROBE_MS)
         // Only whether it answers: what it says is for its own pages.
         await fetch(new URL('/healthz', secure), { mode: 'no-cors', signal })
         if (!left) setAddress(`${secure}#lesson=${lesson}`)

@@ -69,7 +69,7 @@ export function rungWords(
   // These say why already.
   if (low || rung.rung === 'full') return words
   const { reasons } = t.room
-  const known = Object.hasOwn(reasons, rung.reason)
+  const known = Object.keys(reasons).includes(rung.reason)
   const reason = known ? reasons[rung.reason as keyof typeof reasons] : reasons.link
   return reason === '' ? words : `${words} · ${reason}`
 }

@@ -10,6 +10,12 @@ export type AdviceName = keyof StatusWords['advice']
 export type Level = 'bad' | 'warn' | 'note'
 export type SyncState = keyof StatusWords['syncStates']
 
+/** A newer relay may give one that this page does not know. */
+export interface Advice {
+  name: AdviceName | (string & {})
+  level: Level
+}
+
 export interface Facts {
   name: string
   now: number
@@ -28,7 +34,7 @@ export interface Facts {
     last: null | { kind: 'power' | 'killed'; at: number | null; back_at: number }
     cuts_30_days: number
   }
-  advice: { name: AdviceName; level: Level }[]
+  advice: Advice[]
 }
 
 /** How much of what lessons may take is taken, 0 to 1; null where there is no such limit. */
@@ -44,6 +50,12 @@ export function host(url: string): string {
   } catch {
     return url
   }
+}
+
+/** What to say of an advice. */
+export function adviceWords(name: string, words: StatusWords): { title: string; text: string } {
+  const isKnown = Object.keys(words.advice).includes(name)
+  return isKnown ? words.advice[name as AdviceName] : words.unknown(name)
 }
 
 /** The worst level of the advices: the colour of the whole page. */

@@ -16,7 +16,7 @@ import { statusVi, type StatusWords } from '../i18n/status_vi'
 import { takeLink } from '../token'
 import { Icon, type IconName } from '../ui/icons'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
-import { host, taken, worst, type Facts } from './facts'
+import { adviceWords, host, taken, worst, type Facts } from './facts'
 
 const ASK_EVERY_MS = 5_000
 const WORDS: Readonly<Record<Lang, StatusWords>> = { vi: statusVi, en: statusEn }
@@ -103,9 +103,9 @@ function Advice(props: { facts: Facts; words: StatusWords }) {
           key={name}
           kind={level === 'bad' ? 'bad' : level === 'warn' ? 'warning' : 'info'}
           icon={level === 'note' ? 'tick' : 'warning'}
-          title={words.advice[name].title}
+          title={adviceWords(name, words).title}
         >
-          <p>{words.advice[name].text}</p>
+          <p>{adviceWords(name, words).text}</p>
         </Notice>
       ))}
     </>

@@ -174,7 +174,7 @@ function Troubles(props: { studio: Studio }) {
 /** Why nothing is recorded, in words; empty for a code that this page does not know. */
 function recordingFault(code: string, t: Messages): string {
   const { details } = t.teach.recording
-  return Object.hasOwn(details, code) ? details[code as keyof typeof details] : ''
+  return Object.keys(details).includes(code) ? details[code as keyof typeof details] : ''
 }
 
 function Buttons(props: { studio: Studio }) {

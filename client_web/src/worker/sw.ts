@@ -46,8 +46,13 @@ async function takeOver(): Promise<void> {
 }
 
 async function fromPages(path: string, request: Request): Promise<Response> {
-  const cache = await caches.open(PAGES)
-  return (await cache.match(path)) ?? (await fetch(request))
+  let found: Response | undefined
+  try {
+    found = await (await caches.open(PAGES)).match(path)
+  } catch {
+    // A storage that cannot be read must not keep the page from those who have a network.
+  }
+  return found ?? fetch(request)
 }
 
 /** By the very address first: the voice alone has a playlist of its own under another query. */
