@@ -1,7 +1,7 @@
 /*
  * How the pages ask a server, and the two ways in which asking fails.
  *
- * Lives here: one `request` with a time limit, the reading of problem documents (RFC 9457).
+ * Lives here: one `request` that ends when nothing comes, the reading of problem documents (RFC 9457).
  * What must not: paths of any API, tokens' meaning, anything of the screen.
  */
 
@@ -22,7 +22,10 @@ export class Problem extends Error {
 /** No answer: the network or the server is away. Trying again may help. */
 export class Unreachable extends Error {}
 
-/** Weak links need several round trips of up to a second each before the first byte. */
+/**
+ * Without a byte for so long there is no answer: weak links need several round trips of up to a second
+ * each before the first one. However long an answer is, it may take its time.
+ */
 export const ANSWER_LIMIT_MS = 15_000
 
 /** A signal that aborts after `ms`; `AbortSignal.timeout` is younger than some tablets. */
@@ -30,6 +33,58 @@ export function timeLimit(ms: number): AbortSignal {
   const limit = new AbortController()
   setTimeout(() => limit.abort(), ms)
   return limit.signal
+}
+
+/** Ends a request when nothing came for `ms`, or when `stop` aborts. */
+export class Patience {
+  readonly #end = new AbortController()
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(
+    private readonly ms: number,
+    private readonly stop: AbortSignal | null = null,
+  ) {
+    if (stop?.aborted === true) this.abort()
+    stop?.addEventListener('abort', this.abort)
+    this.#wait()
+  }
+
+  /** For the request. */
+  get signal(): AbortSignal {
+    return this.#end.signal
+  }
+
+  readonly abort = (): void => this.#end.abort()
+
+  /** The body of its answer, to the end. */
+  async read(response: Response): Promise<ArrayBuffer> {
+    this.#wait()
+    const reader = response.body?.getReader()
+    if (reader === undefined) return response.arrayBuffer()
+    const pieces: Uint8Array[] = []
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      this.#wait()
+      pieces.push(next.value)
+    }
+    const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0))
+    let at = 0
+    for (const piece of pieces) {
+      whole.set(piece, at)
+      at += piece.byteLength
+    }
+    return whole.buffer
+  }
+
+  /** The request is over. */
+  close(): void {
+    clearTimeout(this.#timer)
+    this.stop?.removeEventListener('abort', this.abort)
+  }
+
+  #wait(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(this.abort, this.ms)
+  }
 }
 
 /** A good answer, read to its end. */
@@ -44,22 +99,18 @@ export interface Answer {
 export async function request(url: string, token: string, init: RequestInit = {}): Promise<Answer> {
   const headers = new Headers(init.headers)
   if (token !== '') headers.set('Authorization', `Bearer ${token}`)
-  const limit = new AbortController()
-  const abort = (): void => limit.abort()
-  const timer = setTimeout(abort, ANSWER_LIMIT_MS)
-  if (init.signal?.aborted === true) abort()
-  init.signal?.addEventListener('abort', abort)
+  const patience = new Patience(ANSWER_LIMIT_MS, init.signal)
+  const { signal } = patience
   try {
-    const response = await fetch(url, { cache: 'no-store', ...init, headers, signal: limit.signal })
-    const text = await response.text()
+    const response = await fetch(url, { cache: 'no-store', ...init, headers, signal })
+    const text = new TextDecoder().decode(await patience.read(response))
     if (response.ok) return { url: response.url || url, headers: response.headers, text }
     throw readProblem(response, text)
   } catch (cause) {
     if (cause instanceof Problem) throw cause
     throw new Unreachable(`no answer from ${url}`, { cause })
   } finally {
-    clearTimeout(timer)
-    init.signal?.removeEventListener('abort', abort)
+    patience.close()
   }
 }
 
