@@ -4,63 +4,7 @@ import { sha256 } from '../src/digest'
 import { placeAt } from '../src/materials/list'
 import { Keeper } from '../src/offline/keeper'
 import { Store } from '../src/offline/store'
-
-const LESSON = { id: 'toan-7', title: 'Toán', playable: true } as Lesson
-const BASE = 'http://relay.test/archives/toan-7'
-const bytes = (text: string): ArrayBuffer => new TextEncoder().encode(text).buffer as ArrayBuffer
-
-/** As much of Cache Storage as is used, with room for `room` bytes. */
-class FakeCaches {
-  room = Infinity
-  readonly caches = new Map<string, Map<string, { body: ArrayBuffer }>>()
-
-  keys = async (): Promise<string[]> => [...this.caches.keys()]
-  has = async (name: string): Promise<boolean> => this.caches.has(name)
-  delete = async (name: string): Promise<boolean> => this.caches.delete(name)
-  open = async (name: string): Promise<unknown> => {
-    const files = this.caches.get(name) ?? new Map<string, { body: ArrayBuffer }>()
-    this.caches.set(name, files)
-    return {
-      keys: async () => [...files.keys()].map((path) => ({ url: `http://relay.test${path}` })),
-      match: async (path: string) => {
-        const found = files.get(path)
-        return found === undefined ? undefined : new Response(found.body)
-      },
-      put: async (path: string, response: Response) => {
-        const body = await response.arrayBuffer()
-        this.room -= body.byteLength
-        if (this.room < 0) throw new DOMException('full', 'QuotaExceededError')
-        files.set(path, { body })
-      },
-    }
-  }
-}
-
-/** A relay with one lesson of a voice in `count` segments. */
-async function relay(count: number): Promise<Map<string, ArrayBuffer>> {
-  const files = new Map<string, ArrayBuffer>()
-  const entry = async (name: string, text: string): Promise<{ bytes: number; digest: string }> => {
-    files.set(`${BASE}/voice/${name}`, bytes(text))
-    return { bytes: text.length, digest: await sha256(bytes(text)) }
-  }
-  const init = { number: 0, codec: 'opus', height: 0, ...(await entry('init-0.mp4', 'init')) }
-  const segments = []
-  for (let beat = 0; beat < count; beat += 1)
-    segments.push({ beat, part: 0, ...(await entry(`${beat}.m4s`, `segment ${beat}`)) })
-  const manifest = {
-    finished: true,
-    duration_ms: 8_000 * count,
-    renditions: [{ name: 'voice', inits: [init], segments }],
-  }
-  const list = segments.map(({ beat }) => `#EXTINF:8,\nvoice/${beat}.m4s\n`).join('')
-  const text: Record<string, string> = {
-    'manifest.json': JSON.stringify(manifest),
-    'master.m3u8': '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nvoice.m3u8\n',
-    'voice.m3u8': `#EXTM3U\n#EXT-X-MAP:URI="voice/init-0.mp4"\n${list}`,
-  }
-  for (const [name, body] of Object.entries(text)) files.set(`${BASE}/${name}`, bytes(body))
-  return files
-}
+import { BASE, bytes, FakeCaches, LESSON, relay } from './fake_lesson'
 
 describe('keeping a lesson', () => {
   let storage: FakeCaches

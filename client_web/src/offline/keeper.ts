@@ -1,23 +1,20 @@
 /*
  * Brings lessons onto this device, file by file, and goes on where it was broken off.
  *
- * Lives here: what is under way, checking each file's SHA-256, trying again. What must not: elements
- * and words; what is to be kept (plan.ts), where it lies (store.ts). A page that is closed loses at
- * most the files on their way: the record says what belongs to a lesson, the store what is there.
+ * Lives here: what is under way, trying again, and who may write. What must not: elements and words;
+ * what is to be kept (plan.ts), whence it comes (source.ts), where it lies (store.ts). A page that is
+ * closed loses at most the files on their way: the record says what belongs to a lesson, the store what
+ * is there. Several pages of one browser share the store: whoever writes holds the lesson's lock.
  */
 import type { Lesson } from '../api'
-import { sha256 } from '../digest'
-import { Problem, request, Unreachable } from '../http'
-import type { Place } from '../materials/list'
+import { Backoff } from '../backoff'
+import { Problem, Unreachable } from '../http'
+import { pause, type Place } from '../materials/list'
 import { Observable } from '../observable'
 import {
-  filesOf,
-  materialAt,
-  materialsIn,
   optionsOf,
   pick,
-  playlistsIn,
-  readArchive,
+  SIZES,
   totalOf,
   withMaterials,
   type Archive,
@@ -26,7 +23,8 @@ import {
   type Option,
   type Size,
 } from './plan'
-import { persist, space, type Space, type Store } from './store'
+import { Source, Stale } from './source'
+import { persist, space, Unreadable, type Space, type Store } from './store'
 
 export type KeepState = 'loading' | 'waiting' | 'kept' | 'full' | 'failed'
 
@@ -52,36 +50,35 @@ export interface Offer {
 }
 
 const PARALLEL = 3
+/** How often what to keep is read anew before a lesson is given up. */
 const TRIES = 4
+/** First wait before it is tried again, and by how much later ones are longer at most. */
 const RETRY_MS = 5_000
+const LONGER = 12
 /** What is left alone for the browser's own needs. */
 const RESERVE = 20e6
-/** As the player asks for the voice alone (library/player.ts). */
-const SPOKEN = 'voice,aac-voice'
 
 class Full extends Error {}
-class MaterialGone extends Error {}
 
 export class Keeper extends Observable {
   #holdings = new Map<string, Holding>()
   #running = new Map<string, { stop: AbortController; ended: Promise<void> }>()
+  #beginning = new Map<string, Promise<void>>()
   #space: Space = { free: null, persisted: false }
   #isLoaded = false
+  readonly #source: Source
 
-  /**
-   * archive(lesson): address of its folder. materials(lesson): where these are. token(): what the
-   * server is shown, empty for a visitor.
-   * plays: families of codecs, with commas between them.
-   */
+  /** archive, materials, token, plays: as `Source` takes them. */
   constructor(
     private readonly store: Store,
-    private readonly archive: (lesson: Lesson) => string,
-    private readonly materials: (lesson: Lesson) => Place,
-    private readonly token: () => string,
+    archive: (lesson: Lesson) => string,
+    materials: (lesson: Lesson) => Place,
+    token: () => string,
     private readonly plays: string,
     private readonly retryMs = RETRY_MS,
   ) {
     super()
+    this.#source = new Source(archive, materials, token, plays)
   }
 
   /** Read what is here; false before it was read. */
@@ -110,14 +107,12 @@ export class Keeper extends Observable {
   async load(): Promise<void> {
     this.#space = await space()
     for (const id of await this.store.lessons()) {
-      const record = await this.store.record(id)
-      if (record === null) {
-        // Broken off before its record was written: nobody can play it.
-        await this.store.remove(id)
-        continue
-      }
-      const held = await this.store.held(id)
-      this.#note(record, held, isWhole(record, held) ? 'kept' : 'waiting')
+      const look = (): Promise<boolean> => this.#look(id, 'waiting')
+      // What cannot be read now may be read another time, and is never deleted for that.
+      const known = await look()
+        .catch(look)
+        .catch(() => true)
+      if (!known) await this.#tidy(id)
     }
     this.#isLoaded = true
     this.changed()
@@ -126,56 +121,39 @@ export class Keeper extends Observable {
 
   /** What may be kept of `lesson`. Throws Problem or Unreachable. */
   async offer(lesson: Lesson): Promise<Offer> {
-    const archive = await this.#read(lesson)
-    const isGiven = typeof lesson.materials === 'string'
-    const materials = isGiven ? await this.#listOf(lesson) : null
-    const options = withMaterials(optionsOf(archive, new Set(this.plays.split(','))), materials)
+    const { archive, materials } = await this.#source.read(lesson)
+    const options = this.#options(archive, materials)
     this.#space = await space()
     const free = this.#space.free === null ? null : Math.max(0, this.#space.free - RESERVE)
     return { archive, materials, options, suggested: pick(options, archive, free), free }
   }
 
-  /** Begin to keep `lesson`. Throws Problem or Unreachable; what follows is told by its state. */
-  async keep(lesson: Lesson, option: Option, offer: Offer): Promise<void> {
-    const { archive, materials } = offer
+  /**
+   * Begin to keep `lesson`, or go on with what another page began. Throws Problem or Unreachable; what
+   * follows is told by its state.
+   */
+  keep(lesson: Lesson, option: Option, offer: Offer): Promise<void> {
+    const begun = this.#beginning.get(lesson.id)
+    if (begun !== undefined) return begun
+    const beginning = this.#begin(lesson, option, offer).finally(() =>
+      this.#beginning.delete(lesson.id),
+    )
+    this.#beginning.set(lesson.id, beginning)
+    return beginning
+  }
+
+  async #begin(lesson: Lesson, option: Option, offer: Offer): Promise<void> {
     // Some browsers ask the person first.
     void persist()
-    const only = [...option.renditions].sort().join()
-    const query = new URLSearchParams({ only, play: this.plays })
-    const base = this.archive(lesson)
-    const playlists: Record<string, string> = {}
-    const spoken = new URLSearchParams({ play: this.plays, only: SPOKEN })
-    const masters: [string, string][] = [
-      ['master.m3u8', `master.m3u8?${String(query)}`],
-      // By this very address the player asks for the voice alone, and finds it.
-      [`master.m3u8?${String(spoken)}`, `master.m3u8?${String(spoken)}`],
-      ['screen.m3u8', `screen.m3u8?${String(query)}`],
-    ]
-    for (const [name, address] of masters) {
-      const text = await this.#text(`${base}/${address}`).catch((error: unknown) => {
-        // A lesson without a screen, or of which the screen alone is kept.
-        if (error instanceof Problem && error.status === 404) return null
-        throw error
+    if (!(await this.#look(lesson.id, 'loading'))) {
+      const record = await this.#source.record(lesson, option, offer)
+      await alone(lesson.id, {}, async () => {
+        if (await this.#look(lesson.id, 'loading')) return
+        await this.store.remove(lesson.id)
+        await this.store.write(record)
+        this.#note(record, new Set(), 'loading')
       })
-      if (text === null) continue
-      playlists[name] = text
-      for (const inner of playlistsIn(text))
-        playlists[inner] ??= await this.#text(`${base}/${inner}`)
     }
-    const files = [...filesOf(archive, playlists), ...materialsIn(materials)]
-    const record: KeptLesson = {
-      format: 1,
-      lesson,
-      size: option.size,
-      length: archive.duration_ms / 1000,
-      playlists,
-      files,
-      ...(materials === null ? {} : { materials }),
-      addedAt: Date.now(),
-    }
-    await this.store.remove(lesson.id)
-    await this.store.write(record)
-    this.#note(record, new Set(), 'loading')
     this.changed()
     void this.#run(lesson.id)
   }
@@ -188,7 +166,9 @@ export class Keeper extends Observable {
     this.changed()
     // A file that is being written would bring the lesson back.
     await running?.ended.catch(() => undefined)
-    await this.store.remove(lesson)
+    // Another page that is at it hears of it by losing the lock.
+    await alone(lesson, { steal: true }, () => this.store.remove(lesson))
+    this.#holdings.delete(lesson)
     this.#space = await space()
     this.changed()
   }
@@ -206,57 +186,82 @@ export class Keeper extends Observable {
   async #run(id: string): Promise<void> {
     if (this.#running.has(id)) return
     const stop = new AbortController()
+    const { signal } = stop
     // Another page of this browser may be at it already.
-    const ended = alone(`kept-${id}`, stop.signal, () => this.#bring(id, stop.signal))
+    const ended = alone(id, { signal }, () => this.#bring(id, signal))
     this.#running.set(id, { stop, ended })
     try {
       await ended
+    } catch (error) {
+      // Stopped while it waited for its turn, or another page deletes the lesson.
+      if (!(error instanceof Error) || error.name !== 'AbortError') throw error
+      if (!signal.aborted) this.#forget(id)
     } finally {
+      stop.abort()
       this.#running.delete(id)
     }
   }
 
   async #bring(id: string, stop: AbortSignal): Promise<void> {
-    const found = await this.store.record(id)
-    if (found === null) return
-    let record: KeptLesson = found
+    const backoff = new Backoff(this.retryMs, this.retryMs * LONGER)
+    let renewals = 0
     while (!stop.aborted) {
-      const held = await this.store.held(id)
-      if (stop.aborted) return
-      this.#note(record, held, isWhole(record, held) ? 'kept' : 'loading')
-      this.changed()
-      if (isWhole(record, held)) return
-      const missing = record.files.filter((file) => !held.has(file.path))
+      let state: KeepState
+      const before = this.#holdings.get(id)?.bytes ?? 0
       try {
-        record = await this.#fetchMissing(record, missing, stop)
+        // Another page may have deleted it meanwhile.
+        const record = await this.store.record(id)
+        if (record === null) return this.#forget(id)
+        const held = await this.store.held(id)
+        if (stop.aborted) return
+        this.#note(record, held, isWhole(record, held) ? 'kept' : 'loading')
+        this.changed()
+        if (isWhole(record, held)) return
+        const missing = record.files.filter((file) => !held.has(file.path))
+        try {
+          await this.#fetchAll(record, missing, stop)
+        } catch (error) {
+          if (!(error instanceof Stale) || renewals === TRIES || stop.aborted) throw error
+          renewals += 1
+          if (!(await this.#renew(record))) throw error
+        }
+        continue
       } catch (error) {
         if (stop.aborted) return
-        const state = stateAfter(error)
-        this.#note(record, await this.store.held(id), state)
-        this.#space = await space()
-        this.changed()
-        if (state !== 'waiting') return
-        await pause(this.retryMs, stop)
+        state = stateAfter(error)
       }
+      const holding = this.#holdings.get(id)
+      if (holding !== undefined) holding.state = state
+      this.#space = await space()
+      this.changed()
+      if (state !== 'waiting') return
+      if ((this.#holdings.get(id)?.bytes ?? 0) > before) backoff.reset()
+      await pause(backoff.next(), stop)
     }
   }
 
-  /** Returns the record, with other materials where its lesson has other ones by now. */
-  async #fetchMissing(
-    record: KeptLesson,
-    missing: KeptFile[],
-    stop: AbortSignal,
-  ): Promise<KeptLesson> {
+  /** Read what to keep anew, and keep what is still the same; false when all of it is. */
+  async #renew(record: KeptLesson): Promise<boolean> {
+    const { lesson } = record
+    const found = await this.#source.read(lesson)
+    const options = this.#options(found.archive, found.materials)
+    const least = SIZES.indexOf(record.size)
+    const option = options.find((one) => SIZES.indexOf(one.size) >= least)
+    if (option === undefined) return false
+    const renewed = await this.#source.record(lesson, option, found)
+    const key = ({ path, digest }: KeptFile): string => `${path} ${digest}`
+    const old = new Set(record.files.map(key))
+    const same = renewed.files.filter((file) => old.has(key(file)))
+    if (same.length === renewed.files.length && old.size === same.length) return false
+    // What is made on request may have changed with the rest.
+    const stays = same.filter((file) => file.digest !== null).map((file) => file.path)
+    await this.store.keepOnly(lesson.id, new Set(stays))
     try {
-      await this.#fetchAll(record, missing, stop)
-      return record
+      await this.store.write({ ...renewed, addedAt: record.addedAt })
     } catch (error) {
-      // Its teacher took a file out, or gave another in its place.
-      const isGone = error instanceof MaterialGone && !stop.aborted
-      const renewed = isGone ? await this.#renewed(record) : null
-      if (renewed === null) throw error
-      return renewed
+      throw new Full('no room for the record', { cause: error })
     }
+    return true
   }
 
   async #fetchAll(record: KeptLesson, missing: KeptFile[], stop: AbortSignal): Promise<void> {
@@ -265,28 +270,30 @@ export class Keeper extends Observable {
     const failed = new AbortController()
     const either = (): void => failed.abort()
     stop.addEventListener('abort', either)
+    if (stop.aborted) either()
+    const faults: unknown[] = []
     const work = async (): Promise<void> => {
       for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-        const data = await this.#fetchFile(record.lesson, file, failed.signal)
-        if (failed.signal.aborted) return
+        const data = await this.#source.file(record.lesson, file, failed.signal)
+        if (stop.aborted) return
         await this.#putIn(record.lesson.id, file, data)
         const holding = this.#holdings.get(record.lesson.id)
         if (holding !== undefined) holding.bytes += file.bytes
         this.changed()
       }
     }
-    try {
-      await Promise.all(
-        Array.from({ length: PARALLEL }, () =>
-          work().catch((error: unknown) => {
-            failed.abort()
-            throw error
-          }),
-        ),
-      )
-    } finally {
-      stop.removeEventListener('abort', either)
+    const worker = async (): Promise<void> => {
+      try {
+        await work()
+      } catch (error) {
+        faults.push(error)
+        failed.abort()
+      }
     }
+    // None of them may still write when this is over.
+    await Promise.all(Array.from({ length: PARALLEL }, worker))
+    stop.removeEventListener('abort', either)
+    if (faults.length > 0) throw faults[0]
   }
 
   async #putIn(lesson: string, file: KeptFile, data: ArrayBuffer): Promise<void> {
@@ -297,71 +304,30 @@ export class Keeper extends Observable {
     }
   }
 
-  /** The file, as its digest says it must be. */
-  async #fetchFile(lesson: Lesson, file: KeptFile, stop: AbortSignal): Promise<ArrayBuffer> {
-    const headers: Record<string, string> = {}
-    if (this.token() !== '') headers['Authorization'] = `Bearer ${this.token()}`
-    const digest = materialAt(file.path)
-    const address =
-      digest === null ? `${this.archive(lesson)}/${file.path}` : this.materials(lesson).file(digest)
-    for (let tried = 1; ; tried += 1) {
-      let response: Response
-      let data: ArrayBuffer
-      try {
-        // A rotten copy in the browser's own cache must not come back for ever.
-        const cache = tried === 1 ? 'default' : 'reload'
-        response = await fetch(address, { headers, signal: stop, cache })
-        data = await response.arrayBuffer()
-      } catch (error) {
-        throw new Unreachable(file.path, { cause: error })
-      }
-      // Not here yet, or too much at once: waited for like a network that is away.
-      if (response.status === 503 || response.status === 429) throw new Unreachable(file.path)
-      if (response.status === 404 && digest !== null) throw new MaterialGone(file.path)
-      if (!response.ok) throw new Problem(response.status, '', file.path, '')
-      if (file.digest === null || (await sha256(data)) === file.digest) return data
-      if (tried === TRIES) throw new Error(`the digest of ${file.path} is wrong`)
-    }
+  #options(archive: Archive, materials: string | null): Option[] {
+    return withMaterials(optionsOf(archive, new Set(this.plays.split(','))), materials)
   }
 
-  async #read(lesson: Lesson): Promise<Archive> {
-    const base = this.archive(lesson)
-    const manifest: unknown = JSON.parse(await this.#text(`${base}/manifest.json`))
-    const extras: unknown = await this.#text(`${base}/extras.json`).then(
-      (text) => JSON.parse(text) as unknown,
-      (error: unknown) => {
-        if (error instanceof Problem && error.status === 404) return null
-        throw error
-      },
-    )
-    return readArchive(manifest, extras)
+  /** Take note of what the store has of a lesson; `state` unless it is whole. False: it has nothing. */
+  async #look(id: string, state: KeepState): Promise<boolean> {
+    const record = await this.store.record(id)
+    if (record === null) return false
+    const held = await this.store.held(id)
+    this.#note(record, held, isWhole(record, held) ? 'kept' : state)
+    return true
   }
 
-  /** The list of its materials as text; null where it has none, or its server knows of none. */
-  async #listOf(lesson: Lesson): Promise<string | null> {
-    try {
-      const text = await this.#text(this.materials(lesson).list)
-      return materialsIn(text).length > 0 ? text : null
-    } catch (error) {
-      if (error instanceof Problem && error.status === 404) return null
-      throw error
-    }
+  /** What was broken off before its record was written nobody can play. */
+  async #tidy(id: string): Promise<void> {
+    // Whoever holds the lock is about to write it.
+    await alone(id, { ifAvailable: true }, async () => {
+      if ((await this.store.record(id)) === null) await this.store.remove(id)
+    }).catch(() => undefined)
   }
 
-  /** `record` with the materials that its lesson has now; null where that changes nothing. */
-  async #renewed(record: KeptLesson): Promise<KeptLesson | null> {
-    const text = await this.#listOf(record.lesson)
-    if (text === (record.materials ?? null)) return null
-    const { materials: _old, ...rest } = record
-    const files = record.files.filter((file) => materialAt(file.path) === null)
-    const renewed: KeptLesson = { ...rest, files: [...files, ...materialsIn(text)] }
-    if (text !== null) renewed.materials = text
-    await this.store.write(renewed)
-    return renewed
-  }
-
-  async #text(address: string): Promise<string> {
-    return (await request(address, this.token())).text
+  #forget(id: string): void {
+    this.#holdings.delete(id)
+    this.changed()
   }
 
   #note(record: KeptLesson, held: ReadonlySet<string>, state: KeepState): void {
@@ -382,29 +348,24 @@ const isWhole = (record: KeptLesson, held: ReadonlySet<string>): boolean =>
 
 function stateAfter(error: unknown): KeepState {
   if (error instanceof Full) return 'full'
-  return error instanceof Unreachable ? 'waiting' : 'failed'
+  return isPassing(error) ? 'waiting' : 'failed'
 }
 
-async function alone(name: string, signal: AbortSignal, act: () => Promise<void>): Promise<void> {
+/** Not here yet, too much at once, a relay that begins anew, a page of the network's own instead. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof Problem) return error.status >= 500 || [408, 429].includes(error.status)
+  return error instanceof Unreachable || error instanceof Unreadable || error instanceof SyntaxError
+}
+
+/** Do `act` while no other page of this browser is at the lesson. */
+async function alone(
+  lesson: string,
+  options: LockOptions,
+  act: () => Promise<void>,
+): Promise<void> {
   const locks = navigator.locks as LockManager | undefined
   if (locks === undefined) return act()
-  // An aborted wait is no failure.
-  await locks.request(name, { signal }, act).catch((error: unknown) => {
-    if (!signal.aborted) throw error
-  })
-}
-
-/** Until the time is over, the network is back, or nobody wants it any more. */
-function pause(ms: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      globalThis.removeEventListener?.('online', done)
-      stop.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    globalThis.addEventListener?.('online', done)
-    stop.addEventListener('abort', done)
+  await locks.request(`kept-${lesson}`, options, async (lock) => {
+    if (lock !== null) await act()
   })
 }

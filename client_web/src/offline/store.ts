@@ -53,6 +53,9 @@ export async function persist(): Promise<boolean> {
   return (await navigator.storage?.persist?.().catch(() => false)) ?? false
 }
 
+/** A record is there, and the browser did not give it, or it is of another kind. */
+export class Unreadable extends Error {}
+
 export class Store {
   constructor(private readonly storage: CacheStorage) {}
 
@@ -62,17 +65,19 @@ export class Store {
     return names.filter((name) => name.startsWith(PREFIX)).map((name) => name.slice(PREFIX.length))
   }
 
-  /** The record of a lesson, or null: nothing is here, or what is here cannot be read. */
+  /** The record of a lesson, or null: it has none. Throws `Unreadable`. */
   async record(lesson: string): Promise<KeptLesson | null> {
-    if (!(await this.storage.has(PREFIX + lesson))) return null
     try {
+      if (!(await this.storage.has(PREFIX + lesson))) return null
       const cache = await this.storage.open(PREFIX + lesson)
       const found = await cache.match(addressOf(lesson, RECORD))
-      const record = (await found?.json()) as KeptLesson | undefined
-      return record?.format === 1 ? record : null
-    } catch {
-      return null
+      if (found === undefined) return null
+      const record = (await found.json()) as KeptLesson
+      if (record.format === 1) return record
+    } catch (error) {
+      throw new Unreadable(`the record of ${lesson} could not be read`, { cause: error })
     }
+    throw new Unreadable(`the record of ${lesson} is of another kind`)
   }
 
   /** The record, and its playlists as files that a player finds. */
@@ -94,9 +99,20 @@ export class Store {
     return new Set(paths.filter((path) => path.startsWith(start)).map((p) => p.slice(start.length)))
   }
 
-  /** Throws QuotaExceededError where there is no room. */
+  /**
+   * Put a file of a lesson that is here; of one that was deleted meanwhile, nothing. Throws
+   * QuotaExceededError where there is no room.
+   */
   async put(lesson: string, path: string, data: ArrayBuffer): Promise<void> {
+    if (!(await this.storage.has(PREFIX + lesson))) return
     await put(await this.storage.open(PREFIX + lesson), lesson, path, data)
+  }
+
+  /** Delete all files of a lesson but these; its record stays until another is written. */
+  async keepOnly(lesson: string, paths: ReadonlySet<string>): Promise<void> {
+    const cache = await this.storage.open(PREFIX + lesson)
+    for (const path of await this.held(lesson))
+      if (path !== RECORD && !paths.has(path)) await cache.delete(addressOf(lesson, path))
   }
 
   async remove(lesson: string): Promise<void> {
