@@ -48,14 +48,17 @@ class MediaSettings:
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """What recordings may take of the disk, in units of 10^9 bytes. quota_gb: 0 for no quota."""
+    """What recordings and materials may take of the disk, in units of 10^9 bytes. quota_gb: of
+    recordings, 0 for no quota. materials_gb: of files that teachers give along with lessons."""
 
     quota_gb: float = 0.0
     free_floor_gb: float = 2.0
+    materials_gb: float = 2.0
 
     def __post_init__(self) -> None:
         _within("cache.quota_gb", self.quota_gb, 0, 1_000_000)
         _within("cache.free_floor_gb", self.free_floor_gb, 0.1, 1_000_000)
+        _within("cache.materials_gb", self.materials_gb, 0.1, 1_000_000)
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,10 @@ PURE = (
     "relay.cache.index",
     "relay.cache.merge",
     "relay.cache.parts",
+    "relay.cache.stretches",
     "relay.sync.allowance",
     "relay.sync.loads",
+    "relay.sync.materials_plan",
     "relay.sync.plan",
     "relay.sync.width",
 )
