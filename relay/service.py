@@ -43,6 +43,7 @@ from relay.web.enrolment import Enrolment
 from relay.web.events import Events
 from relay.web.health import Health
 from relay.web.kept_rates import KeptRates
+from relay.web.lesson_materials import LessonMaterials
 from relay.web.lessons import KnownLessons
 from relay.web.library import Library
 from relay.web.offers import OfferRoutes
@@ -122,6 +123,9 @@ class Service:
             self.cache,
         )
         self.sync = self._make_sync(settings, data) if settings.parents else None
+        self.materials = LessonMaterials(
+            settings, self.access, self.lessons, self.cache, self.sync, self._token
+        )
         self.worker = WorkerKeeper(str(run_directory / DERIVED_SOCKET))
         self.rungs = Rungs()
         self.stills = Stills(
@@ -210,6 +214,7 @@ class Service:
         self.health.add_routes(app)
         self.status.add_routes(app)
         self.offers.add_routes(app)
+        self.materials.add_routes(app)
         # A parent leads on to its own, and the root relay to the control plane.
         add_page_routes(app, (self._settings.parents or (self._settings.central,))[0])
         self.children.add_routes(app)
@@ -255,6 +260,7 @@ class Service:
             tasks.create_task(self._tend_cache())
             if self.sync is not None:
                 tasks.create_task(self.sync.run(http))
+            tasks.create_task(self.materials.run(http))
             tasks.create_task(self.access.keep_trying(http))
             tasks.create_task(self.enrolment.run(http))
             tasks.create_task(self.central.run(http))

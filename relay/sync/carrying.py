@@ -107,7 +107,7 @@ class _Writer:
             if self._size < piece.part.bytes:
                 return
             try:
-                await _uncut(self._cache.complete, piece.part)
+                await uncut(self._cache.complete, piece.part)
             except Absent as error:
                 raise DiskAway(error.what, fix=error.fix) from error
             except Refused as error:
@@ -123,7 +123,7 @@ class _Writer:
         part, data = self._pieces[self._at].part, bytes(self._rest)
         self._rest.clear()
         try:
-            await _uncut(self._cache.append, part, self._size, data)
+            await uncut(self._cache.append, part, self._size, data)
         except Absent as error:
             raise DiskAway(error.what, fix=error.fix) from error
         self._size += len(data)
@@ -215,7 +215,7 @@ async def _carry_part(cache: Cache, part: Part, source: Source, width: int, spen
     await asyncio.to_thread(write)
 
 
-async def _uncut(work: Callable[..., _Result], *arguments: object) -> _Result:
+async def uncut(work: Callable[..., _Result], *arguments: object) -> _Result:
     """`work` in a thread; when this is cancelled, its end is waited for all the same, so that
     nobody else touches the part meanwhile."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))

@@ -31,6 +31,7 @@ from relay.sync.edge import Edge
 from relay.sync.faults import PUT_OFF_SECONDS, WRONG_SECONDS, went_wrong
 from relay.sync.loads import Load
 from relay.sync.local_time import LocalTime
+from relay.sync.materials import MaterialSync
 from relay.sync.offer import Offer
 from relay.sync.opened import Opened
 from relay.sync.plan import Fetch, Plan, Step, Tier
@@ -39,19 +40,13 @@ from relay.sync.report import report
 from relay.sync.sources import Lacking, Source
 from relay.sync.turn import Turn
 from relay.sync.watching import keep, watch_link, watch_list
-from relay.sync.width import Width
+from relay.sync.width import LOAD_MOST, Width
 from relay.sync.wishes import Wishes
 
 _log: Final = logging.getLogger("relay.sync")
 
 # Requests side by side to what is near: a LAN is full with two, and so is an old machine.
 _NEAR_WIDTH: Final = 2
-# One request brings so much: the link is busy for this long with it (s, and round trips), so that
-# the round trip before its first byte counts for little. Bytes, at the least and at the most.
-_LOAD_S: Final = 10.0
-_LOAD_ROUND_TRIPS: Final = 12.0
-_LOAD_LEAST: Final = 192 * 1024
-_LOAD_MOST: Final = 4 << 20
 _DISK_SECONDS: Final = 30.0
 # As `Allowance.kept` gives them.
 _BUDGET: Final = ("day", "spent", "ran")
@@ -117,6 +112,8 @@ class Sync:
         )
         self.allowance = Allowance(rules.limits, *map(self.wishes.recall, _BUDGET))
         self.sources: list[Source] = []
+        self.materials: MaterialSync | None = None
+        """What is brought over the same link, before recordings."""
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: dict[asyncio.Task[None], _Job] = {}
         self._asking = Asking(self)
@@ -165,6 +162,8 @@ class Sync:
         if live and not self._was_live:
             self._cut_far()
             self._stop_far()
+            if self.materials is not None:
+                self.materials.stop_far()
         elif self._was_live and not live:
             self.ask_lists()  # what was just taught will be there soon
         self._was_live = live
@@ -204,7 +203,18 @@ class Sync:
     @property
     def is_busy_far(self) -> bool:
         """Whether something is under way over the weak link."""
-        return any(not job.source.near for job in self._jobs.values())
+        return self._far > 0
+
+    @property
+    def _far(self) -> int:
+        """Requests over the weak link."""
+        materials = self.materials.far if self.materials is not None else 0
+        return materials + sum(not job.source.near for job in self._jobs.values())
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a pupil waits for a part."""
+        return self._asking.busy
 
     @property
     def under_way(self) -> list[tuple[Fetch, str]]:
@@ -250,7 +260,7 @@ class Sync:
                 source.stop()
 
     def _stop_far(self) -> None:
-        """Nothing more crosses the weak link: cut the requests, then end what waits for them."""
+        """No recording crosses the weak link: cut the requests, then end what waits for them."""
         jobs = [task for task, job in self._jobs.items() if not job.source.near]
         if not jobs:
             return
@@ -272,13 +282,17 @@ class Sync:
 
     async def _fill(self, tasks: asyncio.TaskGroup) -> None:
         """Start what may be started."""
+        materials = self.materials
+        if materials is not None:
+            await materials.fill(tasks)
         self._refusal = self.look()
         if self._refusal == "import":
             # A drive is being imported beside us: the archives are its own until it is done.
             self._stop_far()
             for task in self._jobs:
                 task.cancel()
-            if not self._jobs and not self._asking.busy:
+            busy = self._asking.busy or (materials is not None and materials.is_busy)
+            if not self._jobs and not busy:
                 self._turn.give()
                 self._imported = True
             return
@@ -293,7 +307,8 @@ class Sync:
             self.width.pause()
         if self._refusal == "disk":
             return
-        groups = [False] if not self._refusal and not self._asking.busy else []
+        held = self._asking.busy or (materials is not None and materials.holds_link)
+        groups = [False] if not self._refusal and not held else []
         if any(source.near for source in self.sources):
             groups.insert(0, True)
         for near in groups:
@@ -301,8 +316,7 @@ class Sync:
 
     def _is_held_up_by_the_link(self) -> bool:
         rate = self._rules.limits.rate
-        far = sum(not job.source.near for job in self._jobs.values())
-        return far >= self.width.connections and (not rate or self.width.rate < 0.85 * rate)
+        return self._far >= self.width.connections and (not rate or self.width.rate < 0.85 * rate)
 
     async def _fill_from(self, tasks: asyncio.TaskGroup, near: bool) -> None:
         moment = self.time.moment()
@@ -347,7 +361,8 @@ class Sync:
                 continue
             opened = self.queue.opened(fetch.lesson)
             while free > 0 and opened is not None and await self._has_room(fetch, opened):
-                load = opened.load(fetch.rendition, self._load_bytes(near), moment.now)
+                most = LOAD_MOST if near else self.width.load_bytes()
+                load = opened.load(fetch.rendition, most, moment.now)
                 if load is None:
                     if not opened.left(fetch.rendition):
                         # The rest came while room was looked for: the plan knows what is next.
@@ -396,13 +411,6 @@ class Sync:
             self.leave_disk(error.what)
             return False
         return True
-
-    def _load_bytes(self, near: bool) -> int:
-        if near:
-            return _LOAD_MOST
-        seconds = max(_LOAD_S, _LOAD_ROUND_TRIPS * (self.width.round_trip or 0.0))
-        size = seconds * self.width.rate / self.width.connections
-        return round(min(_LOAD_MOST, max(_LOAD_LEAST, size)))
 
     def _start(self, tasks: asyncio.TaskGroup, job: _Job, work: Awaitable[None]) -> None:
         task = tasks.create_task(self._guarded(job, work))

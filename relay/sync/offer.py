@@ -22,7 +22,11 @@ from classroom.errors import Refused
 _log: Final = logging.getLogger("relay.sync")
 
 ABOUT: Final = "about.json"
-WORDS: Final = ("title", "subject", "grade", "school", "teacher", "planned_at", "started_at")
+WORDS: Final = (
+    *("title", "subject", "grade", "school", "teacher", "planned_at", "started_at"),
+    "materials",
+)
+"""materials: digest of the list of the lesson's materials; older relays know nothing of it."""
 _WORDS_CHARS: Final = 300
 _LAST_DATE: Final = 253_402_300_800  # unix seconds; what lies beyond is no date (year 9999)
 
@@ -132,11 +136,12 @@ def offer_of(directory: Path) -> Offer | None:
         events=_digest(directory / EVENTS),
         extras=_digest(directory / EXTRAS),
         renditions={rendition.name: rendition.size for rendition in manifest.renditions},
-        about=_about(directory),
+        about=about_of(directory),
     )
 
 
-def _about(directory: Path) -> dict[str, str | float]:
+def about_of(directory: Path) -> dict[str, str | float]:
+    """The words beside an archive, none where there are none to be used. Blocks."""
     try:
         about = json.loads((directory / ABOUT).read_bytes())
     # RecursionError: nested brackets, which nobody wrote on purpose.

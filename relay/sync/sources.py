@@ -5,7 +5,8 @@ it should be, comes in time or not at all, and is read strictly. Not here: which
 what (`plan`), verification of parts (`relay.cache`), drives (`drive`). SYNC.md tells the addresses.
 
 Every method raises Absent when the source is away or stalls, `Lacking` when it has not what it was
-asked for, and Refused for what is rubbish.
+asked for, and Refused for what is rubbish. What teachers give along with lessons has the same
+addresses at relays and at the control plane, so that is a source of it too, the root relay's.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from classroom.archive import canonical
+from classroom.archive.materials import MAX_LIST_BYTES
 from classroom.archive.names import MANIFEST
 from classroom.clock import monotonic
 from classroom.errors import Absent, Refused
@@ -42,6 +44,8 @@ _CONNECT_SECONDS: Final = 15.0
 _LIST_BYTES: Final = 4 << 20
 TOP_BYTES: Final = 32 << 20
 _CHUNK: Final = 64 * 1024
+# Tells a relay that somebody waits here, so that it does not only take its turn there.
+_WAITS: Final = {"waits": ""}
 _ABORT: Final = struct.pack("ii", 1, 0)  # SO_LINGER: reset the connection, send nothing more
 
 
@@ -50,6 +54,13 @@ class Lacking(Refused):
 
     def __init__(self, what: str) -> None:
         super().__init__(404, "source-lacks", what, fix="Ask another source.")
+
+
+class NotYet(Refused):
+    """The source brings it itself just now."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(503, "source-not-yet", f"{what} is on its way there.", fix="Ask again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,38 @@ class Source:
                 raise rubbish("a range was asked for, and not given")
             yield _body(answer, end - first)
 
+    async def materials(self, lesson: str, digest: str, *, waits: bool) -> bytes:
+        """The list of a lesson's materials with this SHA-256. waits: somebody waits for it here.
+        Raises `NotYet` while it is on its way there."""
+        path = f"/api/lessons/{lesson}/materials"
+        body = bytearray()
+        async with self._get(path, _WAITS if waits else {}, {}) as answer:
+            told = answer.headers.get("ETag")
+            async for chunk in _chunks(answer):
+                body += chunk
+                if len(body) > MAX_LIST_BYTES:
+                    raise rubbish(f"{path} has no end")
+        if canonical.digest(bytes(body)) != digest:
+            if told == f'"{digest}"':
+                raise rubbish(f"{path} is not what its digest says")
+            raise Lacking(f"{path} is another one there")
+        return bytes(body)
+
+    @contextlib.asynccontextmanager
+    async def material(
+        self, lesson: str, digest: str, first: int, end: int, *, waits: bool
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Bytes `first` to `end` (exclusive) of a file that a teacher gave along with a lesson.
+        Raises as `materials` does."""
+        path = f"/api/lessons/{lesson}/materials/{digest}"
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={first}-{end - 1}"}
+        async with self._get(path, _WAITS if waits else {}, headers) as answer:
+            if answer.headers.get("ETag") != f'"{digest}"':
+                raise Lacking(f"{path} is another one there")
+            if answer.status != 206:
+                raise rubbish("a range was asked for, and not given")
+            yield _body(answer, end - first)
+
     async def ping(self) -> tuple[float, float | None]:
         """Seconds that the smallest question takes, and the source's date (unix seconds, s)."""
         began = monotonic()
@@ -168,6 +211,8 @@ class Source:
                     timeout=limits,
                     allow_redirects=False,
                 )
+            if answer.status == 503 and "/materials" in path:
+                raise NotYet(path)
             if answer.status not in (200, 204, 206):
                 raise _refusal(answer.status, path)
             self._answers.add(answer)

@@ -29,6 +29,12 @@ _ROUND_TRIPS: Final = 6.0
 # The least round trip is forgotten after this long, for a link's way may change (s).
 _BASE_KEPT_S: Final = 600.0
 _PINGS_KEPT: Final = 400
+# One request brings so much: the link is busy for this long with it (s, and round trips), so that
+# the round trip before its first byte counts for little. Bytes, at the least and at the most.
+_LOAD_S: Final = 10.0
+_LOAD_ROUND_TRIPS: Final = 12.0
+_LOAD_LEAST: Final = 192 * 1024
+LOAD_MOST: Final = 4 << 20
 
 
 class Width:
@@ -47,6 +53,12 @@ class Width:
     def round_trip(self) -> float | None:
         """Seconds, without any queue; None before the first ping."""
         return min((took for _, took in self._pings), default=None)
+
+    def load_bytes(self) -> int:
+        """What one of the requests side by side should bring."""
+        seconds = max(_LOAD_S, _LOAD_ROUND_TRIPS * (self.round_trip or 0.0))
+        size = seconds * self.rate / self.connections
+        return round(min(LOAD_MOST, max(_LOAD_LEAST, size)))
 
     def receive_bytes(self, size: int) -> None:
         """They came over the link."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from classroom.archive.canonical import DIGEST_PATTERN
 from classroom.archive.manifest import Manifest
 from classroom.archive.names import JOURNAL, MANIFEST
 from classroom.errors import Refused
@@ -34,6 +35,7 @@ class Archived:
     """An archive on disk with the words about its lesson; can be searched.
 
     started_at: unix seconds, None while unknown. duration: seconds, None while it is written.
+    materials: digest of the list of its materials, None for none.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Archived:
     started_at: float | None
     finished: bool
     duration: float | None
+    materials: str | None = None
 
     @property
     def state(self) -> str:
@@ -73,6 +76,7 @@ class Archived:
                 "detail": "",
                 "seconds": seconds,
             },
+            "materials": self.materials,
             "duration": seconds,
             "playable": True,
         }
@@ -118,7 +122,13 @@ def read_archived(directory: Path) -> Archived | None:
         started_at=_date(about, "started_at") or epoch,
         finished=finished,
         duration=duration,
+        materials=_materials(about),
     )
+
+
+def read_materials(directory: Path) -> str | None:
+    """The digest of the list of materials that the words beside an archive name."""
+    return _materials(_about(directory))
 
 
 def _bytes(file: Path, most: int) -> bytes:
@@ -144,6 +154,11 @@ def _words(about: dict[str, Any], name: str) -> str | None:
     value = about.get(name)
     # Half a pair of surrogates, which JSON can say, is nothing that can be kept or sent.
     return value.encode(errors="replace").decode() if isinstance(value, str) else None
+
+
+def _materials(about: dict[str, Any]) -> str | None:
+    value = about.get("materials")
+    return value if isinstance(value, str) and DIGEST_PATTERN.fullmatch(value) else None
 
 
 def _date(about: dict[str, Any], name: str) -> float | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aiohttp import ETag, web
+from aiohttp import web
 
 from classroom.archive.extras import Extras
 from classroom.archive.manifest import Manifest, RenditionManifest
@@ -38,6 +38,7 @@ from relay.cache.cache import Cache, Found
 from relay.record import fill, hls, hls_master, tail
 from relay.record.fill import parse_fill
 from relay.record.hls_master import Wish
+from relay.web.digest_file import DigestFile
 from relay.web.extras import ExtrasReader, captions_text
 from relay.web.tails import Tails, growing_file
 
@@ -216,7 +217,7 @@ def add_archive_routes(
         if isinstance(answer, _Lacking):
             raise _not_yet()
         known = {each.value for each in request.if_none_match or ()}
-        if isinstance(answer, _File) and answer.digest in known:
+        if isinstance(answer, DigestFile) and answer.digest in known:
             headers = _CORS | {"ETag": f'"{answer.digest}"'}
             headers["Cache-Control"] = answer.headers["Cache-Control"]
             return web.Response(status=304, headers=headers)
@@ -326,7 +327,7 @@ def _inner(
     if path is None:
         return _Lacking(rendition, wanted)
     if filling is None:
-        return _File(path, digest, headers)
+        return DigestFile(path, digest, headers)
     data = fill.fill(path.read_bytes(), *filling, name=rendition)
     if data is None:
         raise _absent("This recording has no such segment, or not yet.", "name")
@@ -357,7 +358,7 @@ def _captions(
     if path is None:
         return _Lacking(CAPTIONS, name)
     headers = _CORS | {"Content-Type": "text/vtt; charset=utf-8", "Cache-Control": _FRESH}
-    return _File(path, found[1], headers)
+    return DigestFile(path, found[1], headers)
 
 
 def _model(manifest: Manifest, name: str, filling: tuple[int, int]) -> str | None:
@@ -368,23 +369,6 @@ def _model(manifest: Manifest, name: str, filling: tuple[int, int]) -> str | Non
         return None
     segment = fill.model(rendition, filling[0])
     return segment_name(segment.beat, segment.part)
-
-
-class _File(web.FileResponse):
-    """A file whose ETag is its digest, so that every relay's copy has the same one."""
-
-    def __init__(self, path: Path, digest: str, headers: dict[str, str]) -> None:
-        super().__init__(path, headers=headers)
-        self.digest = digest
-
-    @property
-    def etag(self) -> ETag | None:
-        return ETag(value=self.digest)
-
-    @etag.setter
-    def etag(self, value: ETag | str | None) -> None:
-        """aiohttp sets one from the file's date and size; ours stays."""
-        self.headers["ETag"] = f'"{self.digest}"'
 
 
 def _digest(rendition: RenditionManifest, file: str) -> str | None:

@@ -24,7 +24,7 @@ from relay.web.archived import read_archived, stamp_of
 
 _log: Final = logging.getLogger("relay.service")
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 # Two tables, so that a search reads no more of a lesson than what it looks at.
 _SCHEMA: Final = f"""
 PRAGMA user_version = {_VERSION};

@@ -112,6 +112,15 @@ class KnownLessons:
         """The list as those above told it last."""
         return list(self._told.values())
 
+    def materials(self, lesson: str) -> str | None:
+        """Digest of the list of the lesson's materials as those above told it last, "" for none;
+        None where they told nothing."""
+        if (told := self._told.get(lesson)) is not None:
+            return told.materials or ""
+        # One that ended here may have been known by its name alone.
+        over = self._over.get(lesson)
+        return over.materials if over is not None else None
+
     def over(self, allowed: Callable[[str], bool], most: int) -> list[LessonInfo]:
         """The last `most` lessons that ended here, newest first."""
         names = [name for name in reversed(self._over) if allowed(name)]
@@ -247,4 +256,5 @@ def _plain(info: LessonInfo) -> dict[str, Any]:
             "detail": info.recording.detail,
             "seconds": info.recording.seconds,
         },
+        "materials": info.materials,
     }

@@ -159,7 +159,7 @@ class Library:
         words = as_json(info)
         about = {
             key: words[key]
-            for key in ("id", "title", *LABELS, "teacher", "planned_at", "started_at")
+            for key in ("id", "title", *LABELS, "teacher", "planned_at", "started_at", "materials")
         }
         data = json.dumps(about, ensure_ascii=False, sort_keys=True).encode(errors="replace")
         try:

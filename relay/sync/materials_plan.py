@@ -1,0 +1,149 @@
+"""Which materials come next, and whether they may. PURE.
+
+Here: the order of lists and files of lessons, and when the link may be used for each. Not here:
+what is here already (`relay.cache.materials`), who has it, requests (`materials`). Dates are unix
+seconds, the best that is known: a school's clock may be wrong by decades.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from classroom.wire import urgency
+
+# What a lesson needs that is planned within so long (s) comes outside windows too.
+SOON_S: Final = 3 * 3600.0
+# A lesson that should have begun so long ago (s) is late; before that it fell through, or a clock
+# is wrong, and then nothing of it is urgent.
+_LATE_S: Final = 12 * 3600.0
+# Of lessons that are over, thought of at a time; a library has thousands.
+_PAST_MOST: Final = 16
+
+
+class Tier(IntEnum):
+    """Why it is wanted."""
+
+    ASKED = 0
+    """Somebody waits for it now."""
+    SOON = 1
+    """Its lesson runs, or begins within hours."""
+    COMING = 2
+    """Its lesson is planned."""
+    PAST = 3
+    """Its lesson is over, and kept or fetched here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A lesson of which something is not here.
+
+    digest: of its list. planned_at: None for not known. coming: it is planned, or live: it runs.
+    files: those that are not whole here, with the bytes still to come of each, in the list's order;
+    None while the list is not here.
+    """
+
+    lesson: str
+    digest: str
+    planned_at: float | None = None
+    coming: bool = True
+    live: bool = False
+    files: tuple[tuple[str, int], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One thing to be done. digest: of a file, "" for the list. bytes: still to come of it."""
+
+    lesson: str
+    digest: str
+    bytes: int
+    tier: Tier
+
+    @property
+    def item(self) -> str:
+        """The same for the same file, whichever lesson it is for."""
+        return self.digest or f"list of {self.lesson}"
+
+
+def next_fetches(
+    dues: Iterable[Due], asked: Collection[tuple[str, str]], date: float
+) -> Iterator[Fetch]:
+    """Everything that is still to come, best first; of lessons that are over, only the first ones.
+    Each file stands there once, however many lessons have it.
+
+    asked: (lesson, digest of a file or "" for its list) that somebody waits for.
+    """
+    coming: list[Due] = []
+    past: list[Due] = []
+    for due in dues:
+        (coming if due.coming else past).append(due)
+    ordered = sorted(coming, key=lambda due: _turn(due, date))
+    # The newest first, as with recordings.
+    newest = heapq.nsmallest(
+        _PAST_MOST, past, key=lambda due: (-(due.planned_at or 0.0), due.lesson)
+    )
+    done: set[str] = set()
+    for one in _asked([*coming, *past], asked) if asked else ():
+        if one.item not in done:
+            done.add(one.item)
+            yield one
+    for due in (*ordered, *newest):
+        tier = _tier(due, date)
+        for digest, size in due.files if due.files is not None else (("", 0),):
+            one = Fetch(due.lesson, digest, size, tier)
+            if one.item not in done:
+                done.add(one.item)
+                yield one
+
+
+def may_come(
+    fetch: Fetch, *, near: bool, refusal: str, spent: bool, metered: bool, waits: bool
+) -> bool:
+    """Whether it may be asked for now.
+
+    near: not over the weak link. refusal: why nothing may cross that ("" when it may), see
+    `Sync.look`. spent: the day's budget is used up. metered: every byte of the link costs money.
+    waits: a pupil waits for a part of a recording.
+    """
+    if refusal in ("import", "disk"):
+        return False
+    if near:
+        return True
+    if refusal == "window":
+        if fetch.tier > Tier.SOON or spent:
+            return False
+    elif refusal:
+        return False
+    if fetch.tier is not Tier.ASKED and waits:
+        return False
+    return not (metered and fetch.tier is Tier.PAST)
+
+
+def _asked(dues: Iterable[Due], asked: Collection[tuple[str, str]]) -> Iterator[Fetch]:
+    for due in dues:
+        if due.files is None:
+            # Whatever is asked for of it, the list comes first.
+            if (due.lesson, "") in asked:
+                yield Fetch(due.lesson, "", 0, Tier.ASKED)
+            continue
+        for digest, size in due.files:
+            if (due.lesson, digest) in asked:
+                yield Fetch(due.lesson, digest, size, Tier.ASKED)
+
+
+def _tier(due: Due, date: float) -> Tier:
+    if not due.coming:
+        return Tier.PAST
+    # One without a date may begin at any time.
+    if due.live or due.planned_at is None or -_LATE_S <= due.planned_at - date <= SOON_S:
+        return Tier.SOON
+    return Tier.COMING
+
+
+def _turn(due: Due, date: float) -> tuple[Tier, tuple[int, float], str]:
+    when = date if due.planned_at is None else due.planned_at
+    return _tier(due, date), urgency(when, date, live=due.live), due.lesson

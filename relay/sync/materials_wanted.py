@@ -1,0 +1,193 @@
+"""Of which lessons materials should be here, and what of them is not.
+
+Here: the lessons that those above tell of, those of archives here, what somebody waits for, what
+waits for room. Not here: in which order they come (`materials_plan`), fetching (`materials`).
+`tell`, `note` and `ask` are for the event loop and any thread; `refresh` blocks, and is called by
+one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Final
+
+from classroom.archive.canonical import DIGEST_PATTERN
+from classroom.archive.materials import Material
+from classroom.wire import LessonInfo, LessonState
+from relay.cache.materials import MaterialStore
+from relay.sync.materials_plan import Due
+from relay.sync.offer import about_of
+
+_log: Final = logging.getLogger("relay.sync")
+
+# Who asked and did not ask again for so long (s) waits no more; pages ask every few seconds.
+_ASKED_S: Final = 60.0
+_ASKED_MOST: Final = 64
+
+_Key = tuple[str, str]
+_NOTHING: Final = {"files_left": 0, "bytes_left": 0}
+
+
+class Wanted:
+    """One per `MaterialSync`."""
+
+    def __init__(
+        self,
+        store: MaterialStore,
+        archives: Path,
+        held: Callable[[], Iterable[str]],
+        is_pinned: Callable[[str], bool],
+    ) -> None:
+        """archives: their directory. held(): lessons of which something is there.
+        is_pinned(lesson): it is kept whatever else needs its room; both for any thread."""
+        self._store = store
+        self._archives = archives
+        self._held = held
+        self._is_pinned = is_pinned
+        self._told: tuple[LessonInfo, ...] | None = None
+        self._noted: set[str] = set()
+        self._coming: dict[str, LessonInfo] = {}
+        # Digest of the list and date, of lessons that are over.
+        self._past: dict[str, tuple[str, float]] = {}
+        self._asked: dict[_Key, float] = {}
+        self._put_off: dict[str, float] = {}
+        self._is_known = False
+        self.dues: dict[str, Due] = {}
+        """Lessons of which something is not here."""
+
+    # What others tell.
+
+    def tell(self, lessons: Iterable[LessonInfo]) -> None:
+        """The lessons that are planned or live, all of them."""
+        self._told = tuple(lessons)
+
+    def note(self, lesson: str) -> None:
+        """Something about it may have changed: its archive, or a file that was found rotten."""
+        self._noted.add(lesson)
+
+    def ask(self, lesson: str, digest: str, now: float) -> None:
+        """Somebody waits for a file, "" for the list."""
+        if len(self._asked) < _ASKED_MOST or (lesson, digest) in self._asked:
+            self._asked[lesson, digest] = now + _ASKED_S
+            self._put_off.pop(lesson, None)
+            self._noted.add(lesson)
+
+    def put_off(self, lesson: str, until: float) -> None:
+        """Nothing can be done for it before `until`."""
+        self._put_off[lesson] = until
+
+    # What follows from it.
+
+    def asked(self, now: float) -> Collection[_Key]:
+        """What somebody waits for."""
+        for key in [key for key, until in self._asked.items() if until <= now]:
+            del self._asked[key]
+        return self._asked
+
+    def possible(self, now: float) -> list[Due]:
+        """Lessons of which something is not here, but those that are put off."""
+        for lesson in [name for name, until in self._put_off.items() if until <= now]:
+            del self._put_off[lesson]
+        return [due for name, due in self.dues.items() if name not in self._put_off]
+
+    def is_kept(self, lesson: str) -> bool:
+        """Whether its list stays, whatever else needs the room; for any thread."""
+        return lesson in self._coming or self._is_pinned(lesson)
+
+    def at(self, lesson: str) -> float:
+        """The lesson's date, 0 for not known."""
+        info = self._coming.get(lesson)
+        if info is not None:
+            return info.planned_at or info.started_at or 0.0
+        return self._past.get(lesson, ("", 0.0))[1]
+
+    def list_digest(self, lesson: str) -> str:
+        """Digest of the list that it should have, "" for none."""
+        info = self._coming.get(lesson)
+        if info is not None:
+            return info.materials or ""
+        return self._past.get(lesson, ("", 0.0))[0]
+
+    def material(self, lesson: str, digest: str) -> Material | None:
+        """A file of the list that is here."""
+        held = self._store.held(lesson)
+        return held.materials.find(digest) if held is not None else None
+
+    def start(self) -> None:
+        """Look at everything: at the start, and when somebody else wrote into the store. Raises
+        Absent. Blocks."""
+        self._store.scan()
+        for lesson in self._store.lessons():
+            held = self._store.held(lesson)
+            if held is not None and lesson not in self._coming:
+                self._past.setdefault(lesson, (held.digest, held.at))
+        self._noted.update(self._held(), self._past, self._coming)
+
+    def refresh(self) -> None:
+        """Take in what was told and noted. Raises Absent. Blocks."""
+        told, self._told = self._told, None
+        if told is not None:
+            self._take_told(told)
+        while self._noted:
+            self._consider(self._noted.pop())
+        self._is_known = True
+
+    def _take_told(self, told: tuple[LessonInfo, ...]) -> None:
+        coming = {info.id: info for info in told if info.state is not LessonState.ENDED}
+        for lesson, before in self._coming.items():
+            if lesson not in coming:
+                # Over, or moved elsewhere; what is here of it stays while there is room.
+                if before.materials:
+                    self._past[lesson] = before.materials, self.at(lesson)
+                self._noted.add(lesson)
+        changed = {name for name, info in coming.items() if info != self._coming.get(name)}
+        self._coming = coming
+        for lesson in changed:
+            self._past.pop(lesson, None)
+            if coming[lesson].materials is None:
+                self._store.drop(lesson)
+            else:
+                self._store.date(lesson, self.at(lesson))
+        self._noted |= changed
+
+    def _consider(self, lesson: str) -> None:
+        """Whether something of it is to come."""
+        if lesson not in self._coming:
+            about = about_of(self._archives / lesson)
+            told = about.get("materials")
+            if isinstance(told, str) and DIGEST_PATTERN.fullmatch(told):
+                at = about.get("planned_at") or about.get("started_at") or 0.0
+                self._past[lesson] = told, at if isinstance(at, float) else 0.0
+        digest = self.list_digest(lesson)
+        self.dues.pop(lesson, None)
+        if not digest:
+            return
+        info, held = self._coming.get(lesson), self._store.held(lesson)
+        files: tuple[tuple[str, int], ...] | None = None
+        if held is not None and held.digest == digest:
+            missing = self._store.missing(lesson)
+            files = tuple((one.digest, self._store.left(one)) for one in missing)
+        if files == ():
+            return
+        live = info is not None and info.state is LessonState.LIVE
+        planned_at = info.planned_at if info is not None else self.at(lesson)
+        self.dues[lesson] = Due(lesson, digest, planned_at, info is not None, live, files)
+
+    def progress(self) -> dict[str, int]:
+        """lessons: to come, that have materials. whole: of these, with everything here. lists_left,
+        files_left, bytes_left: still to come of the others."""
+        lessons = [name for name, info in list(self._coming.items()) if info.materials]
+        if not self._is_known:
+            lists = len(lessons)
+            return {"lessons": lists, "whole": 0, "lists_left": lists} | _NOTHING
+        dues = [due for name in lessons if (due := self.dues.get(name)) is not None]
+        files = {digest: size for due in dues for digest, size in due.files or ()}
+        return {
+            "lessons": len(lessons),
+            "whole": len(lessons) - len(dues),
+            "lists_left": sum(due.files is None for due in dues),
+            "files_left": len(files),
+            "bytes_left": sum(files.values()),
+        }
