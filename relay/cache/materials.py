@@ -121,7 +121,7 @@ class MaterialStore:
 
     def missing(self, lesson: str) -> list[Material]:
         """Files of the lesson's list that are not whole here, in the list's order."""
-        found = self._lists.get(lesson)
+        found = self.held(lesson)
         if found is None:
             return []
         return [one for one in found.materials.materials if not self.blobs.has(one.digest)]

@@ -12,6 +12,7 @@ lesson begins.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import Counter
@@ -46,9 +47,9 @@ _AGAIN_MOST_S: Final = 300.0
 _AGAIN_ASKED_S: Final = 6.0
 # A file whose digest was wrong so often is left alone for a while.
 _WRONG_TIMES: Final = 3
-# What was whole at the last start is looked at again, a file at a time, so that what rotted is
-# found before the class finds it (s).
-_LOOK_SECONDS: Final = 20.0
+# What was whole at the last start is looked at again, and what came from a drive, so that what
+# rotted is found before the class finds it (s).
+_LOOK_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +84,7 @@ class MaterialSync:
         self._wrong: Counter[str] = Counter()
         self._refused: dict[str, float] = {}
         self._looked_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
         self.holds_link = False
         """Whether something of lessons to come can cross the weak link, before recordings."""
         self.counts: Counter[str] = Counter()
@@ -111,8 +113,12 @@ class MaterialSync:
 
     async def fill(self, tasks: asyncio.TaskGroup) -> None:
         """Start what may be started, end what may not go on."""
-        refusal = self._link.look()
         self.holds_link = False
+        with Edge(self._link.counts):
+            await self._fill(tasks)
+
+    async def _fill(self, tasks: asyncio.TaskGroup) -> None:
+        refusal = self._link.look()
         if refusal == "import":
             for task in self._jobs:
                 task.cancel()
@@ -126,6 +132,7 @@ class MaterialSync:
             self._link.leave_disk(error.what)
             return
         now, date = self._now(), self._link.time.moment().wall
+        self._look_again(tasks, now)
         self._end_what_may_not(refusal)
         asked = self.wanted.asked(now)
         for fetch in next_fetches(self.wanted.possible(now), asked, date):
@@ -140,22 +147,29 @@ class MaterialSync:
             self.wanted.start()
             self._scanned = True
         self.wanted.refresh()
-        if self._now() - self._looked_at > _LOOK_SECONDS:
-            self._looked_at = self._now()
-            self._look_at_one()
 
-    def _look_at_one(self) -> None:
+    def _look_again(self, tasks: asyncio.TaskGroup, now: float) -> None:
+        due = self._looking is None or now - self._looked_at > _LOOK_SECONDS
+        if due and (self._looking is None or self._looking.done()):
+            self._looked_at = now
+            self._looking = tasks.create_task(self._look_in_peace())
+
+    async def _look_in_peace(self) -> None:
+        with Edge(self._link.counts):
+            await asyncio.to_thread(self._look_at_files)
+
+    def _look_at_files(self) -> None:
+        """Blocks."""
+        blobs = self.store.blobs
         for lesson in self.store.lessons():
             held = self.store.held(lesson)
             if held is None or not self.wanted.is_kept(lesson):
                 continue
             for one in held.materials.materials:
-                if self.store.blobs.has(one.digest) and not self.store.blobs.is_verified(
-                    one.digest
-                ):
-                    self.store.find(one.digest)
+                if blobs.has(one.digest) and not blobs.is_verified(one.digest):
+                    with contextlib.suppress(Absent):  # it cannot be read now: another time
+                        self.store.find(one.digest)
                     self.wanted.note(lesson)
-                    return
 
     def _may(self, fetch: Fetch, near: bool, refusal: str) -> bool:
         link = self._link
@@ -198,6 +212,9 @@ class MaterialSync:
                 self._begin(tasks, _Job(fetch, source, None), self._bring_list(fetch, source))
             return True
         material = self.wanted.material(fetch.lesson, fetch.digest)
+        if self.store.blobs.has(fetch.digest):
+            self.wanted.note(fetch.lesson)  # it came for another lesson, or from a drive
+            return True
         if material is None or not await self._has_room(fetch, material):
             return True
         for _ in range(free):
@@ -323,6 +340,7 @@ class MaterialSync:
         self._forget(digest)
         self._wrong.pop(digest, None)
         self._came(job.fetch, "files")
+        self.wanted.came(digest)
 
     async def _carry(self, job: _Job, digest: str, at: int, end: int) -> None:
         width, source = self._link.width, job.source

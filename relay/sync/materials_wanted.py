@@ -26,6 +26,9 @@ _log: Final = logging.getLogger("relay.sync")
 _ASKED_S: Final = 60.0
 _ASKED_MOST: Final = 64
 
+# Lessons looked at in one go: at the start there are as many as a library has, and the link waits.
+_CONSIDERED: Final = 200
+
 _Key = tuple[str, str]
 _NOTHING: Final = {"files_left": 0, "bytes_left": 0}
 
@@ -66,6 +69,12 @@ class Wanted:
     def note(self, lesson: str) -> None:
         """Something about it may have changed: its archive, or a file that was found rotten."""
         self._noted.add(lesson)
+
+    def came(self, digest: str) -> None:
+        """A file is here, for every lesson that has it."""
+        for lesson, due in self.dues.items():
+            if any(digest == one for one, _ in due.files or ()):
+                self._noted.add(lesson)
 
     def ask(self, lesson: str, digest: str, now: float) -> None:
         """Somebody waits for a file, "" for the list."""
@@ -130,9 +139,12 @@ class Wanted:
         told, self._told = self._told, None
         if told is not None:
             self._take_told(told)
-        while self._noted:
-            self._consider(self._noted.pop())
+        for lesson in [name for name in self._coming if name in self._noted]:
+            self._noted.discard(lesson)
+            self._consider(lesson)
         self._is_known = True
+        for _ in range(min(_CONSIDERED, len(self._noted))):
+            self._consider(self._noted.pop())
 
     def _take_told(self, told: tuple[LessonInfo, ...]) -> None:
         coming = {info.id: info for info in told if info.state is not LessonState.ENDED}

@@ -16,12 +16,18 @@ from time import time
 import aiohttp
 from aiohttp import web
 
+from classroom.clock import Clock, wall
 from classroom.tokens import ANY_LESSON, DEFAULT_RIGHTS, Claims, Right, Role, Signer, generate_key
+from classroom.wire import LessonInfo
 from relay.cache.cache import Cache
+from relay.cache.materials import MaterialStore
 from relay.sync.client import Rules, Sync
+from relay.sync.materials import MaterialSync
+from relay.sync.materials_wanted import Wanted
 from relay.sync.offers import Offers
 from relay.web.access import HTTP, Access
 from relay.web.archives import add_archive_routes
+from relay.web.materials import MaterialRoutes
 from relay.web.offers import OfferRoutes
 from relay.web.problems import boundary
 
@@ -40,7 +46,8 @@ def token(role: Role = Role.RELAY) -> str:
 
 
 class Relay:
-    """A relay that has archives. asked: paths that it was asked for, in order."""
+    """A relay that has archives and materials. asked: paths that it was asked for, in order. told:
+    digests of lists that it should have. waited: lessons and files that somebody waits for."""
 
     def __init__(
         self, folder: Path, mischief: Mischief | None = None, *, root: bool = True
@@ -56,6 +63,13 @@ class Relay:
         (folder / "keys.json").write_text(json.dumps(SIGNER.jwks()))
         self._access = Access("http://127.0.0.1:9", folder / "keys.json")
         self.routes = OfferRoutes(self._access, self.archives, self.offers, self.cache)
+        self.materials = MaterialStore(folder / "materials")
+        self.materials.scan()
+        self.told: dict[str, str] = {}
+        self.waited: list[tuple[str, str]] = []
+        self.material_routes = MaterialRoutes(
+            self._access, self.materials, self.told.get, lambda *one: self.waited.append(one)
+        )
 
     def _tick(self) -> float:
         """Each look at the disk is a new one."""
@@ -80,6 +94,7 @@ class Relay:
             await self._access.check(request, Right.REPLAY, lesson, query=True)
 
         self.routes.add_routes(app)
+        self.material_routes.add_routes(app)
         add_archive_routes(app, self.cache, authorize)
 
         async def background(app: web.Application) -> AsyncIterator[None]:
@@ -115,6 +130,8 @@ class School:
         rules: Rules | None = None,
         *,
         quota_bytes: int = 0,
+        materials_bytes: int = 0,
+        date: Clock = wall,
     ) -> None:
         self.archives = folder / "archives"
         self.archives.mkdir(parents=True, exist_ok=True)
@@ -130,7 +147,22 @@ class School:
             rules or Rules(),
             token,
             lambda: self.live,
+            date=date,
         )
+        self.store = MaterialStore(folder / "materials", quota_bytes=materials_bytes)
+        wanted = Wanted(
+            self.store,
+            self.archives,
+            lambda: [held.lesson for held in self.cache.held()],
+            lambda lesson: False,
+        )
+        self.sync.queue.observe(wanted.note)
+        self.materials = self.sync.materials = MaterialSync(self.store, wanted, self.sync)
+
+    def tell(self, *lessons: LessonInfo) -> None:
+        """These lessons are to come, or run."""
+        self.materials.wanted.tell(lessons)
+        self.sync.wake()
 
     @asynccontextmanager
     async def fetching(self) -> AsyncIterator[School]:

@@ -3,54 +3,14 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import random
 from pathlib import Path
 
 import pytest
 
-from classroom.archive.materials import Material, Materials
 from classroom.errors import Absent, Refused
 from relay.cache.materials import MaterialStore
-
-KB = 1000
-
-
-def some_bytes(seed: int, size: int = 100 * KB) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def material(data: bytes, name: str) -> Material:
-    return Material(name, len(data), sha(data))
-
-
-def list_of(lesson: str, *files: bytes) -> bytes:
-    names = (f"bài {number}.pdf" for number in range(len(files)))
-    return Materials(lesson, tuple(map(material, files, names))).encode()
-
-
-def take(store: MaterialStore, lesson: str, *files: bytes, at: float = 0.0) -> None:
-    data = list_of(lesson, *files)
-    store.take(lesson, data, sha(data), at)
-
-
-def bring(store: MaterialStore, *files: bytes) -> None:
-    for data in files:
-        if store.blobs.has(sha(data)):
-            continue
-        store.begin(material(data, "x.pdf"))
-        store.blobs.write(sha(data), 0, data)
-        store.blobs.complete(sha(data))
-
-
-def fill(store: MaterialStore, lesson: str, *files: bytes, at: float = 0.0) -> None:
-    take(store, lesson, *files, at=at)
-    bring(store, *files)
+from tests.fakes.materials import KB, bring, fill, list_of, material, sha, some_bytes, take
 
 
 def begun(folder: Path, quota_bytes: int = 0) -> MaterialStore:

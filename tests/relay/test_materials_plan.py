@@ -1,0 +1,114 @@
+"""Which materials come next, and when: dates and rules given as arguments."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.sync.materials_plan import SOON_S, Due, Fetch, Tier, may_come, next_fetches
+
+DATE = 1_780_000_000.0
+HOUR = 3600.0
+DAY = 24 * HOUR
+YEARS = 30 * 365 * DAY
+
+
+def due(
+    lesson: str, in_s: float | None, *files: str, coming: bool = True, live: bool = False
+) -> Due:
+    at = None if in_s is None else DATE + in_s
+    found = tuple((name, 100) for name in files) if files else None
+    return Due(lesson, "d", at, coming, live, found)
+
+
+def order(*dues: Due, asked: set[tuple[str, str]] | None = None, date: float = DATE) -> list[str]:
+    found = next_fetches(dues, asked or set(), date)
+    return [f"{one.lesson}:{one.digest}:{one.tier.name.lower()}" for one in found]
+
+
+def test_the_lesson_that_runs_then_the_soonest_then_what_is_over() -> None:
+    assert order(
+        due("old", -9 * DAY, "a", coming=False),
+        due("older", -20 * DAY, "b", coming=False),
+        due("tomorrow", DAY),
+        due("next-week", 7 * DAY, "c", "d"),
+        due("now", -HOUR / 2, "e", live=True),
+        due("in-an-hour", HOUR, "f"),
+    ) == [
+        "now:e:soon",
+        "in-an-hour:f:soon",
+        "tomorrow::coming",
+        "next-week:c:coming",
+        "next-week:d:coming",
+        "old:a:past",
+        "older:b:past",
+    ]
+
+
+def test_a_file_of_two_lessons_comes_once_with_the_sooner() -> None:
+    assert order(due("b", 2 * DAY, "x", "y"), due("a", DAY, "x")) == [
+        "a:x:coming",
+        "b:y:coming",
+    ]
+
+
+def test_what_somebody_waits_for_goes_before_all() -> None:
+    one, two = due("now", 0.0, "a", live=True), due("over", -DAY, "b", "c", coming=False)
+    assert order(one, two, asked={("over", "c")}) == ["over:c:asked", "now:a:soon", "over:b:past"]
+    # Without its list nothing else of it can be asked for.
+    assert order(one, due("new", DAY), asked={("new", "")})[0] == "new::asked"
+
+
+@pytest.mark.parametrize(
+    ("in_s", "tier"),
+    [
+        (SOON_S, "soon"),
+        (SOON_S + 1, "coming"),
+        (0.0, "soon"),
+        (-6 * HOUR, "soon"),
+        (-DAY, "coming"),
+        (None, "soon"),
+    ],
+)
+def test_soon_is_within_three_hours_or_late(in_s: float | None, tier: str) -> None:
+    assert order(due("a", in_s, "x")) == [f"a:x:{tier}"]
+
+
+@pytest.mark.parametrize("years", [-YEARS, YEARS])
+def test_a_clock_that_is_wrong_by_years_makes_nothing_urgent_and_loses_nothing(
+    years: float,
+) -> None:
+    found = order(due("a", HOUR, "x"), due("b", DAY, "y"), date=DATE + years)
+    assert sorted(found) == ["a:x:coming", "b:y:coming"]
+    # What runs now needs no clock.
+    assert order(due("c", 0.0, "z", live=True), date=DATE + years) == ["c:z:soon"]
+
+
+def may(tier: Tier, refusal: str = "", **others: bool) -> bool:
+    facts = {"near": False, "spent": False, "metered": False, "waits": False} | others
+    return may_come(Fetch("a", "x", 1, tier), refusal=refusal, **facts)
+
+
+def test_a_lesson_that_runs_has_the_link() -> None:
+    assert not any(may(tier, "live") for tier in Tier)
+    assert all(may(tier, "live", near=True) for tier in Tier)
+
+
+def test_windows_are_for_what_can_wait() -> None:
+    assert [tier for tier in Tier if may(tier, "window")] == [Tier.ASKED, Tier.SOON]
+    assert not any(may(tier, "window", spent=True) for tier in Tier)
+    assert not any(may(tier, "budget", spent=True) for tier in Tier)
+
+
+def test_a_metered_link_brings_what_is_to_come_or_asked_for() -> None:
+    assert [tier for tier in Tier if may(tier, metered=True)] == [
+        *(Tier.ASKED, Tier.SOON, Tier.COMING)
+    ]
+
+
+def test_a_pupil_who_waits_for_a_recording_goes_first() -> None:
+    assert [tier for tier in Tier if may(tier, waits=True)] == [Tier.ASKED]
+
+
+@pytest.mark.parametrize("refusal", ["import", "disk"])
+def test_a_disk_that_is_not_ours_now_takes_nothing(refusal: str) -> None:
+    assert not any(may(tier, refusal, near=near) for tier in Tier for near in (True, False))
