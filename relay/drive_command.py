@@ -41,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
     """Carry the command out; the exit status: 1 when a lesson was left out. Raises Misuse."""
     # Imported where needed: a relay's own processes read this file for the arguments alone.
     from relay.cache.cache import Cache
+    from relay.cache.materials import FOLDER, MaterialStore
     from relay.cache.reading import may_be_recording
-    from relay.sync import drive
+    from relay.sync import drive, materials_drive
 
     settings = toml_settings.load(RelaySettings, options.config)
     if options.data is not None:
@@ -52,6 +53,10 @@ def run(options: argparse.Namespace) -> int:
     if not data.is_dir():
         raise Misuse(f"{data} is not a relay's directory; name it with --data or --config")
     archives.mkdir(exist_ok=True)
+    floor = round(settings.cache.free_floor_gb * 1e9)
+    materials = MaterialStore(
+        data / FOLDER, quota_bytes=round(settings.cache.materials_gb * 1e9), floor_bytes=floor
+    )
     bar = _Bar()
     # The running relay has the kept state; what is imported, it sees on the disk.
     with tempfile.TemporaryDirectory() as folder:
@@ -60,19 +65,34 @@ def run(options: argparse.Namespace) -> int:
             Path(folder) / "cache.json",
             root=not settings.parents,
             quota_bytes=round(settings.cache.quota_gb * 1e9),
-            floor_bytes=round(settings.cache.free_floor_gb * 1e9),
+            floor_bytes=floor,
         )
         try:
             if options.command == "export":
                 found = drive.export(cache, archives, options.drive, options.lesson, bar.show)
+                given = materials_drive.export(
+                    materials,
+                    options.drive,
+                    options.lesson,
+                    bar.show,
+                    keep_free=floor if found.own_disk else 0,
+                )
             else:
 
                 def is_running(lesson: str) -> bool:
                     return may_be_recording(archives / lesson, wall())
 
+                asked = options.drive, options.lesson
                 with turn(data):
+                    # They are small, and needed in class.
+                    given = materials_drive.bring(materials, *asked, bar.show)
                     found = drive.bring(
-                        cache, archives, options.drive, options.lesson, is_running, bar.show
+                        cache,
+                        archives,
+                        *asked,
+                        is_running,
+                        bar.show,
+                        required=not materials_drive.has_materials(options.drive),
                     )
         finally:
             bar.end()
@@ -82,15 +102,25 @@ def run(options: argparse.Namespace) -> int:
         f"{len(found.lessons)} lessons are whole {done}: {_size(found.copied)} copied, "
         f"{_size(found.kept)} were there already."
     )
+    if given.lessons or given.left_out:
+        print(
+            f"Materials of {len(given.lessons)} lessons are whole {done}: {_size(given.copied)} "
+            f"copied, {_size(given.kept)} were there already."
+        )
+    # A lesson to come has materials and no recording.
+    for lesson in given.lessons:
+        if found.left_out.get(lesson) == drive.NO_RECORDING:
+            del found.left_out[lesson]
     if found.own_disk:
         print(
             f"{options.drive} is on the relay's own disk. If a drive should be there, it is not: "
             "put it in, see where it is shown, and run the command again with that folder.",
             file=sys.stderr,
         )
-    for lesson, why in found.left_out.items():
+    left_out = [*found.left_out.items(), *given.left_out.items()]
+    for lesson, why in left_out:
         print(f"Left out: {lesson}: {why}.", file=sys.stderr)
-    return 1 if found.left_out else 0
+    return 1 if left_out else 0
 
 
 class _Bar:

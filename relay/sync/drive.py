@@ -34,12 +34,13 @@ from relay.sync.sources import TOP_BYTES
 
 FOLDER: Final = Path("classroom") / "archives"
 # A drive has this much left for its own bookkeeping (bytes).
-_SPARE: Final = 16 << 20
+SPARE: Final = 16 << 20
 _PART_BYTES: Final = 1 << 30
 """No segment of a lesson is larger; a file that claims it is something else."""
 
-_FULL: Final = "it does not fit on the drive any more"
-_NO_ROOM: Final = "there is no room for it on this relay"
+FULL: Final = "it does not fit on the drive any more"
+NO_RECORDING: Final = "there is no finished recording of it here"
+NO_ROOM: Final = "there is no room for it on this relay"
 
 Progress = Callable[[str, int, int], None]
 """(lesson, bytes done of all, bytes of all)."""
@@ -80,12 +81,12 @@ def export(
     """Copy lessons to a drive, all that are whole or those that are `wanted`, newest first as long
     as they fit. free_on(drive): bytes free there. Raises Misuse."""
     outcome = Outcome()
-    with _told(drive, "written"):
+    with told(drive, "written"):
         target = drive / FOLDER
-        identity = _require_drive(drive)
+        identity = require_drive(drive)
         make_directory(target)
         chosen = _chosen(archives, wanted, outcome)
-        free = free_on(drive) - _SPARE
+        free = free_on(drive) - SPARE
         outcome.own_disk = identity[0] == archives.stat().st_dev
         if outcome.own_disk:
             # Nobody put a drive there, perhaps: what lessons need to be recorded stays free.
@@ -95,7 +96,7 @@ def export(
             need = manifest.size - _present(target / name, manifest)
             # One that is there already needs no room, however little there is.
             if need > max(0, free):
-                outcome.left_out[name] = _FULL
+                outcome.left_out[name] = FULL
                 continue
             free -= need
             jobs.append((name, manifest))
@@ -115,7 +116,7 @@ def export(
                 # A drive's clusters are larger than its bytes say: 128 KiB for a file of 30 kB.
                 if not is_full(error):
                     raise
-                outcome.left_out[name] = _FULL
+                outcome.left_out[name] = FULL
                 continue
             outcome.lessons.append(name)
     return outcome
@@ -128,7 +129,7 @@ def _chosen(archives: Path, wanted: Sequence[str], outcome: Outcome) -> list[tup
     known = dict(found)
     for name in wanted:
         if name not in known:
-            outcome.left_out[name] = "there is no finished recording of it here"
+            outcome.left_out[name] = NO_RECORDING
     return [(name, manifest) for name, manifest in found if name in wanted]
 
 
@@ -163,21 +164,26 @@ def bring(
     wanted: Sequence[str],
     is_running: Callable[[str], bool],
     progress: Progress,
+    *,
+    required: bool = True,
 ) -> Outcome:
     """Take lessons over from a drive, all or those that are `wanted`; what is wrong or missing on
-    the drive is left to other sources. is_running(lesson): it is being recorded here. Raises
-    Misuse."""
+    the drive is left to other sources. is_running(lesson): it is being recorded here. required:
+    without lessons the drive is the wrong one. Raises Misuse."""
     outcome = Outcome()
-    with _told(drive, "read"):
-        identity = _require_drive(drive)
+    with told(drive, "read"):
+        identity = require_drive(drive)
         source = drive / FOLDER
+        if not source.is_dir() and not required:
+            outcome.left_out.update(dict.fromkeys(wanted, NO_RECORDING))
+            return outcome
         if not source.is_dir():
             raise Misuse(
                 f"there are no lessons on {drive}: the folder {FOLDER} is missing; "
                 "fill the drive with `classroom-relay export` where the lessons are"
             )
         chosen = _chosen(source, wanted, outcome)
-        if not chosen and not wanted:
+        if not chosen and not wanted and required:
             raise Misuse(f"the folder {FOLDER} on {drive} has no lessons in it")
         meter = _Meter(drive, identity, sum(m.size for _, m in chosen), progress)
         for name, manifest in chosen:
@@ -185,7 +191,7 @@ def bring(
                 if is_running(name):
                     outcome.left_out[name] = "it is being recorded here now"
                 elif cache.room_for(name) < manifest.size:
-                    outcome.left_out[name] = _NO_ROOM
+                    outcome.left_out[name] = NO_ROOM
                 else:
                     _bring_one(cache, archives, source / name, manifest, outcome, meter)
             except Refused as error:
@@ -193,7 +199,7 @@ def bring(
             except OSError as error:
                 if not is_full(error):
                     raise
-                outcome.left_out[name] = _NO_ROOM
+                outcome.left_out[name] = NO_ROOM
             except Absent as error:
                 raise Misuse(f"this relay's own disk: {error.what} {error.fix}") from error
     return outcome
@@ -312,7 +318,7 @@ def _read(path: Path, most: int) -> bytes:
     return data
 
 
-def _require_drive(drive: Path) -> tuple[int, int]:
+def require_drive(drive: Path) -> tuple[int, int]:
     """What tells this drive from another one that is later found at its place."""
     if not drive.is_dir():
         raise Misuse(
@@ -338,13 +344,18 @@ class _Meter:
         disk when it is pulled out. Raises OSError."""
         self.done += part.bytes
         self.progress(part.lesson, self.done, self.total)
-        status = self.drive.stat()
-        if (status.st_dev, status.st_ino) != self.identity:
-            raise OSError(errno.ENODEV, "it is gone")
+        require_same(self.drive, self.identity)
+
+
+def require_same(drive: Path, identity: tuple[int, int]) -> None:
+    """Raises OSError when another drive, or none, is where the one of `require_drive` was."""
+    status = drive.stat()
+    if (status.st_dev, status.st_ino) != identity:
+        raise OSError(errno.ENODEV, "it is gone")
 
 
 @contextlib.contextmanager
-def _told(drive: Path, doing: str) -> Iterator[None]:
+def told(drive: Path, doing: str) -> Iterator[None]:
     """Turns what a drive does into a sentence for people."""
     try:
         yield

@@ -172,6 +172,8 @@ class Wanted:
             if isinstance(told, str) and DIGEST_PATTERN.fullmatch(told):
                 at = about.get("planned_at") or about.get("started_at") or 0.0
                 self._past[lesson] = told, at if isinstance(at, float) else 0.0
+            if at := self.at(lesson):
+                self._store.date(lesson, at)
         digest = self.list_digest(lesson)
         self.dues.pop(lesson, None)
         if not digest:
