@@ -182,6 +182,7 @@ class Service:
                 *tree_families(self.children, self.upstream),
                 *sync_families(self.sync, self.offers),
                 *archive_families(self.cache.counters(), self.cache.space(), len(read_stops(data))),
+                *self.materials.families(),
             ],
         )
         self.status = Status(
@@ -199,6 +200,7 @@ class Service:
                 restarts,
                 self.sync.progress if self.sync is not None else None,
                 date,
+                self.materials,
             ),
         )
 

@@ -49,6 +49,12 @@ _VI: Final[dict[str, str]] = {
     "sync-starting": "đang bắt đầu",
     "sync-left": "còn {lessons} bài, {bytes}",
     "sync-finish": "xong vào khoảng {at}",
+    "materials": "Học liệu",
+    "materials-none": "chưa có bài sắp tới nào kèm học liệu",
+    "materials-whole": "của {lessons} bài sắp tới: đã đủ",
+    "materials-some": "của {lessons} bài sắp tới: {whole} bài đã đủ",
+    "materials-left": "đang tải về {files} tệp ({bytes})",
+    "materials-lists": "đang hỏi danh sách của {lists} bài",
     "power": "Lần mất điện gần nhất",
     "power-none": "chưa có lần nào được ghi lại",
     "power-power": "{at}, máy chạy lại lúc {back}",
@@ -173,6 +179,12 @@ _EN: Final[dict[str, str]] = {
     "sync-starting": "starting",
     "sync-left": "{lessons} lessons left, {bytes}",
     "sync-finish": "done at about {at}",
+    "materials": "Learning materials",
+    "materials-none": "no coming lesson has any",
+    "materials-whole": "of {lessons} coming lessons all here",
+    "materials-some": "of {lessons} coming lessons {whole} all here",
+    "materials-left": "{files} files ({bytes}) on the way",
+    "materials-lists": "the lists of {lists} lessons on the way",
     "power": "Last power cut",
     "power-none": "none on record",
     "power-power": "{at}, running again at {back}",
@@ -281,6 +293,7 @@ def describe(facts: Mapping[str, Any], language: str) -> str:
     ]
     if facts["sync"] is not None:
         rows.append((words["sync"], _sync(facts["sync"], words)))
+    rows.append((words["materials"], _materials(facts["materials"], words)))
     rows.append((words["power"], _power(facts["power"]["last"], words)))
     title = words["title"].format(name=facts["name"])
     return "\n".join([title, *_rows(rows), "", *_advice(facts, words)])
@@ -347,6 +360,20 @@ def _sync(sync: Mapping[str, Any], words: Mapping[str, str]) -> str:
         parts.append(words["sync-left"].format(**left))
     if sync["finish_at"] is not None:
         parts.append(words["sync-finish"].format(at=_date(sync["finish_at"])))
+    return "; ".join(parts)
+
+
+def _materials(materials: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    if not materials["lessons"]:
+        return words["materials-none"]
+    if materials["whole"] == materials["lessons"]:
+        return words["materials-whole"].format(**materials)
+    parts = [words["materials-some"].format(**materials)]
+    if materials["files_left"]:
+        left = {"files": materials["files_left"], "bytes": size(materials["bytes_left"])}
+        parts.append(words["materials-left"].format(**left))
+    if materials["lists_left"]:
+        parts.append(words["materials-lists"].format(lists=materials["lists_left"]))
     return "; ".join(parts)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
+from prometheus_client.core import Metric
 
 from relay.cache.cache import Cache
 from relay.cache.materials import FOLDER, MaterialStore
@@ -23,6 +24,7 @@ from relay.web.access import Access
 from relay.web.archived import read_materials
 from relay.web.lessons import KnownLessons
 from relay.web.materials import MaterialRoutes
+from relay.web.materials_metrics import materials_families
 
 
 class LessonMaterials:
@@ -67,6 +69,19 @@ class LessonMaterials:
         """Bring them, where no sync does, until cancelled."""
         if self._root is not None:
             await self._root.run(http, self.sync)
+
+    def progress(self) -> dict[str, int]:
+        """See `Wanted.progress`."""
+        return self._wanted.progress()
+
+    @property
+    def damaged(self) -> int:
+        """Files whose bytes changed on the disk."""
+        return self.store.counters()["rotten"]
+
+    def families(self) -> list[Metric]:
+        """For metrics."""
+        return materials_families(self.progress(), self.store.counters(), self.sync.counts)
 
     def _tell(self, lesson: str) -> None:
         self._wanted.tell(self._lessons.standing())

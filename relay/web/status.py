@@ -26,6 +26,7 @@ from relay.web.access import Access
 from relay.web.advice import LEVELS, advise
 from relay.web.enrolment import Enrolment
 from relay.web.lan import Lan
+from relay.web.lesson_materials import LessonMaterials
 from relay.web.lessons import KnownLessons
 from relay.web.upstream import Upstream
 
@@ -45,6 +46,7 @@ class Around:
     restarts: int
     progress: Callable[[], dict[str, Any]] | None
     date: Clock
+    materials: LessonMaterials
 
 
 class Status:
@@ -96,7 +98,8 @@ class Status:
         turned_away (code of the parent's last refusal, None while connected).
         central: at the root, url and connected. link: rate (bit/s), round_trip, loss (a share);
         None where it is not known. lessons: held, bytes, live, rooms. space: see `Space`. damaged:
-        parts whose bytes changed on the disk. sync: see `relay.sync.report`, None at the root.
+        parts and materials whose bytes changed on the disk. sync: see `relay.sync.report`, None at
+        the root. materials: of lessons to come, see `Wanted.progress`.
         power: last (see `Stop`), cuts_30_days. clock_wrong. advice: name and level, worst first.
         """
         own = wall()
@@ -125,8 +128,9 @@ class Status:
                 "rooms": sum(info.rooms for info in known),
             },
             "space": asdict(space),
-            "damaged": counters["rotten"],
+            "damaged": counters["rotten"] + self._around.materials.damaged,
             "sync": progress,
+            "materials": self._around.materials.progress(),
             "power": {
                 "last": asdict(stops[-1]) if stops else None,
                 "cuts_30_days": sum(stop.kind == "power" for stop in month),

@@ -149,11 +149,11 @@ def test_what_does_not_fit_is_left_out_and_puts_out_nothing(
 ) -> None:
     fill(central, "toan-1", ONE)
     fill(central, "ly-1", THREE)
-    given = central, stick, [], silent
-    found = materials_drive.export(*given, free_on=lambda _: (16 << 20) + 500 * KB)
+    free = (16 << 20) + 500 * KB
+    found = materials_drive.export(central, stick, [], silent, free_on=lambda _: free)
     assert found.lessons == ["toan-1"]
     assert found.left_out == {"ly-1": "it does not fit on the drive any more"}
-    materials_drive.export(*given)
+    materials_drive.export(central, stick, [], silent)
     school = store_of(tmp_path / "school", 250 * KB)
     fill(school, "cu-nhat", TWO)
     found = materials_drive.bring(school, stick, [], silent)

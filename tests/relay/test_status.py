@@ -54,6 +54,13 @@ WELL: dict[str, Any] = {
         "finish_at": NOW + 3_600.0,
         "sources": [{"name": "parent", "rubbish": 0}],
     },
+    "materials": {
+        "lessons": 3,
+        "whole": 3,
+        "lists_left": 0,
+        "files_left": 0,
+        "bytes_left": 0,
+    },
     "power": {"last": None, "cuts_30_days": 0},
     "clock_wrong": False,
 }
@@ -245,3 +252,26 @@ def test_the_language_is_the_sessions(
     monkeypatch.setenv("LANG", locale)
     status_command.run(options("--data", str(tmp_path)))
     assert LANGUAGES[language]["todo"] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("facts", "en", "vi"),
+    [
+        ({"lessons": 0, "whole": 0}, "no coming lesson has any", "chưa có bài sắp tới nào"),
+        ({}, "of 3 coming lessons all here", "của 3 bài sắp tới: đã đủ"),
+        (
+            {"whole": 2, "files_left": 2, "bytes_left": 5_000_000},
+            "of 3 coming lessons 2 all here; 2 files (5.0 MB) on the way",
+            "của 3 bài sắp tới: 2 bài đã đủ; đang tải về 2 tệp (5.0 MB)",
+        ),
+        (
+            {"whole": 1, "lists_left": 2},
+            "1 all here; the lists of 2 lessons on the way",
+            "đang hỏi danh sách của 2 bài",
+        ),
+    ],
+)
+def test_materials_of_lessons_to_come_are_told(facts: dict[str, int], en: str, vi: str) -> None:
+    document = told(with_("materials", WELL["materials"] | facts))
+    assert en in describe(document, "en")
+    assert vi in describe(document, "vi")
