@@ -8,15 +8,22 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
+from relay.cache.materials import MaterialStore
 from relay.sync.allowance import Limits, spans_of
 from relay.sync.client import Rules
+from relay.sync.materials import MaterialSync
+from relay.sync.materials_link import RootLink
+from relay.sync.materials_wanted import Wanted
+from relay.sync.turn import turn
 from tests.eventually import eventually
 from tests.fakes.archives import make
 from tests.fakes.materials import KB, bring, coming, fill, sha, some_bytes, take
-from tests.fakes.offering_relay import Handler, Mischief, Relay, School
+from tests.fakes.offering_relay import Handler, Relay, token
+from tests.relay.materials import files, school_of, whole
 
 HOUR = 3600.0
 
@@ -25,20 +32,6 @@ HOUR = 3600.0
 async def parent(tmp_path: Path) -> AsyncIterator[Relay]:
     async with Relay(tmp_path / "parent").running() as relay:
         yield relay
-
-
-def school_of(tmp_path: Path, *parents: Relay, **more: object) -> School:
-    urls = [one.url for one in parents]
-    return School(tmp_path / "school", urls, **more)  # type: ignore[arg-type]
-
-
-def files(relay: Relay) -> list[str]:
-    """Digests of files that it was asked for, in order."""
-    return [path.rpartition("/")[2] for path in relay.asked if "/materials/" in path]
-
-
-def whole(school: School, lesson: str) -> bool:
-    return school.store.held(lesson) is not None and not school.store.missing(lesson)
 
 
 async def test_lists_and_files_of_lessons_to_come_are_here_soonest_first(
@@ -80,124 +73,8 @@ async def test_a_new_list_brings_only_what_changed_and_none_removes_all(
         assert set(files(parent)) == {sha(two)}
         school.tell(coming("toan-1", None))
         await eventually(lambda: school.store.held("toan-1") is None)
-        assert os.listdir(tmp_path / "school" / "materials" / "files") == []
-
-
-async def test_what_came_before_a_kill_is_not_asked_for_again(
-    tmp_path: Path, parent: Relay
-) -> None:
-    data = some_bytes(1, 3000 * KB)
-    digest = fill(parent.materials, "toan-1", data)
-    begun = School(tmp_path / "school", [parent.url])
-    begun.store.scan()
-    take(begun.store, "toan-1", data)
-    begun.store.begin(begun.store.missing("toan-1")[0])
-    begun.store.blobs.write(sha(data), 0, data[: 2000 * KB])
-    begun.store.blobs.write(sha(data), 2500 * KB, data[2500 * KB :])
-    begun.store.blobs.keep(sha(data))
-    begun.cache.close()
-    school = school_of(tmp_path, parent)
-    school.tell(coming("toan-1", digest))
-    async with school.fetching():
-        await eventually(lambda: whole(school, "toan-1"))
-    assert school.sync.counts["material_bytes"] == 500 * KB
-    path = school.store.find(sha(data))
-    assert path is not None
-    assert path.read_bytes() == data
-
-
-async def test_all_that_came_is_only_looked_at_after_a_restart(
-    tmp_path: Path, parent: Relay
-) -> None:
-    data = some_bytes(1)
-    digest = fill(parent.materials, "toan-1", data)
-    begun = School(tmp_path / "school", [parent.url])
-    begun.store.scan()
-    take(begun.store, "toan-1", data)
-    begun.store.begin(begun.store.missing("toan-1")[0])
-    begun.store.blobs.write(sha(data), 0, data)
-    begun.store.blobs.keep(sha(data))
-    begun.cache.close()
-    school = school_of(tmp_path, parent)
-    school.tell(coming("toan-1", digest))
-    async with school.fetching():
-        await eventually(lambda: whole(school, "toan-1"))
-    assert files(parent) == []
-
-
-def instead(wrong: bytes, digest: str) -> Mischief:
-    """Other bytes, of the right length, under a file's digest."""
-
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if not request.path.endswith(digest):
-            return None
-        span = request.http_range
-        headers = {"ETag": f'"{digest}"', "Content-Range": "bytes 0-1/2"}
-        return web.Response(status=206, body=wrong[span.start : span.stop], headers=headers)
-
-    return answer
-
-
-async def test_other_bytes_are_refused_and_another_source_is_asked(tmp_path: Path) -> None:
-    data = some_bytes(1)
-    liar, honest = Relay(tmp_path / "liar"), Relay(tmp_path / "honest")
-    for one in (liar, honest):
-        digest = fill(one.materials, "toan-1", data)
-    liar.mischief = instead(bytes(len(data)), sha(data))
-    async with liar.running(), honest.running():
-        school = school_of(tmp_path, liar, honest)
-        school.tell(coming("toan-1", digest))
-        async with school.fetching():
-            await eventually(lambda: whole(school, "toan-1"))
-        left_alone, _, rubbish = school.sync.plan.standing(liar.url, time.monotonic())
-        assert rubbish == 1
-        assert left_alone > 30.0
-        assert school.materials.counts["rubbish"] == 1
-        path = school.store.find(sha(data))
-        assert path is not None
-        assert path.read_bytes() == data
-
-
-@pytest.mark.parametrize("kind", ["huge", "other", "not-json"])
-async def test_a_list_that_lies_is_refused(tmp_path: Path, kind: str) -> None:
-    relay = Relay(tmp_path / "parent")
-    digest = fill(relay.materials, "toan-1", some_bytes(1))
-
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if not request.path.endswith("/materials"):
-            return None
-        body = {"huge": b"[" * 200_000, "other": b"{}\n", "not-json": b"?"}[kind]
-        return web.Response(body=body, headers={"ETag": f'"{digest}"'})
-
-    relay.mischief = answer
-    async with relay.running():
-        school = school_of(tmp_path, relay)
-        school.tell(coming("toan-1", digest))
-        async with school.fetching():
-            await eventually(lambda: school.materials.counts["rubbish"] == 1)
-            assert school.store.held("toan-1") is None
-            await asyncio.sleep(1.2)
-            # Left alone for a while, and not asked each second.
-            assert len([p for p in relay.asked if p.endswith("/materials")]) == 1
-            assert not school.sync.counts["bugs"]
-
-
-async def test_a_list_whose_digest_is_right_and_that_is_wrong_is_given_up(
-    tmp_path: Path, parent: Relay
-) -> None:
-    wrong = b'{"format":1,"lesson":"toan-1","materials":[{"name":"a.exe"}]}\n'
-
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if not request.path.endswith("/materials"):
-            return None
-        return web.Response(body=wrong, headers={"ETag": f'"{sha(wrong)}"'})
-
-    parent.mischief = answer
-    school = school_of(tmp_path, parent)
-    school.tell(coming("toan-1", sha(wrong)))
-    async with school.fetching():
-        await eventually(lambda: school.materials.counts["rubbish"] == 1)
-        assert school.sync.plan.standing(parent.url, time.monotonic())[2] == 0
+        folder = tmp_path / "school" / "materials" / "files"
+        await eventually(lambda: os.listdir(folder) == [])
 
 
 async def test_what_the_parent_brings_itself_is_asked_for_again_soon(
@@ -294,54 +171,6 @@ async def test_coming_materials_come_before_recordings(tmp_path: Path, parent: R
     assert not any("/bytes" in path for path in paths[:last])
 
 
-async def test_a_source_that_stalls_holds_up_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("relay.sync.sources.STALL_SECONDS", 0.3)
-    data = some_bytes(1)
-    slow, quick = Relay(tmp_path / "slow"), Relay(tmp_path / "quick")
-    for one in (slow, quick):
-        digest = fill(one.materials, "toan-1", data)
-
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse | None:
-        if not request.path.endswith(sha(data)):
-            return None
-        headers = {"ETag": f'"{sha(data)}"', "Content-Range": "bytes 0-1/2"}
-        response = web.StreamResponse(status=206, headers=headers)
-        response.content_length = len(data)
-        await response.prepare(request)
-        await response.write(data[: 10 * KB])
-        await asyncio.sleep(3.0)
-        return response
-
-    slow.mischief = answer
-    async with slow.running(), quick.running():
-        school = school_of(tmp_path, slow, quick)
-        school.tell(coming("toan-1", digest))
-        async with school.fetching():
-            await eventually(lambda: whole(school, "toan-1"))
-            path = school.store.find(sha(data))
-            assert path is not None
-            assert path.read_bytes() == data
-
-
-async def test_without_room_what_is_longest_past_goes_and_no_more(
-    tmp_path: Path, parent: Relay
-) -> None:
-    digest = fill(parent.materials, "moi", some_bytes(1))
-    huge = fill(parent.materials, "lon", some_bytes(4, 400 * KB))
-    school = school_of(tmp_path, parent, materials_bytes=250 * KB)
-    school.store.scan()
-    fill(school.store, "cu-nhat", some_bytes(2), at=1.0)
-    fill(school.store, "cu-nhi", some_bytes(3), at=2.0)
-    school.tell(coming("moi", digest), coming("lon", huge))
-    async with school.fetching():
-        await eventually(lambda: whole(school, "moi"))
-        assert school.store.lessons() == ["cu-nhi", "lon", "moi"]
-        await eventually(lambda: school.materials.wanted.progress()["files_left"] == 1)
-    assert school.store.counters()["evicted"] == 1
-
-
 async def test_materials_of_recordings_come_with_them(tmp_path: Path, parent: Relay) -> None:
     data = some_bytes(1)
     digest = fill(parent.materials, "van-1", data)
@@ -354,18 +183,46 @@ async def test_materials_of_recordings_come_with_them(tmp_path: Path, parent: Re
         await eventually(lambda: school.settled("van-1"))
 
 
-async def test_what_rots_comes_again_alone(tmp_path: Path, parent: Relay) -> None:
+async def test_the_root_brings_them_from_the_control_plane_and_lets_an_import_in(
+    tmp_path: Path, parent: Relay
+) -> None:
     one, two = some_bytes(1), some_bytes(2)
-    digest = fill(parent.materials, "toan-1", one, two)
-    begun = School(tmp_path / "school", [parent.url])
-    begun.store.scan()
-    fill(begun.store, "toan-1", one, two)
-    begun.cache.close()
-    (tmp_path / "school" / "materials" / "files" / sha(two)).write_bytes(bytes(len(two)))
-    school = school_of(tmp_path, parent)
-    school.tell(coming("toan-1", digest))
+    store = MaterialStore(tmp_path / "root" / "materials")
+    wanted = Wanted(store, tmp_path / "none", list, lambda lesson: False)
+    link = RootLink(parent.url, tmp_path / "root", token)
+    root = MaterialSync(store, wanted, link)
+    wanted.tell([coming("toan-1", fill(parent.materials, "toan-1", one))])
+    async with aiohttp.ClientSession() as http:
+        task = asyncio.ensure_future(link.run(http, root))
+        await eventually(lambda: store.find(sha(one)) is not None)
+
+        def bring_in() -> None:
+            with turn(tmp_path / "root"):
+                other = MaterialStore(tmp_path / "root" / "materials")
+                other.scan()
+                fill(other, "ly-1", two)
+
+        await asyncio.to_thread(bring_in)
+        await eventually(lambda: store.lessons() == ["ly-1", "toan-1"])
+        assert store.find(sha(two)) is not None
+        task.cancel()
+        await asyncio.wait((task,))
+    assert not link.counts["bugs"]
+
+
+async def test_a_clock_that_jumps_by_decades_stops_nothing(tmp_path: Path, parent: Relay) -> None:
+    date = [0.0]
+    one, two = some_bytes(1), some_bytes(2)
+    school = school_of(tmp_path, parent, date=lambda: date[0])
+    parent.mischief = no_date
+    planned_at = 1_780_000_000.0
     async with school.fetching():
-        # Nobody opened it: it is looked at before the class does.
-        await eventually(lambda: school.store.counters()["rotten"] == 1)
+        told = coming("toan-1", fill(parent.materials, "toan-1", one), planned_at)
+        school.tell(told)
         await eventually(lambda: whole(school, "toan-1"))
-    assert set(files(parent)) == {sha(two)}
+        date[0] = 4_000_000_000.0
+        later = coming("ly-1", fill(parent.materials, "ly-1", two), planned_at)
+        school.tell(told, later)
+        await eventually(lambda: whole(school, "ly-1"))
+        # What is here is still here: no date put it out.
+        assert whole(school, "toan-1")
