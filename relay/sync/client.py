@@ -291,7 +291,7 @@ class Sync:
             self._stop_far()
             for task in self._jobs:
                 task.cancel()
-            busy = self._asking.busy or (materials is not None and materials.is_busy)
+            busy = self._asking.busy or (materials is not None and not materials.is_away)
             if not self._jobs and not busy:
                 self._turn.give()
                 self._imported = True

@@ -101,6 +101,12 @@ class MaterialSync:
         return bool(self._jobs)
 
     @property
+    def is_away(self) -> bool:
+        """Whether somebody else may write into the store: it is looked at anew before it is used
+        again."""
+        return not self._jobs and not self._scanned
+
+    @property
     def far(self) -> int:
         """Requests over the weak link."""
         return sum(not job.source.near for job in self._jobs.values())
@@ -131,6 +137,7 @@ class MaterialSync:
         except Absent as error:
             self._link.leave_disk(error.what)
             return
+        refusal = self._link.look()  # a lesson may have begun meanwhile
         now, date = self._now(), self._link.time.moment().wall
         self._look_again(tasks, now)
         self._end_what_may_not(refusal)
@@ -217,6 +224,8 @@ class MaterialSync:
             return True
         if material is None or not await self._has_room(fetch, material):
             return True
+        if self._link.is_live and not source.near:
+            return True  # it began while room was looked for
         for _ in range(free):
             stretch = self._stretch(material, source.near)
             if stretch is None:

@@ -106,7 +106,7 @@ class RootLink:
                 while True:
                     self._wake.clear()
                     await materials.fill(tasks)
-                    if self.look() == "import" and not materials.is_busy:
+                    if self.look() == "import" and materials.is_away:
                         self._turn.give()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(1.0):

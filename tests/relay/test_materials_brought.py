@@ -86,7 +86,7 @@ async def test_what_the_parent_brings_itself_is_asked_for_again_soon(
     school = school_of(tmp_path, parent)
     school.tell(coming("toan-1", digest))
     async with school.fetching():
-        await eventually(lambda: bool(files(parent)))
+        await eventually(lambda: len(files(parent)) >= 2)
         bring(parent.materials, data)
         await eventually(lambda: whole(school, "toan-1"))
         # It is neither away nor rubbish, and what is not waited for takes its turn there.
@@ -114,6 +114,7 @@ async def test_a_lesson_that_begins_has_the_link_at_once(tmp_path: Path, parent:
         school.live = True
         school.sync.lessons_changed()
         await eventually(lambda: not school.materials.is_busy)
+        assert school.sync.plan.standing(parent.url, time.monotonic()) == (0.0, 0, 0)
         before = school.sync.counts["material_bytes"]
         await asyncio.sleep(1.5)
         assert school.sync.counts["material_bytes"] == before
@@ -226,3 +227,14 @@ async def test_a_clock_that_jumps_by_decades_stops_nothing(tmp_path: Path, paren
         await eventually(lambda: whole(school, "ly-1"))
         # What is here is still here: no date put it out.
         assert whole(school, "toan-1")
+
+
+async def test_what_is_not_there_yet_is_not_asked_for_each_second(
+    tmp_path: Path, parent: Relay
+) -> None:
+    school = school_of(tmp_path, parent)
+    school.tell(coming("toan-1", take(parent.materials, "toan-1", some_bytes(1))))
+    async with school.fetching():
+        await eventually(lambda: len(files(parent)) == 1)
+        await asyncio.sleep(2.2)
+        assert len(files(parent)) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,15 +84,20 @@ def test_a_drive_that_is_pulled_out_is_gone_on_with(
     def pull(lesson: str, done: int, total: int) -> None:
         if done < total:
             stick.rename(stick.with_name("pulled"))
+            stick.mkdir()  # where a drive was, there is often an empty folder
+
+    def put_back() -> None:
+        shutil.rmtree(stick)
+        stick.with_name("pulled").rename(stick)
 
     with pytest.raises(Misuse, match="put it in again"):
         materials_drive.export(central, stick, [], pull)
-    stick.with_name("pulled").rename(stick)
+    put_back()
     found = materials_drive.export(central, stick, [], silent)
     assert (found.kept, found.copied) == (len(ONE), len(TWO))
     with pytest.raises(Misuse, match="put it in again"):
         materials_drive.bring(store_of(tmp_path / "school"), stick, [], pull)
-    stick.with_name("pulled").rename(stick)
+    put_back()
     found = materials_drive.bring(store_of(tmp_path / "school"), stick, [], silent)
     assert (found.kept, found.copied) == (len(ONE), len(TWO))
 
@@ -137,7 +144,8 @@ def test_the_list_that_is_here_counts(central: MaterialStore, stick: Path, tmp_p
     materials_drive.export(central, stick, [], silent)
     school = store_of(tmp_path / "school")
     digest = take(school, "toan-1", ONE, TWO)
-    materials_drive.bring(school, stick, [], silent)
+    found = materials_drive.bring(school, stick, [], silent)
+    assert found.left_out == {"toan-1": "1 of its materials are missing or damaged on the drive"}
     held = school.held("toan-1")
     assert held is not None
     assert held.digest == digest
@@ -156,10 +164,33 @@ def test_what_does_not_fit_is_left_out_and_puts_out_nothing(
     materials_drive.export(central, stick, [], silent)
     school = store_of(tmp_path / "school", 250 * KB)
     fill(school, "cu-nhat", TWO)
+    fill(central, "toan-2", some_bytes(8, 200 * KB))
+    materials_drive.export(central, stick, [], silent)
     found = materials_drive.bring(school, stick, [], silent)
     assert found.lessons == ["toan-1"]
-    assert found.left_out == {"ly-1": "there is no room for it on this relay"}
+    why = "there is no room for it on this relay"
+    assert found.left_out == {"ly-1": why, "toan-2": why}
     assert school.lessons() == ["cu-nhat", "toan-1"]
+
+
+def test_what_came_before_the_disk_was_full_is_gone_on_with(
+    central: MaterialStore, stick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(central, "toan-1", THREE)
+    materials_drive.export(central, stick, [], silent)
+    real = os.pwrite
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        if offset:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(Misuse, match="disk of this relay is full"):
+            materials_drive.bring(store_of(tmp_path / "school"), stick, [], silent)
+    found = materials_drive.bring(store_of(tmp_path / "school"), stick, [], silent)
+    assert found.kept == 1 << 20
 
 
 def test_what_is_not_whole_here_is_told(central: MaterialStore, stick: Path) -> None:

@@ -67,7 +67,9 @@ async def test_a_list_that_lies_is_refused(tmp_path: Path, kind: str) -> None:
         if not request.path.endswith("/materials"):
             return None
         body = {"huge": b"[" * 200_000, "other": b"{}\n", "not-json": b"?"}[kind]
-        return web.Response(body=body, headers={"ETag": f'"{digest}"'})
+        # One that has no end is not even read up to where its digest could be wrong.
+        tag = "" if kind == "huge" else digest
+        return web.Response(body=body, headers={"ETag": f'"{tag}"'})
 
     relay.mischief = answer
     async with relay.running():

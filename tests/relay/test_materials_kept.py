@@ -182,6 +182,12 @@ def test_the_floor_of_the_disk_counts(tmp_path: Path) -> None:
     store.scan()
     assert store.make_room(50 * KB, "toan-1", bool)
     assert not store.make_room(51 * KB, "toan-1", bool)
+    # What is still to come of a file that grows has its room already.
+    data = some_bytes(1, 40 * KB)
+    take(store, "toan-1", data)
+    store.begin(material(data))
+    assert not store.make_room(11 * KB, "toan-2", bool)
+    assert store.make_room(9 * KB, "toan-2", lambda lesson: True)
 
 
 def test_a_full_disk_is_told_and_leaves_no_half(
