@@ -51,7 +51,8 @@ async def test_lists_and_files_of_lessons_to_come_are_here_soonest_first(
         all_here = {"lessons": 2, "whole": 2, "lists_left": 0, "files_left": 0, "bytes_left": 0}
         await eventually(lambda: school.materials.wanted.progress() == all_here)
     asked = files(parent)
-    assert asked[0] == sha(one)
+    # Two connections side by side: either may be there first.
+    assert set(asked[:2]) == {sha(one), sha(two)}
     assert asked[-1] == sha(three)
     # Each byte crossed the link once.
     size = len(one) + len(two) + len(three)
