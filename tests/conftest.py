@@ -9,6 +9,7 @@ interpreter), `faulthandler_timeout` in pyproject.toml ends the run with the pla
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -76,3 +77,15 @@ def _share_the_processor() -> Iterator[None]:
     yield
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@pytest.fixture(autouse=True)
+def _let_no_log_outlive_its_test() -> Iterator[None]:
+    """A command that was run sends all logs to an error stream that is closed after its test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    root.setLevel(level)
