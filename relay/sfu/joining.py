@@ -22,6 +22,7 @@ from relay.sfu.pacing import Waiting
 from relay.sfu.packet import Received
 from relay.sfu.repairs import send_alone
 from relay.sfu.sink import FanOut
+from relay.sfu.starving import is_fresh
 
 W = TypeVar("W")
 
@@ -31,6 +32,8 @@ _BURST_STEP: Final = 90
 _LATE: Final = 1.0
 # Packets between the newest and the oldest that waits, at most: no queue is longer.
 _BEHIND: Final = 4_096
+# Cries that follow each other sooner are about the same loss.
+_CRIES: Final = 3.0
 # A viewer that cries for pictures more often gets none the faster.
 _RECOVER_INTERVAL: Final = 1.0
 
@@ -197,7 +200,7 @@ class Joining(Generic[W]):
             if leg.target is not layer:
                 self._stop_shedding(leg)
                 temporal = 0
-            elif profile is not None and _is_fresh(leg, layer) and not info.keyframe:
+            elif profile is not None and is_fresh(leg, layer) and not info.keyframe:
                 if layer.is_video:
                     leg.leave()
                     self._finish_burst(leg, layer, packet, now)
@@ -304,8 +307,11 @@ class Joining(Generic[W]):
             leg.burst_until = packet.sequence
         _let_go(leg, now)
 
-    def recover(self, leg: Leg[W], rtt: float, now: float) -> bool:
-        """The room lost its picture: begin again from the cache. False: the cache cannot help."""
+    def recover(self, leg: Leg[W], rtt: float, patience: float, now: float) -> bool:
+        """The room lost its picture: begin again from the cache. False: the cache cannot help.
+
+        patience: seconds in which what is missing here comes, if it comes (`starving`).
+        """
         layer = leg.target
         if leg.spec.exact and layer is not None:
             # Nobody else's pictures become larger for it: it waits for the beat, if there is one.
@@ -330,8 +336,11 @@ class Joining(Generic[W]):
         if leg.group is not None and key is not None and now - key.arrived < shown_after + leaving:
             return True  # one has just been sent
         if not layer.pictures.is_whole():
-            # What is missing has been asked for; if it does not come, a keyframe will be.
-            return layer.nack.missing > 0
+            # What is missing has been asked for; if it does not come, a keyframe will be. Where
+            # something is missing all the time, one is asked for in the end.
+            if now - leg.cried_at > patience + _CRIES:
+                leg.cried_at = now
+            return layer.nack.missing > 0 and now - leg.cried_at < patience
         self._leave(leg, now)
         leg.recovered_at = now
         leg.burst_layer = None
@@ -396,40 +405,6 @@ def _begin(leg: Leg[Any], now: float) -> None:
         leg.first_pictures = FirstPictures(now)
     else:
         leg.first_pictures.begin_again(now)
-
-
-def _is_fresh(leg: Leg[Any], layer: Layer) -> bool:
-    """Whether the leg shows nothing of the source that it waits for."""
-    return leg.group is None or leg.group.layer.track is not layer.track
-
-
-def starves(layer: Layer) -> bool:
-    """Whether somebody waits for a first picture of this layer, and in vain: the cache does not
-    reach up to now, and nothing that was asked for is still to come."""
-    if not layer.joiners or not layer.is_video or layer.nack.missing:
-        return False
-    whole = layer.pictures.is_whole()
-    return any(
-        leg.target is layer
-        and _is_fresh(leg, layer)
-        # The beat brings keyframes of simulcast layers by itself.
-        and (not whole or not (leg.may_burst or layer.rid))
-        for leg in layer.joiners
-    )
-
-
-def steps_up(layer: Layer) -> bool:
-    """Whether somebody who shows a smaller picture of the source waits for a keyframe of this
-    layer, which no beat brings."""
-    if layer.rid or not layer.is_video:
-        return False
-    return any(
-        leg.target is layer
-        and leg.group is not None
-        and leg.group.layer is not layer
-        and leg.group.layer.track is layer.track
-        for leg in layer.joiners
-    )
 
 
 def _can_begin(leg: Leg[Any], layer: Layer, packet: Received, follows: bool) -> bool:

@@ -75,6 +75,8 @@ class Layer:
         """Something since the last keyframe is lost for good: the picture stays broken. Or nothing
         came for long, and a recording goes on with a keyframe alone."""
         self.keyframe_asked_at = -1e9
+        self.starving_since: float | None = None
+        """Since when somebody waits for a picture in vain, see `starving`."""
         self.keyframes = 0
         self.highest = -1
         self.last_frame: Received | None = None

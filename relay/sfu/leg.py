@@ -115,6 +115,8 @@ class Leg(Generic[W]):
     # How its first pictures are told apart from those that are in time.
     first_pictures: FirstPictures | None = None
     recovered_at: float = -1e9
+    # When its room began to ask for a picture that cannot be given from here.
+    cried_at: float = -1e9
     last_picture: int | None = None
     last_tl0: int | None = None
     rtx_sequence: int = 0

@@ -16,7 +16,7 @@ from relay.media import rtcp, rtcp_parse
 from relay.media.rtcp_error import RtcpError
 from relay.media.twcc import TransportFeedback
 from relay.sfu.derived import DerivedLayers, extended
-from relay.sfu.joining import Joining, starves, steps_up
+from relay.sfu.joining import Joining
 from relay.sfu.keyframes import KeyframeSchedule
 from relay.sfu.layer import CACHE_SECONDS, Layer
 from relay.sfu.leg import Leg
@@ -31,6 +31,7 @@ from relay.sfu.repairs import repair
 from relay.sfu.reports import sender_reports
 from relay.sfu.selection import Selection
 from relay.sfu.sink import FanOut, Feed
+from relay.sfu.starving import patience, starves, steps_up
 from relay.sfu.viewer import Viewer, W
 
 # A packet that so many others overtook goes to no room unasked: transports refuse to send numbers
@@ -395,7 +396,8 @@ class Router(Generic[W]):
                 continue
             if not viewer.repairs.may_plead(viewer.bandwidth.bitrate, now):
                 return
-            if not self._joining.recover(leg, viewer.rtt, now):
+            trip = self.publisher.rtt if self.publisher is not None else 0.0
+            if not self._joining.recover(leg, viewer.rtt, patience(trip), now):
                 # A link that its pictures are too heavy for loses them again and again.
                 self._ask([leg.target], now, seldom=not leg.may_burst)
 
@@ -412,7 +414,11 @@ class Router(Generic[W]):
             for layer in publisher.handle_timer(now):
                 layer.damaged = layer.is_video
             # A request or its keyframe may be lost: as long as it is wanted, ask again.
-            wanted = [layer for layer in publisher.layers if layer.damaged or starves(layer)]
+            wanted = [
+                layer
+                for layer in publisher.layers
+                if layer.damaged or starves(layer, publisher.rtt, now)
+            ]
             if wanted:
                 self._ask([layer for layer in wanted if layer.rate.is_active(now)], now)
             waited = [one for one in publisher.layers if steps_up(one) and one.rate.is_active(now)]

@@ -299,3 +299,41 @@ def test_a_picture_that_is_lost_while_a_larger_one_is_waited_for_is_mended_as_it
     lesson.advance(8.0)
     assert rid_of(lesson, room.shown("camera")[-1].tag.stream) == "f"
     flawless(room, "camera", "voice")
+
+
+@pytest.mark.parametrize(("loss", "delay"), [(0.05, 0.3), (0.1, 0.4)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_newcomer_waits_not_for_ever_where_something_is_always_missing(
+    loss: float, delay: float, seed: int
+) -> None:
+    lesson = Lesson(seed)
+    lesson.teacher_up = lesson.teacher_down = Link(loss=loss, delay=delay)
+    # One encoding, of which no beat brings keyframes.
+    teacher = lesson.publish(voice(), single())
+    lesson.advance(20.0)
+    teacher.requests.clear()
+    room = lesson.open_room("late")
+    joined = lesson.now
+    while room.viewer.legs["camera"].group is None:
+        lesson.advance(0.1)
+        assert lesson.now - joined < 8.0
+    assert len(teacher.requests) <= 2
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_room_that_lost_its_picture_gets_one_where_something_is_always_missing(
+    seed: int,
+) -> None:
+    lesson = Lesson(seed)
+    teacher = lesson.publish(voice(), single())
+    room = lesson.open_room("room")
+    lesson.advance(3.0)
+    lesson.teacher_up = lesson.teacher_down = Link(loss=0.15, delay=0.4)
+    lesson.advance(12.0)
+    teacher.requests.clear()
+    before = teacher.outlets[1].keyframes
+    for _ in range(16):
+        room.ask_picture("camera")
+        lesson.advance(0.5)
+    assert teacher.outlets[1].keyframes > before
+    assert len(teacher.requests) <= 3
