@@ -193,6 +193,8 @@ class Joining(Generic[W]):
             return
         self._flush(now)
         info = packet.info
+        # Groups are looked up when all have left theirs: one that loses its last leg is forgotten.
+        moves: list[tuple[int, Profile, Leg[W], bool]] = []
         for leg in ready:
             profile = profile_for(leg, layer)
             temporal = leg.target_temporal
@@ -220,6 +222,8 @@ class Joining(Generic[W]):
                 _begin(leg, now)
             leg.leave()
             leg.burst_layer = None
+            moves.append((temporal, profile, leg, continues))
+        for temporal, profile, leg, continues in moves:
             self.joined.setdefault(layer.group(temporal, profile), []).append((leg, continues))
 
     def _burst(self, leg: Leg[W], layer: Layer, now: float, before: Received | None = None) -> bool:

@@ -381,3 +381,28 @@ def test_one_packet_never_becomes_many() -> None:
     lesson.router.receive_rtp(packet, lesson.now)
     lesson.advance(0.1)
     assert 1 < room.received - before <= 5
+
+
+def test_rooms_that_change_places_between_two_packets_both_go_on() -> None:
+    lesson = Lesson()
+    lesson.publish(voice())
+    rooms = [lesson.open_room(name, Offer(red=RED)) for name in "ab"]
+    joining = lesson.router._joining
+    legs = [room.viewer.legs["voice"] for room in rooms]
+
+    def repeat(*depths: int) -> None:
+        for leg, depth in zip(legs, depths, strict=True):
+            leg.red_depth = depth
+            joining.reprofile(leg)
+
+    for room in rooms:
+        room.viewer.next_plan = 1e18  # nobody else says what they repeat
+    lesson.advance(2.0)
+    repeat(0, 1)
+    lesson.advance(1.0)
+    repeat(1, 0)  # each leaves its group as the last one and joins the other's
+    before = [len(room.streams["voice"].held) for room in rooms]
+    lesson.advance(4.0)
+    for room, had in zip(rooms, before, strict=True):
+        assert len(room.streams["voice"].held) - had > 190
+    assert joining.joined == {}
