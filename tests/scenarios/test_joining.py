@@ -314,6 +314,7 @@ def test_a_newcomer_waits_not_for_ever_where_something_is_always_missing(
     teacher.requests.clear()
     room = lesson.open_room("late")
     joined = lesson.now
+    assert room.viewer is not None
     while room.viewer.legs["camera"].group is None:
         lesson.advance(0.1)
         assert lesson.now - joined < 8.0
