@@ -12,21 +12,13 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from classroom.accounts import PAGES, LinkOrder, claims_for, publish_claims, require_may_issue
-from classroom.lessons import unknown_lesson
 from classroom.library import read_listing
-from classroom.tokens import ANY_LESSON, Claims, Right, Role, require, require_lesson
+from classroom.tokens import ANY_LESSON, Right, Role, require, require_lesson
 from classroom.web.answers import Listed, listed
-from classroom.web.bodies import (
-    NewLesson,
-    NewLink,
-    claims_of,
-    json_body,
-)
+from classroom.web.bodies import NewLesson, NewLink, json_body
+from classroom.web.callers import caller, lesson_in, require_change, require_sight
 from classroom.web.context import Context, context_of
 from classroom.web.views import LessonView
-from classroom.wire import is_lesson_id
-
-_SEES_LESSONS = (Right.WATCH, Right.REPLAY, Right.MANAGE, Right.PUBLISH)
 
 
 async def keys(request: web.Request) -> web.Response:
@@ -36,7 +28,7 @@ async def keys(request: web.Request) -> web.Response:
 
 async def me(request: web.Request) -> web.Response:
     """GET /api/me: what the caller's token says."""
-    _, claims = _caller(request)
+    _, claims = caller(request)
     return web.json_response(
         {
             "subject": claims.subject,
@@ -51,8 +43,8 @@ async def me(request: web.Request) -> web.Response:
 
 async def list_lessons(request: web.Request) -> web.Response:
     """GET /api/lessons: those that the caller may see, found and filtered; 304 if unchanged."""
-    context, claims = _caller(request)
-    _require_sight(claims)
+    context, claims = caller(request)
+    require_sight(claims)
 
     def shape(found: Sequence[LessonView], total: int) -> Listed:
         lessons = [shown.as_json(claims.subject) for shown in found]
@@ -64,7 +56,7 @@ async def list_lessons(request: web.Request) -> web.Response:
 
 async def create_lesson(request: web.Request) -> web.Response:
     """POST /api/lessons: plan a lesson."""
-    context, claims = _caller(request)
+    context, claims = caller(request)
     require(claims, Right.MANAGE, None)
     body = await json_body(request, NewLesson)
     # A teacher whose link is for one lesson may plan that lesson only.
@@ -88,28 +80,27 @@ async def create_lesson(request: web.Request) -> web.Response:
 
 async def get_lesson(request: web.Request) -> web.Response:
     """GET /api/lessons/{id}."""
-    context, claims = _caller(request)
-    _require_sight(claims)
-    shown = await context.desk.show(_lesson_id(request, claims))
+    context, claims = caller(request)
+    require_sight(claims)
+    shown = await context.desk.show(lesson_in(request, claims))
     return web.json_response(shown.as_json(claims.subject))
 
 
 async def remove_lesson(request: web.Request) -> web.Response:
     """DELETE /api/lessons/{id}: a planned lesson will not be; by whoever planned it or manages."""
-    context, claims = _caller(request)
-    lesson_id = _lesson_id(request, claims)
+    context, claims = caller(request)
+    lesson_id = lesson_in(request, claims)
     shown = await context.desk.show(lesson_id)
-    if claims.subject != shown.lesson.owner:
-        require(claims, Right.MANAGE, lesson_id)
+    require_change(claims, shown.lesson)
     await context.desk.remove(lesson_id, by=claims.subject)
     return web.Response(status=204)
 
 
 async def start_lesson(request: web.Request) -> web.Response:
     """POST /api/lessons/{id}/start: go live; where to publish, and the token for it."""
-    context, claims = _caller(request)
+    context, claims = caller(request)
     require(claims, Right.PUBLISH, None)
-    lesson_id = _lesson_id(request, claims)
+    lesson_id = lesson_in(request, claims)
     shown, relay = await context.desk.start(lesson_id, by=claims.subject)
     token = context.signer.sign(
         publish_claims(
@@ -132,18 +123,18 @@ async def start_lesson(request: web.Request) -> web.Response:
 
 async def end_lesson(request: web.Request) -> web.Response:
     """POST /api/lessons/{id}/end: the lesson is over; its relay finishes the archive."""
-    context, claims = _caller(request)
+    context, claims = caller(request)
     require(claims, Right.MANAGE, None)
-    lesson_id = _lesson_id(request, claims)
+    lesson_id = lesson_in(request, claims)
     shown = await context.desk.end(lesson_id, by=claims.subject, reason="teacher-ended")
     return web.json_response(shown.as_json(claims.subject))
 
 
 async def create_link(request: web.Request) -> web.Response:
     """POST /api/lessons/{id}/links: a link for a room or a viewer."""
-    context, claims = _caller(request)
+    context, claims = caller(request)
     require(claims, Right.MANAGE, None)
-    lesson_id = _lesson_id(request, claims)
+    lesson_id = lesson_in(request, claims)
     body = await json_body(request, NewLink)
     require_may_issue(claims, body.role, lesson_id)
     shown = await context.desk.show(lesson_id)
@@ -165,7 +156,7 @@ async def create_link(request: web.Request) -> web.Response:
 
 async def list_relays(request: web.Request) -> web.Response:
     """GET /api/relays: the root relays that are alive, and those below them."""
-    context, claims = _caller(request)
+    context, claims = caller(request)
     if Right.RELAY not in claims.rights:
         require(claims, Right.MANAGE, None)
     now = context.wall()
@@ -194,27 +185,6 @@ async def list_relays(request: web.Request) -> web.Response:
             ],
         }
     )
-
-
-def _caller(request: web.Request) -> tuple[Context, Claims]:
-    context = context_of(request)
-    claims = claims_of(request, context.verifier, context.wall())
-    context.hub.check(claims)
-    return context, claims
-
-
-def _lesson_id(request: web.Request, claims: Claims) -> str:
-    """The lesson in the path; Refused 404 if it can be none, 403 if the token is for another."""
-    lesson_id = request.match_info["lesson"]
-    if not is_lesson_id(lesson_id):
-        raise unknown_lesson(lesson_id[:60])
-    require_lesson(claims, lesson_id)
-    return lesson_id
-
-
-def _require_sight(claims: Claims) -> None:
-    if not any(right in claims.rights for right in _SEES_LESSONS):
-        require(claims, Right.WATCH, None)
 
 
 async def _base_of(request: web.Request, context: Context, shown: LessonView, body: NewLink) -> str:
