@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from classroom.archive.materials import MAX_MATERIAL_BYTES
 from classroom.errors import Misuse
 from classroom.tokens import Role
 
@@ -122,6 +123,24 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
+class Materials:
+    """Files that teachers give along with lessons. Megabytes (10^6 bytes).
+
+    dir: where they lie, empty for `materials` in the data directory."""
+
+    dir: str = ""
+    file_mb: int = 50
+    lesson_mb: int = 100
+
+    def __post_init__(self) -> None:
+        most = MAX_MATERIAL_BYTES // 10**6
+        if not 1 <= self.file_mb <= most:
+            raise Misuse(f"materials.file_mb must be from 1 to {most}, not {self.file_mb}")
+        if self.lesson_mb < self.file_mb:
+            raise Misuse("materials.lesson_mb must not be less than materials.file_mb")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, one table each."""
 
@@ -129,11 +148,17 @@ class Settings:
     storage: Storage = field(default_factory=Storage)
     lessons: Lessons = field(default_factory=Lessons)
     links: Links = field(default_factory=Links)
+    materials: Materials = field(default_factory=Materials)
 
     @property
     def data(self) -> Path:
         """The data directory."""
         return Path(self.storage.data)
+
+    @property
+    def materials_folder(self) -> Path:
+        """Where the files lie that go along with lessons."""
+        return Path(self.materials.dir) if self.materials.dir else self.data / "materials"
 
     def with_arguments(
         self,

@@ -1,7 +1,7 @@
 """A lesson from plan to library: its states, who may move it when, and which relay carries it.
 
-`lesson` is the state machine, `placement` the choice of a relay. Pure: time is an argument,
-nothing here stores or sends.
+`lesson` is the state machine, `placement` the choice of a relay, `materials` the files that go
+along. Pure: time is an argument, nothing here stores or sends.
 """
 
 from classroom.lessons.lesson import (

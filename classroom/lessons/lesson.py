@@ -38,6 +38,7 @@ class Lesson:
     owner: subject of the token that planned it.
     started_by: subject of the token that went live, None if media came without the page.
     relay, relay_url: name and public address of the relay that carries or carried it.
+    materials: digest of the list of files that go along with it, None without any.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Lesson:
     relay: str | None = None
     relay_url: str | None = None
     archive: Archive | None = None
+    materials: str | None = None
 
 
 def plan(

@@ -29,6 +29,11 @@ def _schools(connection: Connection) -> None:
     finding.searched.create(connection)
 
 
+def _materials(connection: Connection) -> None:
+    """3: files go along with lessons; their table was made with those that are missing."""
+    connection.execute(text("ALTER TABLE lessons ADD COLUMN materials VARCHAR(64)"))
+
+
 # The first leads from schema 1 to 2.
-_STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_schools,)
+_STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_schools, _materials)
 assert len(_STEPS) == tables.SCHEMA - 1

@@ -45,6 +45,7 @@ from classroom.lessons import Lesson, unknown_lesson
 from classroom.library import Listing
 from classroom.store import finding, migrations, tables
 from classroom.store.answering import answering
+from classroom.store.materials import LessonMaterials
 from classroom.store.school_relays import SchoolRelays
 from classroom.tokens import Claims
 from classroom.wire import LessonState
@@ -79,6 +80,8 @@ class Records:
         self._writing = self._engine.execution_options(writing=True)
         self.relays = SchoolRelays(self._engine, self._writing)
         """Those of schools."""
+        self.materials = LessonMaterials(self._engine, self._writing)
+        """Files that go along with lessons."""
 
     async def prepare(self) -> None:
         """Make the tables, or bring up to date those of an earlier version; Misuse if a newer
@@ -237,6 +240,7 @@ class Records:
                 for table, column in (
                     (tables.lessons, tables.lessons.c.id),
                     (finding.searched, finding.searched.c.lesson),
+                    (tables.materials, tables.materials.c.lesson),
                 ):
                     await connection.execute(delete(table).where(column == lesson_id))
                 line = _transition(lesson, lesson, at=now, by=by, reason="removed")

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from classroom.lessons import Archive, Lesson
 from classroom.wire import LessonState
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 metadata = MetaData()
 
 schema = Table("schema", metadata, Column("version", Integer, primary_key=True))
@@ -51,6 +51,19 @@ lessons = Table(
     Column("archive_duration", Double),
     Column("archive_bytes", BigInteger),
     Column("archive_renditions", JSON),
+    Column("materials", String(64)),
+)
+
+# Files that go along with a lesson, in the order of `place`; `lessons.materials` is the digest of
+# the list. What lies on the disk stands by its digest in `classroom.store.blobs`.
+materials = Table(
+    "materials",
+    metadata,
+    Column("lesson", String(40), primary_key=True),
+    Column("digest", String(64), primary_key=True, index=True),
+    Column("place", Integer, nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
 )
 
 # What happened to a lesson, when, by whom (a token's subject, or "relay NAME") and why.

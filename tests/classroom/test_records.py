@@ -207,17 +207,25 @@ async def test_a_full_disk_is_absent_and_what_was_kept_stays(tmp_path: Path) -> 
     await records.close()
 
 
-async def test_records_of_an_earlier_version_are_brought_up_to_date(records: Records) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+async def test_records_of_an_earlier_version_are_brought_up_to_date(
+    records: Records, version: int
+) -> None:
     await records.add_lesson(PLANNED, by="hoa")
     async with records._engine.begin() as connection:
-        for table in ("lessons", "searched"):
-            await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN school"))
-        await connection.execute(tables.schema.update().values(version=1))
+        await connection.execute(text("DROP TABLE materials"))
+        await connection.execute(text("ALTER TABLE lessons DROP COLUMN materials"))
+        if version < 2:
+            for table in ("lessons", "searched"):
+                await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN school"))
+        await connection.execute(tables.schema.update().values(version=version))
     await records.prepare()
-    assert await records.lesson("vat-ly-9") == replace(PLANNED, school=None)
+    kept = PLANNED if version > 1 else replace(PLANNED, school=None)
+    assert await records.lesson("vat-ly-9") == kept
+    assert (await records.materials.of("vat-ly-9")).materials == ()
     other = replace(PLANNED, id="vat-ly-10")
     await records.add_lesson(other, by="hoa")
-    for query, expected in ((Query("luat"), 2), (Query(school="thcs muong la"), 1)):
+    for query, expected in ((Query("luat"), 2), (Query(school="thcs muong la"), version)):
         assert (await records.find(Listing(query), None))[1] == expected
     # And once only: what has come up to date stays as it is.
     await records.prepare()

@@ -62,11 +62,22 @@ def test_every_key_is_explained_above_it() -> None:
         ("lessons", "relay_lost_s", float("nan")),
         ("links", "room_days", -1.0),
         ("links", "nonsense", 1),
+        ("materials", "file_mb", 0),
+        ("materials", "file_mb", 501),
+        ("materials", "lesson_mb", 49),
+        ("materials", "file_mb", 2.5),
     ],
 )
 def test_a_bad_value_names_its_key(table: str, key: str, value: object) -> None:
     with pytest.raises(Misuse, match=key):
         from_table(Settings, {table: {key: value}}, where="classroom.toml")
+
+
+def test_files_of_lessons_lie_in_the_data_directory_unless_told() -> None:
+    settings = Settings().with_arguments(data="/srv")
+    assert settings.materials_folder == Path("/srv/materials")
+    shared = from_table(Settings, {"materials": {"dir": "/mnt/shared"}}, where="classroom.toml")
+    assert shared.with_arguments(data="/srv").materials_folder == Path("/mnt/shared")
 
 
 def test_the_command_line_goes_before_the_file() -> None:
