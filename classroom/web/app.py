@@ -17,6 +17,7 @@ import client_web
 from classroom import clock
 from classroom.settings import Settings
 from classroom.store import (
+    Blobs,
     LiveState,
     MemoryLiveState,
     Records,
@@ -24,7 +25,7 @@ from classroom.store import (
     load_or_create_key,
 )
 from classroom.tokens import Signer, Verifier
-from classroom.web import api, health, openapi, pages, problems, schools, sockets
+from classroom.web import api, health, materials, openapi, pages, problems, schools, sockets
 from classroom.web.context import CONTEXT, Context
 from classroom.web.desk import Desk
 from classroom.web.hub import Hub
@@ -42,6 +43,7 @@ def make_app(
     """The control plane as an aiohttp application; raises Misuse for settings that cannot be."""
     signer = Signer(load_or_create_key(settings.data))
     records = Records(settings.storage.database_url, settings.data)
+    blobs = Blobs(settings.materials_folder)
     live = _live_state(settings)
     metrics = Metrics()
     desk = Desk(records, live, settings.lessons, metrics, wall, monotonic)
@@ -56,6 +58,7 @@ def make_app(
         signer=signer,
         verifier=Verifier(signer.jwks()),
         records=records,
+        blobs=blobs,
         live=live,
         desk=desk,
         hub=hub,
@@ -86,6 +89,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/api/lessons/{lesson}/end", api.end_lesson),
         web.post("/api/lessons/{lesson}/links", api.create_link),
         web.get("/api/relays", api.list_relays),
+        *materials.routes(),
         *schools.routes(),
         web.get("/api/events", sockets.events),
         web.get("/api/relay", sockets.relay),
@@ -118,6 +122,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
             group.create_task(context.hub.run(), name="hub"),
             group.create_task(context.hub.renew(), name="renew"),
             group.create_task(context.desk.watch(), name="watch"),
+            group.create_task(materials.sweep(context), name="materials"),
         ]
         yield
         await _end(tasks)

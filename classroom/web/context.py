@@ -13,7 +13,7 @@ from aiohttp import web
 
 from classroom.clock import Clock
 from classroom.settings import Settings
-from classroom.store import LiveState, Records
+from classroom.store import Blobs, LiveState, Records
 from classroom.tokens import Signer, Verifier
 from classroom.web.desk import Desk
 from classroom.web.hub import Hub
@@ -23,12 +23,14 @@ from classroom.web.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """wall: unix seconds. monotonic: seconds that never jump. pages: the built web client."""
+    """wall: unix seconds. monotonic: seconds that never jump. blobs: files of lessons. pages: the
+    built web client."""
 
     settings: Settings
     signer: Signer
     verifier: Verifier
     records: Records
+    blobs: Blobs
     live: LiveState
     desk: Desk
     hub: Hub

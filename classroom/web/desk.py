@@ -158,6 +158,10 @@ class Desk:
         event("lesson-removed", lesson=lesson_id, by=by)
         await self._announce(lesson_id)
 
+    async def changed(self, lesson_id: str) -> None:
+        """Tell pages and relays that the lesson's files are others in the records."""
+        await self._announce(lesson_id)
+
     async def end(self, lesson_id: str, *, by: str, reason: str) -> LessonView:
         """End a live lesson; one that has ended stays so. Refused 404, 409 lesson-not-live."""
         now = self._wall()

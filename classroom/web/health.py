@@ -35,6 +35,9 @@ async def metrics(request: web.Request) -> web.Response:
         counts = await context.records.counts()
         for state in LessonState:
             context.metrics.lessons.labels(state.value).set(counts.get(state, 0))
+        files, size = await context.records.materials.totals()
+        context.metrics.material_files.set(files)
+        context.metrics.material_bytes.set(size)
         now = context.wall()
         context.metrics.relays.set(len(await context.live.relays(now)))
         fresh_s = context.settings.lessons.relay_lost_s

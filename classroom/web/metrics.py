@@ -57,6 +57,20 @@ class Metrics:
         self.rooms = Gauge(
             "classroom_rooms", "Rooms present in live lessons.", registry=self.registry
         )
+        self.uploads = Counter(
+            "classroom_material_uploads",
+            "Files sent for lessons: kept, known, or the code of why they were refused.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.material_files = Gauge(
+            "classroom_material_files",
+            "Files that go along with lessons, one of several lessons counted once.",
+            registry=self.registry,
+        )
+        self.material_bytes = Gauge(
+            "classroom_material_bytes", "Bytes of these files.", registry=self.registry
+        )
 
     def text(self) -> bytes:
         """The metrics in Prometheus text format."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from classroom.archive.materials import MAX_NAME
 from classroom.library import MOST_LIMIT, USUAL_LIMIT
 from classroom.tokens import Right, Role
 from classroom.wire import LESSON_ID_PATTERN, LessonState, RecordingState
@@ -20,6 +21,11 @@ Schema = dict[str, Any]
 _DATE: Final[Schema] = {"type": ["number", "null"], "description": "unix seconds"}
 _WORDS: Final[Schema] = {"type": ["string", "null"], "maxLength": 60}
 _ID: Final[Schema] = {"type": "string", "pattern": f"^{LESSON_ID_PATTERN}$"}
+_DIGEST: Final[Schema] = {
+    "type": "string",
+    "pattern": "^[0-9a-f]{64}$",
+    "description": "SHA-256 of a file's bytes",
+}
 
 
 def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
@@ -60,6 +66,26 @@ _SCHEMAS: Final[dict[str, Schema]] = {
                     "seconds": {"type": "number", "minimum": 0},
                 }
             ),
+            "materials": {
+                "type": ["string", "null"],
+                "description": "digest of the list of its files, null without any",
+            },
+        }
+    ),
+    "Materials": _object(
+        {
+            "format": {"type": "integer"},
+            "lesson": _ID,
+            "materials": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "name": {"type": "string", "maxLength": MAX_NAME},
+                        "bytes": {"type": "integer", "minimum": 1},
+                        "digest": _DIGEST,
+                    }
+                ),
+            },
         }
     ),
     "Lessons": _object(
@@ -204,6 +230,12 @@ _LESSON_PARAMETER: Final[Schema] = {
     "required": True,
     "schema": _ID,
 }
+_DIGEST_PARAMETER: Final[Schema] = {
+    "name": "digest",
+    "in": "path",
+    "required": True,
+    "schema": _DIGEST,
+}
 _IF_NONE_MATCH: Final[Schema] = {
     "name": "If-None-Match",
     "in": "header",
@@ -299,8 +331,35 @@ def _text(summary: str, content_type: str) -> Schema:
     }
 
 
+_ANY_CONTENT: Final[Schema] = {"*/*": {"schema": {}}}
+
+
+def _file() -> Schema:
+    """A file of a lesson as it is, whole or in parts."""
+    summary = "A file of the lesson; with ?download to be saved"
+    operation = _operation(summary, {}, parameters=_ONE_FILE)
+    operation["responses"] |= {
+        "200": {"description": summary, "content": _ANY_CONTENT},
+        "206": {"description": "The part of it that was asked for", "content": _ANY_CONTENT},
+        "304": {"description": "The caller has it"},
+        "416": {"description": "It has no such part"},
+    }
+    return operation
+
+
+def _upload() -> Schema:
+    operation = _operation(
+        "Add a file to the lesson: 201, or 200 if it was there; one of the same name is replaced",
+        {"200": "Materials", "201": "Materials"},
+        parameters=(*_ONE_FILE, {**_query("name", "what people call it"), "required": True}),
+    )
+    operation["requestBody"] = {"required": True, "content": _ANY_CONTENT}
+    return operation
+
+
 _STATES: Final = ", ".join(state.value for state in LessonState)
 _ONE: Final = (_LESSON_PARAMETER,)
+_ONE_FILE: Final = (_LESSON_PARAMETER, _DIGEST_PARAMETER)
 _PATHS: Final[dict[str, dict[str, Schema]]] = {
     "/api/keys": {"get": _operation("Public signing keys", {"200": "Keys"}, open_to_all=True)},
     "/api/me": {"get": _operation("What my token says", {"200": "Me"})},
@@ -339,6 +398,18 @@ _PATHS: Final[dict[str, dict[str, Schema]]] = {
             {"201": "Link"},
             body="NewLink",
             parameters=_ONE,
+        ),
+    },
+    "/api/lessons/{lesson}/materials": {
+        "get": _operation(
+            "Files that go along with the lesson", {"200": "Materials"}, parameters=_ONE, kept=True
+        ),
+    },
+    "/api/lessons/{lesson}/materials/{digest}": {
+        "get": _file(),
+        "put": _upload(),
+        "delete": _operation(
+            "Take a file out of the list", {"200": "Materials"}, parameters=_ONE_FILE
         ),
     },
     "/api/relays": {"get": _operation("Relays that are alive", {"200": "Relays"})},

@@ -44,6 +44,7 @@ class LessonView:
             "publishing": self.publishing,
             "rooms": self.rooms,
             "recording": to_map(self.recording),
+            "materials": lesson.materials,
         }
 
     def as_info(self) -> LessonInfo:
@@ -63,6 +64,7 @@ class LessonView:
             grade=lesson.grade,
             planned_at=lesson.planned_at,
             school=lesson.school,
+            materials=lesson.materials,
         )
 
 

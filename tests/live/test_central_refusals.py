@@ -17,6 +17,8 @@ import pytest
 from classroom.tokens import Role
 from tests.live.central import Central, running
 
+_ON_A_FILE = ("GET", "PUT", "DELETE")
+
 
 @pytest.fixture
 async def central(tmp_path: Path) -> AsyncIterator[Central]:
@@ -40,6 +42,8 @@ def teacher(central: Central) -> str:
         ("POST", "/api/lessons/vat-ly-9/start"),
         ("POST", "/api/lessons/vat-ly-9/end"),
         ("POST", "/api/lessons/vat-ly-9/links"),
+        ("GET", "/api/lessons/vat-ly-9/materials"),
+        *((method, f"/api/lessons/vat-ly-9/materials/{'a' * 64}") for method in _ON_A_FILE),
         ("GET", "/api/relays"),
     ],
 )
