@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,11 +176,11 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_left(blobs: Blobs) -> None:
 
 
 def test_room_is_left_for_the_records(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    space = os.statvfs(blobs.path(DIGEST).parent)
-    free = space.f_bavail * space.f_frsize
-    blobs.begin(free - RESERVE_BYTES - 10**7).discard()
+    free = 4096 * 100_000
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=100_000, f_frsize=4096))
+    blobs.begin(free - RESERVE_BYTES).discard()
     with pytest.raises(Refused) as caught:
-        blobs.begin(free - RESERVE_BYTES + 10**7)
+        blobs.begin(free - RESERVE_BYTES + 1)
     assert caught.value.code == "disk-full"
     assert names(blobs) == []
 
