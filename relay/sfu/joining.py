@@ -405,6 +405,8 @@ def _begin(leg: Leg[Any], now: float) -> None:
     """The leg's pictures begin, or begin anew."""
     if leg.spec.exact or leg.pace is None or leg.pace.burst == float("inf"):
         return  # its timestamps stay, or nothing waits for its link
+    if not leg.spec.has_rtx:
+        return  # no browser; and what it asks for again must tell the same timestamp
     if leg.first_pictures is None:
         leg.first_pictures = FirstPictures(now)
     else:

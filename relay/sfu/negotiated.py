@@ -82,3 +82,8 @@ class SlotSpec:
     nack: bool = True
     fec: FecSpec | None = None
     exact: bool = False
+
+    @property
+    def has_rtx(self) -> bool:
+        """Whether nothing but empty packets is ever sent again under its own number."""
+        return all(codec.rtx is not None for codec in self.codecs)

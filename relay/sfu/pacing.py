@@ -34,7 +34,7 @@ class Waiting(Generic[W]):
     leg: None for padding. data: the packet but for what follows, and for its transport-wide number
     at `twcc_offset`. sequence16, timestamp: as the leg numbers it. out: where picture ids stand in
     it, None without; picture_offset, tl0_offset: what the leg adds to them. moved: its timestamp is
-    the leg's first pictures' to tell.
+    the leg's first pictures' to tell. again: as in `FanOut.send_rtp`.
     """
 
     leg: Leg[W] | None
@@ -46,6 +46,7 @@ class Waiting(Generic[W]):
     picture_offset: int = 0
     tl0_offset: int = 0
     moved: bool = False
+    again: bool | None = None
 
     @classmethod
     def whole(cls, leg: Leg[W] | None, packet: bytearray, twcc_offset: int) -> Waiting[W]:
@@ -142,6 +143,7 @@ class Pace(Generic[W]):
 
     def push_run(self, run: Sequence[Outgoing], leg: Leg[W], now: float) -> None:
         """Packets of the leg's group, as the leg numbers them now."""
+        own = None if leg.spec.has_rtx else False
         for out in run:
             timestamp = out.timestamp + leg.timestamp_offset & 0xFFFFFFFF
             self._push(
@@ -156,13 +158,14 @@ class Pace(Generic[W]):
                     leg.picture_offset,
                     leg.tl0_offset,
                     self._is_first(leg, timestamp, len(out.data), now),
+                    own,
                 ),
             )
 
     def send(self, waiting: Waiting[W], now: float, *, again: bool) -> None:
         """One packet of a video leg, in its turn. again: it is a repair."""
         if self.burst == float("inf") and (waiting.leg is None or not waiting.leg.is_followed):
-            self._fan_out.send_rtp(self.wire, waiting.written(), waiting.twcc_offset, now)
+            self._leave(waiting, waiting.written(), now)
             return
         if (
             not again
@@ -240,7 +243,7 @@ class Pace(Generic[W]):
             for waiting in leaving:
                 leaves = self._moved(waiting, now) if waiting.moved else waiting
                 packet = leaves.written()
-                self._fan_out.send_rtp(self.wire, packet, leaves.twcc_offset, now)
+                self._leave(leaves, packet, now)
                 if leaves.leg is not None and leaves.leg.protection is not None:
                     self._protect(leaves.leg, packet, leaves.twcc_offset, now)
         if not self._pacer.backlog:
@@ -250,6 +253,9 @@ class Pace(Generic[W]):
                     leg.first_pictures.note_empty(now)
                 if leg.group is not None:
                     leg.group.legs.reconsider(leg)
+
+    def _leave(self, waiting: Waiting[W], packet: bytearray, now: float) -> None:
+        self._fan_out.send_rtp(self.wire, packet, waiting.twcc_offset, now, again=waiting.again)
 
     def _protect(self, leg: Leg[W], sent: bytearray, twcc_offset: int, now: float) -> None:
         """Follow a picture's packet with the repair packets that are due."""

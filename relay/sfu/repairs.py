@@ -65,13 +65,19 @@ def repair(
             continue
         recent[sequence] = now
         leg.repaired += 1
-        send_alone(fan_out, leg, sent, out, now, again=out.payload_size > 0)
+        send_alone(fan_out, leg, sent, out, now, again=True)
 
 
 def send_alone(
     fan_out: FanOut[V], leg: Leg[V], sent: Sent, out: Outgoing, now: float, *, again: bool = False
 ) -> None:
     """One packet to one leg; `again`: as RTX if the leg has it. Empty packets are never RTX."""
+    rtx = sent.group.profile.rtx
+    own: bool | None = None
+    if again:
+        own = True
+    elif rtx is None:
+        own = False
     waiting = Waiting(
         leg,
         out.data,
@@ -81,8 +87,9 @@ def send_alone(
         out,
         sent.picture_offset,
         sent.tl0_offset,
+        again=own,
     )
-    rtx = sent.group.profile.rtx
+    again = again and out.payload_size > 0
     if again and rtx is not None:
         packet = waiting.written()
         start = len(packet) - out.payload_size
@@ -95,4 +102,4 @@ def send_alone(
     if leg.pace is not None and leg.spec.kind == "video":
         leg.pace.send(waiting, now, again=again)
     else:
-        fan_out.send_rtp(leg.wire, waiting.written(), out.twcc_offset, now)
+        fan_out.send_rtp(leg.wire, waiting.written(), out.twcc_offset, now, again=waiting.again)

@@ -32,8 +32,20 @@ class FanOut(Protocol[W]):
         smaller.
         """
 
-    def send_rtp(self, wire: W, packet: bytearray, twcc_offset: int, now: float) -> None:
-        """One complete packet to one viewer; its transport-wide number is filled in."""
+    def send_rtp(
+        self,
+        wire: W,
+        packet: bytearray,
+        twcc_offset: int,
+        now: float,
+        *,
+        again: bool | None = None,
+    ) -> None:
+        """One complete packet to one viewer; its transport-wide number is filled in.
+
+        again: it may have left before under this sequence number, and leaves as it did then, or
+        not at all (RFC 7714 §8.1). False: it may do so later. None: it never does.
+        """
 
     def send_rtcp(self, wire: W, packet: bytes) -> None:
         """One compound RTCP packet to one viewer or publisher."""

@@ -37,7 +37,7 @@ from relay.transport.native import (
     protect,
     protect_rtcp,
 )
-from relay.transport.send_log import SendLogs
+from relay.transport.send_log import FORGOTTEN, SendLogs
 from relay.transport.wire import CONTROL, PICTURE, VOICE, FrameStream, Wire
 
 # Destinations per batch: what a batch of pictures takes stays within a core's own cache, and the
@@ -70,7 +70,8 @@ Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 class SendCounters:
     """Counts since start. dropped: the socket's buffer was full; failed: another send error.
 
-    apart: trains that the way to a destination did not take, sent packet by packet.
+    apart: trains that the way to a destination did not take, sent packet by packet. forgotten: not
+    sent again, since it is not known any more how they left.
     """
 
     packets: int = 0
@@ -79,6 +80,7 @@ class SendCounters:
     failed: int = 0
     protect_failed: int = 0
     apart: int = 0
+    forgotten: int = 0
 
 
 def _may_lead(run: Run[Wire]) -> bool:
@@ -105,12 +107,21 @@ def _may_end(run: Run[Wire], most: int) -> bool:
     )
 
 
+def _own(packet: bytearray) -> int:
+    """SSRC << 16 | sequence number."""
+    return int.from_bytes(packet[8:12]) << 16 | packet[2] << 8 | packet[3]
+
+
 class _Part:
     """What is written into the packets of one run, leg by leg."""
 
-    __slots__ = ("lifted", "pictures", "shifted")
+    __slots__ = ("lifted", "own", "pictures", "shifted")
 
     def __init__(self, legs: Sequence[Leg[Wire]]) -> None:
+        self.own: Integers | None = None
+        """Of legs whose packets may leave again as they are: SSRC << 16."""
+        if not all(leg.spec.has_rtx for leg in legs):
+            self.own = np.array([leg.spec.ssrc << 16 for leg in legs])
         self.shifted: Integers = np.array([leg.sequence_offset for leg in legs])
         self.lifted: Integers = np.array([leg.timestamp_offset for leg in legs])
         self.pictures = [
@@ -344,6 +355,9 @@ class NativeFanOut:
         protected = sizes + batch.tag
         if run[0].twcc_offset:
             numbers = self.logs.sent(batch.rows, protected, now)
+            if part.own is not None:
+                packets = part.own + (sequences + part.shifted & 0xFFFF)
+                self.logs.keep(batch.rows, packets, numbers)
             self._transport_field(run[0].twcc_offset)[first:end, :legs] = numbers
         if part.pictures and any(packet.picture_offset for packet in run):
             self._patch_pictures(run, part, first)
@@ -439,13 +453,33 @@ class NativeFanOut:
             self._send(self._single, 1)
         header.msg_iov = self._single_vector
 
-    def send_rtp(self, wire: Wire, packet: bytearray, twcc_offset: int, now: float) -> None:
+    def send_rtp(
+        self,
+        wire: Wire,
+        packet: bytearray,
+        twcc_offset: int,
+        now: float,
+        *,
+        again: bool | None = None,
+    ) -> None:
         """Send one RTP packet made for one peer: a repair, a cached frame, padding.
 
-        `packet` is complete but for the transport-wide number at `twcc_offset` (0: none).
+        `packet` is complete but for the transport-wide number at `twcc_offset` (0: none). again:
+        see `FanOut`.
         """
         if twcc_offset:
-            number = self.logs.sent_one(wire.row, len(packet) + wire.tag, self._clock())
+            own = 0
+            number: int | None = None
+            if again is not None:
+                own = _own(packet)
+                number = self.logs.number_of(wire.row, own) if again else None
+            if number == FORGOTTEN:
+                self.counters.forgotten += 1
+                return
+            if number is None:
+                number = self.logs.sent_one(wire.row, len(packet) + wire.tag, self._clock())
+                if again is not None:
+                    self.logs.keep_one(wire.row, own, number)
             _unsigned16(packet, twcc_offset, number & 0xFFFF)
         self._send_protected(wire, packet, protect)
 

@@ -2,6 +2,10 @@
 
 The fan-out writes the rows of a batch of viewers at once, each viewer's bandwidth estimate reads
 its own. draft-holmer-rmcat-transport-wide-cc-extensions-01 §2.
+
+Here, too: which transport-wide number a packet had that may leave again under its own sequence
+number. It must leave with the same header: SRTP makes its nonce of SSRC and sequence number, and
+AES-GCM tells its authentication key to whoever sees one nonce with two headers (RFC 7714 §8.1).
 """
 
 from __future__ import annotations
@@ -14,6 +18,11 @@ import numpy as np
 # Sent packets remembered for feedback: about 9 s at 110 packets/s, above any RTT in range.
 SENT_RING: Final = 1024
 _MASK: Final = SENT_RING - 1
+# Packets remembered that may leave again as they are: 20 s of a voice, 10 s of one without RTX.
+_OWN_RING: Final = 1024
+_OWN_MASK: Final = _OWN_RING - 1
+_SEQUENCES: Final = 0xFFFF
+FORGOTTEN: Final = -1
 
 Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
@@ -26,6 +35,8 @@ class SendLogs:
         self._numbers = np.zeros(rows, np.int64)
         self._sent_at = np.zeros((rows, SENT_RING), np.float64)
         self._sent_size = np.zeros((rows, SENT_RING), np.uint16)
+        self._own = np.zeros((rows, _OWN_RING), np.int64)
+        self._own_number = np.zeros((rows, _OWN_RING), np.uint16)
         self._free = list(range(rows - 1, -1, -1))
 
     @property
@@ -39,6 +50,7 @@ class SendLogs:
         self._numbers[row] = 0
         self._sent_at[row] = 0.0
         self._sent_size[row] = 0
+        self._own[row] = 0
         return row
 
     def give_back(self, row: int) -> None:
@@ -78,3 +90,25 @@ class SendLogs:
         self._sent_size[row, number & _MASK] = size
         self._numbers[row] = number + 1
         return number
+
+    def keep(self, rows: Integers, packets: Integers, numbers: Integers) -> None:
+        """Remember the numbers of packets, each SSRC << 16 | sequence number: (packet, row)."""
+        places = packets & _OWN_MASK
+        self._own[rows, places] = packets
+        self._own_number[rows, places] = numbers & _SEQUENCES
+
+    def keep_one(self, row: int, packet: int, number: int) -> None:
+        """Remember the number of one packet."""
+        place = packet & _OWN_MASK
+        self._own[row, place] = packet
+        self._own_number[row, place] = number & _SEQUENCES
+
+    def number_of(self, row: int, packet: int) -> int | None:
+        """The 16-bit number that the packet left with, None if it never left, or `FORGOTTEN`."""
+        place = packet & _OWN_MASK
+        there = int(self._own[row, place])
+        if there == packet:
+            return int(self._own_number[row, place])
+        # One that went before it has its place still: then it has not taken it yet.
+        older = there >> 16 == packet >> 16 and (packet - there & _SEQUENCES) < 0x8000
+        return None if older or not there else FORGOTTEN

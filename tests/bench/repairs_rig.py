@@ -60,17 +60,27 @@ class LossyFanOut:
                     patch_picture(data, 0, packet, leg.picture_offset, leg.tl0_offset)
                 made = self.protected.get(leg)
                 repairs = made.push(data, packet.twcc_offset, now) if made is not None else []
-                self.send_rtp(leg.wire, data, packet.twcc_offset, now)
+                self.send_rtp(leg.wire, data, packet.twcc_offset, now, again=False)
                 for repair in repairs:
                     assert made is not None
                     self.send_rtp(leg.wire, repair, made.twcc_offset, now)
 
-    def send_rtp(self, wire: Wire, packet: bytearray, twcc_offset: int, now: float) -> None:
+    def send_rtp(
+        self,
+        wire: Wire,
+        packet: bytearray,
+        twcc_offset: int,
+        now: float,
+        *,
+        again: bool | None = None,
+    ) -> None:
         if self._seed.random() < self._loss:
-            if twcc_offset:
-                self.logs.sent_one(wire.row, len(packet) + wire.tag, now)
+            if twcc_offset and not again:
+                number = self.logs.sent_one(wire.row, len(packet) + wire.tag, now)
+                own = int.from_bytes(packet[8:12]) << 16 | int.from_bytes(packet[2:4])
+                self.logs.keep_one(wire.row, own, number)
             return
-        self._native.send_rtp(wire, packet, twcc_offset, now)
+        self._native.send_rtp(wire, packet, twcc_offset, now, again=again)
 
     def send_rtcp(self, wire: Wire, packet: bytes) -> None:
         self._native.send_rtcp(wire, packet)

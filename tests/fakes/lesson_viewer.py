@@ -77,6 +77,8 @@ class FakeWire:
         self.send = send
         self.tag = 16
         self.transport_sequence = 0
+        self.left: dict[bytes, int] = {}
+        """By sequence number and SSRC: the transport-wide number that a packet left with."""
         self.sent_at = array("d", bytes(8 * RING))
         self.sent_size = array("H", bytes(2 * RING))
 
@@ -96,6 +98,7 @@ class _Stream:
         rate = 48_000 if spec.kind == "audio" else 90_000
         self.reception = ReceptionStats(spec.ssrc, rate)
         self.held: dict[int, tuple[bytes, float]] = {}
+        self.direct: dict[int, bytes] = {}
         self.repaired = 0
         self.repeats = 0
         self.reports: list[rtcp.SenderReport] = []
@@ -181,7 +184,7 @@ class FakeViewer:
             return
         stream = self._by_ssrc[header.ssrc]
         stream.reception.receive(header.sequence_number, header.timestamp, now)
-        self._take(stream, data, now)
+        self._take(stream, data, now, direct=True)
         if stream.fec is not None:
             stream.fec.receive_media(data)
             self._take_recovered(stream, now)
@@ -191,10 +194,13 @@ class FakeViewer:
         for number in stream.fec.take_recovered():
             self._take(stream, stream.fec.media[number], now)
 
-    def _take(self, stream: _Stream, data: bytes, now: float) -> None:
+    def _take(self, stream: _Stream, data: bytes, now: float, *, direct: bool = False) -> None:
         sequence = struct.unpack_from("!H", data, 2)[0]
         stream.nack.receive(sequence, now)
         number = stream.unwrapper.unwrap(sequence)
+        # Not one bit may differ of what comes twice by itself: it is protected under one nonce.
+        if direct and stream.direct.setdefault(number, data) != data:
+            stream.audit.faults.append(f"{sequence}: one nonce for two packets")
         before = stream.held.get(number)
         if before is not None:
             stream.repeats += 1
@@ -237,6 +243,7 @@ class FakeViewer:
         stream = self.streams[slot]
         for number in sorted(stream.held)[: len(stream.held) - keep_last]:
             data, arrived = stream.held.pop(number)
+            stream.direct.pop(number, None)
             stream.audit.feed(number, data, arrived)
         if not keep_last:
             stream.audit.flush()
@@ -255,7 +262,7 @@ class FakeViewer:
 
 
 def _without_transport(data: bytes, identifier: int) -> bytes:
-    """The packet but for its transport-wide number, which each sending has anew."""
+    """The packet but for its transport-wide number, which a repair has anew."""
     header = rtp.parse(data)
     at = rtp.find_extension(data, header, identifier) if identifier else None
     if at is None:

@@ -107,14 +107,29 @@ class FakeFanOut:
                     patch_picture(buffer, 0, packet, leg.picture_offset, leg.tl0_offset)
                 self._send(leg.wire, buffer, packet.twcc_offset, now)
 
-    def send_rtp(self, wire: FakeWire, packet: bytearray, twcc_offset: int, now: float) -> None:
+    def send_rtp(
+        self,
+        wire: FakeWire,
+        packet: bytearray,
+        twcc_offset: int,
+        now: float,
+        *,
+        again: bool | None = None,
+    ) -> None:
         self.alone += 1
+        left = wire.left.get(bytes(packet[2:4] + packet[8:12])) if again else None
+        if left is not None and twcc_offset:
+            self.packets += 1
+            struct.pack_into("!H", packet, twcc_offset, left)
+            wire.send(bytes(packet))
+            return
         self._send(wire, packet, twcc_offset, now)
 
     def _send(self, wire: FakeWire, packet: bytearray, twcc_offset: int, now: float) -> None:
         self.packets += 1
         if twcc_offset:
             number = wire.transport_sequence
+            wire.left[bytes(packet[2:4] + packet[8:12])] = number & 0xFFFF
             struct.pack_into("!H", packet, twcc_offset, number & 0xFFFF)
             wire.sent_at[number % RING] = now
             wire.sent_size[number % RING] = len(packet) + wire.tag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
@@ -12,9 +13,10 @@ from typing import Final
 import pytest
 from pylibsrtp import Policy, Session
 
+from relay.media.codec import Codec
 from relay.sfu.leg import Leg
 from relay.sfu.members import Members
-from relay.sfu.negotiated import SlotSpec
+from relay.sfu.negotiated import SlotCodec, SlotSpec
 from relay.sfu.packet import Outgoing
 from relay.transport.fanout import NativeFanOut
 from relay.transport.send_log import SendLogs
@@ -30,7 +32,9 @@ TWCC_AT: Final = 12 + 4 + 1
 
 def session(ssrc_type: int) -> Session:
     profile = Policy.SRTP_PROFILE_AEAD_AES_128_GCM
-    return Session(Policy(key=KEY, ssrc_type=ssrc_type, srtp_profile=profile))
+    policy = Policy(key=KEY, ssrc_type=ssrc_type, srtp_profile=profile)
+    policy.allow_repeat_tx = True
+    return Session(policy)
 
 
 class Room:
@@ -47,7 +51,8 @@ class Room:
         self.wire.set_address(family + port + socket.inet_aton("127.0.0.1") + bytes(8))
         self.wire.begin_log(logs)
         self.camera = self._leg(SlotSpec("camera", "1", "video", CAMERA, 8, ()))
-        self.voice = self._leg(SlotSpec("voice", "0", "audio", VOICE, 10, ()))
+        opus = SlotCodec(109, Codec("opus", "audio", 48_000, 2))
+        self.voice = self._leg(SlotSpec("voice", "0", "audio", VOICE, 10, (opus,)))
         self._inbound = session(Policy.SSRC_ANY_INBOUND)
 
     def _leg(self, spec: SlotSpec) -> Leg[Wire]:
@@ -207,3 +212,37 @@ def test_where_the_kernel_knows_no_trains_every_packet_goes_alone(
     fan_out.fan_out(runs, 1.0)
     assert room.heard() == sent(room, VOICE, 1, 0, 90) + sent(room, CAMERA, 1, 1, 600, 600)
     assert fan_out.counters.calls == 3
+
+
+def datagrams(room: Room) -> list[bytes]:
+    found: list[bytes] = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(room.socket.recv(65_536))
+    return found
+
+
+def test_what_leaves_again_under_its_number_is_the_same_to_the_last_bit(
+    fan_out: NativeFanOut, rooms: list[Room]
+) -> None:
+    room, other, _ = rooms
+    voices = members(room.voice, other.voice)
+    for sequence in (5, 6, 7):
+        fan_out.fan_out([(run(VOICE, sequence, 90), voices)], 1.0)
+    left = datagrams(room)
+    again = bytearray(run(VOICE, 6, 90)[0].data)
+    struct.pack_into("!HI", again, 2, 6 + room.shift, 1_000 + 10 * room.shift)
+    fan_out.send_rtp(room.wire, bytearray(again), TWCC_AT, 2.0, again=True)
+    assert datagrams(room) == [left[1]]
+    # Nothing was numbered for it, so that the next one follows the last.
+    assert list(room.wire.sent_size[:4]) == [106, 106, 106, 0]
+    # What never left goes out as new; what is forgotten does not at all.
+    struct.pack_into("!H", again, 2, 8 + room.shift)
+    fan_out.send_rtp(room.wire, bytearray(again), TWCC_AT, 2.0, again=True)
+    (new,) = datagrams(room)
+    fan_out.send_rtp(room.wire, bytearray(again), TWCC_AT, 2.0, again=True)
+    assert datagrams(room) == [new]
+    struct.pack_into("!H", again, 2, 6 + room.shift - 1_024 & 0xFFFF)
+    fan_out.send_rtp(room.wire, bytearray(again), TWCC_AT, 2.0, again=True)
+    assert datagrams(room) == []
+    assert fan_out.counters.forgotten == 1

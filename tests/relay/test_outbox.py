@@ -30,7 +30,15 @@ class Sent:
             ]
         )
 
-    def send_rtp(self, wire: Log, packet: bytearray, twcc_offset: int, now: float) -> None:
+    def send_rtp(
+        self,
+        wire: Log,
+        packet: bytearray,
+        twcc_offset: int,
+        now: float,
+        *,
+        again: bool | None = None,
+    ) -> None:
         raise AssertionError
 
     def send_rtcp(self, wire: Log, packet: bytes) -> None:

@@ -28,7 +28,15 @@ class Link:
     def fan_out(self, runs: Sequence[Run[str]], now: float) -> None:
         raise AssertionError
 
-    def send_rtp(self, wire: str, packet: bytearray, twcc_offset: int, now: float) -> None:
+    def send_rtp(
+        self,
+        wire: str,
+        packet: bytearray,
+        twcc_offset: int,
+        now: float,
+        *,
+        again: bool | None = None,
+    ) -> None:
         self.sent.append(int.from_bytes(packet[2:4], "big"))
 
     def send_rtcp(self, wire: str, packet: bytes) -> None:

@@ -151,7 +151,15 @@ class NoFanOut:
     def fan_out(self, runs: Sequence[Run[Log]], now: float) -> None:
         raise AssertionError
 
-    def send_rtp(self, wire: Log, packet: bytearray, twcc_offset: int, now: float) -> None:
+    def send_rtp(
+        self,
+        wire: Log,
+        packet: bytearray,
+        twcc_offset: int,
+        now: float,
+        *,
+        again: bool | None = None,
+    ) -> None:
         raise AssertionError
 
     def send_rtcp(self, wire: Log, packet: bytes) -> None:
