@@ -209,6 +209,11 @@ class Trunks:
             return
         (epoch, told), trunk.waiting = trunk.waiting, None
         lesson = trunk.peer.lesson
+        current = trunk.peer.router.publisher
+        if current is not None and not isinstance(current, Upstream):
+            # Since the answer, seconds ago over a weak link, somebody began to teach here.
+            trunk.peer.end("the lesson is taught at this relay")
+            return
         before = [one.peer for one in self._trunks.values() if one.peer.lesson == lesson]
         self._publish(trunk.peer, epoch, told, self._clock())
         for one in before:

@@ -265,6 +265,22 @@ async def test_a_parent_with_another_certificate_is_hung_up_on() -> None:
         assert school.sessions.handshakes_failed == 1
 
 
+async def test_a_teacher_who_began_here_meanwhile_is_not_displaced() -> None:
+    async with tree("root", "school") as relays:
+        root, school = relays.nodes
+        Teacher(root)
+        relays.join(school, root)
+        # Nobody taught here when the answer came; the trunk's handshake takes seconds.
+        here = Teacher(school, serial=2)
+        await eventually(lambda: not school.sessions.peers)
+        publisher = school.router.publisher
+        assert publisher is not None
+        assert publisher.identity == "teacher-2"
+        sending = asyncio.create_task(here.run())
+        await eventually(lambda: school.layer("voice"))
+        sending.cancel()
+
+
 async def test_an_answer_to_nothing_is_refused() -> None:
     async with tree("root", "school") as relays:
         root, school = relays.nodes
