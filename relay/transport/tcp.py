@@ -15,6 +15,7 @@ left out, and the voice goes last. The kernel keeps only what is under way (TCP_
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import struct
 from collections import Counter
@@ -122,7 +123,7 @@ class Stream(asyncio.BufferedProtocol):
         if peer is None:
             self.close()  # gone again already
             return
-        self.address, self.host = _sockaddr(peer) + STREAM_MARK, str(peer[0])
+        self.address, self.host = _sockaddr(peer) + STREAM_MARK, whose(str(peer[0]))
         if not self._port.admit(self):
             self.close()
             return
@@ -310,6 +311,15 @@ def _tune(sock: socket.socket) -> None:
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     ):
         sock.setsockopt(level, option, value)
+
+
+def whose(text: str) -> str:
+    """Whose the address is, as strangers are counted: of IPv6 a /64, which one machine may have
+    all of."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if address.version == 4 or address.ipv4_mapped is not None:
+        return text
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _sockaddr(peer: tuple[str, int] | tuple[str, int, int, int]) -> bytes:

@@ -14,7 +14,7 @@ from aioice import stun
 from relay.transport import tcp
 from relay.transport.framing import framed
 from relay.transport.ice import STREAM_MARK
-from relay.transport.tcp import STRANGER_BYTES, STRANGERS_EACH, TcpPort, open_tcp
+from relay.transport.tcp import STRANGER_BYTES, STRANGERS_EACH, TcpPort, open_tcp, whose
 from relay.transport.udp import UdpPort
 from relay.transport.wire import CONTROL, PICTURE, VOICE
 from tests.eventually import eventually
@@ -155,6 +155,13 @@ async def test_strangers_of_one_address_are_few_and_known_peers_do_not_count(rig
     await eventually(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH - 1)
     await rig.connect()
     await eventually(lambda: rig.tcp.streams == len(known) + STRANGERS_EACH)
+
+
+def test_strangers_of_one_network_count_together() -> None:
+    assert whose("192.0.2.7") == "192.0.2.7"
+    assert whose("2001:db8:1:2::7") == whose("2001:db8:1:2:ffff::9%eth0") != whose("2001:db8::7")
+    # Behind a socket for both families each old address is still one.
+    assert whose("::ffff:192.0.2.7") != whose("::ffff:192.0.2.8")
 
 
 async def test_a_peer_with_many_connections_keeps_two(rig: Rig) -> None:
