@@ -115,7 +115,8 @@ def remote_side(description: Description) -> Remote:
             "Send the offer exactly as the browser made it.",
         )
     for other in bundled:
-        if not other.rtcp_mux:
+        # What is only bundled takes the transport's word for it (RFC 9143 §9.3).
+        if not other.rtcp_mux and not (other.bundle_only and not other.port):
             raise refuse(
                 "sdp-rtcp-mux",
                 "A section does not multiplex RTCP with RTP.",

@@ -329,3 +329,22 @@ def test_only_refusals_leave_offer_and_answer(text: str) -> None:
             continue
         sdp.parse(answered(text, accepted))
     assert statuses <= {400, 413, 422}
+
+
+def test_a_section_that_is_only_bundled_needs_no_word_about_rtcp() -> None:
+    text = OFFERS[ROOM]
+    head, first, *rest = text.split("m=")
+    silent = [without("m=" + one, "a=rtcp-mux") for one in rest]
+    assert refused("m=".join((head, first)) + "".join(silent), viewer=True).code == "sdp-rtcp-mux"
+    kind, _, tail = silent[-1].split(" ", 2)
+    line, others = tail.split("\r\n", 1)
+    silent[-1] = f"{kind} 0 {line}\r\na=bundle-only\r\n{others}"
+    kept = ["m=" + one for one in rest[:-1]]
+    changed = "m=".join((head, first)) + "".join([*kept, silent[-1]])
+    assert remote(changed) == remote(text)
+
+
+def test_a_space_too_many_in_a_group_does_no_harm() -> None:
+    text = OFFERS[ROOM]
+    group = next(line for line in text.split("\r\n") if line.startswith("a=group:BUNDLE"))
+    assert sdp.parse(replaced(text, group, group + " ")).bundle == sdp.parse(text).bundle
