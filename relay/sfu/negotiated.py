@@ -29,7 +29,8 @@ class TrackSpec:
     source: voice, camera or screen. codecs: payload type → codec. rtx: RTX payload type → the
     one it repairs. red: RED payload type → the Opus one inside. rids: simulcast layers as the
     offer orders them, empty for a single encoding. ssrcs: declared media SSRCs. repairs: RTX SSRC
-    → media SSRC, where declared. extensions: URI → identifier. nack, pli: whether agreed.
+    → media SSRC, where declared. extensions: URI → identifier. nack, pli: whether agreed. unnamed:
+    SSRC → the one of `rids` that we gave its layer, since its packets tell none.
     """
 
     source: str
@@ -44,6 +45,7 @@ class TrackSpec:
     extensions: Mapping[str, int] = field(default_factory=dict)
     nack: bool = True
     pli: bool = True
+    unnamed: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ class Publisher:
                     self._repairs[ssrc] = layer
                     return None, layer
             return None, None
-        rid = text(track, rtp.RID)
+        rid = track.unnamed.get(ssrc) or text(track, rtp.RID)
         if track.rids and rid not in track.rids:
             return None, None
         return self._begin_layer(track, rid if track.rids else "", ssrc), None

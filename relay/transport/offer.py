@@ -326,6 +326,12 @@ def _track(source: str, section: Section, accepted: Accepted) -> TrackSpec:
         else:
             red[entry.payload_type] = _inner(entry)
     repairs = {second: first for first, second in section.fid_groups}
+    rids = tuple(section.rids)
+    unnamed: dict[int, str] = {}
+    if not rids and len(section.sim_group) <= MAX_RIDS:
+        # Simulcast from before RIDs: the smallest first, as such clients list them.
+        unnamed = {ssrc: str(place) for place, ssrc in enumerate(section.sim_group, 1)}
+        rids = tuple(unnamed.values())
     return TrackSpec(
         source,
         section.mid,
@@ -333,12 +339,13 @@ def _track(source: str, section: Section, accepted: Accepted) -> TrackSpec:
         codecs,
         rtx,
         red,
-        tuple(section.rids),
+        rids,
         tuple(ssrc for ssrc in section.ssrcs if ssrc not in repairs),
         repairs,
         accepted.extensions,
         nack="nack" in feedback,
         pli="nack pli" in feedback,
+        unnamed=unnamed,
     )
 
 

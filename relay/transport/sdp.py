@@ -66,6 +66,7 @@ class Section:
     rids: list[str] = field(default_factory=list)
     ssrcs: list[int] = field(default_factory=list)
     fid_groups: list[tuple[int, int]] = field(default_factory=list)
+    sim_group: list[int] = field(default_factory=list)
     feedback: set[tuple[str, str]] = field(default_factory=set)
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
@@ -313,6 +314,10 @@ def _ssrc_group(rest: str, section: Section) -> None:
         if not all(_is_number(number, 0xFFFFFFFF) for number in numbers):
             raise _malformed("a=ssrc-group")
         section.fid_groups.append((int(numbers[0]), int(numbers[1])))
+    if semantics == "SIM" and 1 < len(numbers) <= 8 and not section.sim_group:
+        if not all(_is_number(number, 0xFFFFFFFF) for number in numbers):
+            raise _malformed("a=ssrc-group")
+        section.sim_group = [int(number) for number in numbers]
 
 
 _READERS: Final = {

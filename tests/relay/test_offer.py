@@ -14,9 +14,12 @@ from hypothesis import given
 from classroom.errors import Refused
 from relay.media import rtp
 from relay.media.codec import can_forward
+from relay.sfu.router import Router
 from relay.transport import offer, sdp
 from relay.transport.answer import Local, candidate_lines, write_answer
 from relay.transport.ice import Credentials
+from tests.fakes.lesson_viewer import FakeWire
+from tests.fakes.lesson_wire import FakeFanOut, FakeFeed
 from tests.relay.fuzzing import FUZZ
 from tests.relay.offers import (
     AIORTC,
@@ -348,3 +351,31 @@ def test_a_space_too_many_in_a_group_does_no_harm() -> None:
     text = OFFERS[ROOM]
     group = next(line for line in text.split("\r\n") if line.startswith("a=group:BUNDLE"))
     assert sdp.parse(replaced(text, group, group + " ")).bundle == sdp.parse(text).bundle
+
+
+def test_simulcast_without_names_has_a_layer_for_each_stream() -> None:
+    head, camera = OFFERS[FFMPEG].rsplit("m=video", 1)
+    lines = "".join(f"a=ssrc:{ssrc} cname:x\r\n" for ssrc in (11, 12, 13, 21, 22, 23))
+    pairs = "".join(f"a=ssrc-group:FID {n} {n + 10}\r\n" for n in (11, 12, 13))
+    plain = "".join(
+        line for line in camera.splitlines(True) if not line.startswith(("a=ssrc", "a=msid"))
+    )
+    text = f"{head}m=video{plain}a=ssrc-group:SIM 11 12 13\r\n{pairs}{lines}"
+    (track,) = [one.track for one in publish(text) if one.track and one.track.kind == "video"]
+    assert (track.rids, track.ssrcs) == (("1", "2", "3"), (11, 12, 13))
+    assert "a=rid" not in answered(text, publish(text))
+    assert "simulcast" not in answered(text, publish(text))
+
+    router: Router[FakeWire] = Router("toan-7", FakeFanOut(), FakeFeed(), beat=8.0, now=0.0)
+    publisher = router.publish("teacher", "ms-lan", [track], 0.0)
+    (payload_type, codec), *_ = track.codecs.items()
+    assert codec.name == "h264"
+    for number in range(120):
+        now = number / 30
+        for ssrc in (11, 12, 13):
+            # A link that became narrow: the largest is left out.
+            if ssrc != 13 or now < 1.0:
+                data = rtp.build(payload_type, True, number, 3_000 * number, ssrc, b"", b"\x65" * 9)
+                router.receive_rtp(data, now)
+    assert [(one.ssrc, one.rid) for one in publisher.layers] == [(11, "1"), (12, "2"), (13, "3")]
+    assert [one.rate.is_active(4.0) for one in publisher.layers] == [True, True, False]

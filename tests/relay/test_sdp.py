@@ -112,6 +112,7 @@ def test_wishes_that_nobody_knows_are_not_even_compared() -> None:
         (AUDIO + "a=rid:q~ recv\r\na=rid:\x7f send\r\n", "sdp-malformed", "a=rid"),
         (AUDIO + "a=ssrc:4294967296 cname:x\r\n", "sdp-malformed", "a=ssrc"),
         (AUDIO + "a=ssrc-group:FID 1 x\r\n", "sdp-malformed", "a=ssrc-group"),
+        (AUDIO + "a=ssrc-group:SIM 1 2 -3\r\n", "sdp-malformed", "a=ssrc-group"),
         (AUDIO + "a=mid:a b\r\n", "sdp-malformed", "a=mid"),
         (AUDIO + "a=ice-ufrag:abc\r\n", "sdp-ice", "a=ice-ufrag"),
         (AUDIO + "a=ice-ufrag:ab:cd\r\n", "sdp-ice", "a=ice-ufrag"),
