@@ -124,7 +124,7 @@ class MaterialRoutes:
         if not is_lesson(lesson):
             raise Refused(
                 404,
-                "unknown-lesson",
+                "lesson-unknown",
                 "There is no such lesson.",
                 fix="Look at the list of lessons.",
                 field="lesson",

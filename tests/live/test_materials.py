@@ -6,21 +6,23 @@ files come over bad links, and what else may go wrong, is tried in tests/relay.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import hashlib
-import io
 import time
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from client_web import DIST
 from tests.live import central
 from tests.live.command_line import Command
 from tests.live.conftest import OpenBrowser
 from tests.live.machines import asked, end, kill, known, started
+from tests.live.rig import until
 
 SCHOOL = "Tiểu học Trà Leng"
+ICON = DIST / "app" / "icon-192.png"
 
 
 async def got(http: aiohttp.ClientSession, url: str, token: str) -> tuple[int, bytes]:
@@ -40,6 +42,10 @@ async def test_files_are_at_the_school_before_class_and_open_without_the_world(
     teach = await command("link", "teacher", "--name", "Cô Hoa")
     teacher = teach.partition("#token=")[2]
     url = control.ready["url"]
+    picture = tmp_path / "Mạch điện.png"
+    picture.write_bytes(ICON.read_bytes())
+    sheet = tmp_path / "Bài tập.txt"
+    sheet.write_text("U = R · I\n" * 20_000)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(end, control)
         http = await stack.enter_async_context(aiohttp.ClientSession())
@@ -53,26 +59,43 @@ async def test_files_are_at_the_school_before_class_and_open_without_the_world(
         token = link.partition("#token=")[2]
         soon = {"title": "Định luật Ôm", "planned_at": time.time() + 900}
         planned = await asked(http, f"{url}/api/lessons", teacher, json=soon)
-
-        slides = b"%PDF-1.4 " + bytes(range(256)) * 8_000
-        digest = hashlib.sha256(slides).hexdigest()
         where = f"/api/lessons/{planned['id']}/materials"
-        async with http.put(
-            f"{url}{where}/{digest}",
-            params={"name": "Bài 1.pdf"},
-            data=io.BytesIO(slides),
-            headers={"Authorization": f"Bearer {teacher}"},
-        ) as answer:
-            assert answer.status == 201, await answer.text()
-            listed = await answer.read()
+
+        page = await (await open_browser(teacher=True)).new_page()
+        await page.goto(f"{url}/teach#token={teacher}")
+        await page.set_input_files("input[type=file]", [picture, sheet])
+        await page.wait_for_function(
+            "() => document.querySelectorAll('.given .files li:not(.sending)').length === 2"
+        )
+        listed = await asked(http, f"{url}{where}", teacher)
+        digests = {one["name"]: one["digest"] for one in listed["materials"]}
+        assert list(digests) == [picture.name, sheet.name]
+
+        room = await (await open_browser()).new_page()
+        await room.goto(link)
+        await until(room, stage="waiting", materials=2)
         begun = time.monotonic()
-        while (await got(http, f"{school}{where}/{digest}", token))[0] != 200:
-            assert time.monotonic() - begun < 20.0
+        for digest in digests.values():
+            while (await got(http, f"{school}{where}/{digest}", token))[0] != 200:
+                assert time.monotonic() - begun < 20.0
+                await asyncio.sleep(0.1)
         kill(root_run)
         control.process.kill()
-        assert await got(http, f"{school}{where}", token) == (200, listed)
-        assert await got(http, f"{school}{where}/{digest}", token) == (200, slides)
+
+        await room.click("button[aria-haspopup=dialog]")
+        await room.click(f"dialog.materials button:has-text('{picture.name}')")
+        shown = await room.wait_for_selector("dialog.materials img")
+        assert shown is not None
+        await room.wait_for_function(
+            "() => document.querySelector('dialog.materials img')?.naturalWidth === 192"
+        )
+        await room.keyboard.press("Escape")
+        assert await room.locator("dialog.materials[open]").count() == 0
+
+        # A power cut at the school as well.
         kill(school_run)
         words = ("--parent", root, "--name", "mini-pc")
         school, _ = await stack.enter_async_context(started(tmp_path / "school", *words))
-        assert await got(http, f"{school}{where}/{digest}", token) == (200, slides)
+        for file in (picture, sheet):
+            found = await got(http, f"{school}{where}/{digests[file.name]}", token)
+            assert found == (200, file.read_bytes())
