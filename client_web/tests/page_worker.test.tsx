@@ -140,6 +140,15 @@ describe('the shelf', () => {
 })
 
 describe('pressing to keep a lesson', () => {
+  it('shows whether the browser refuses before anything is loaded', async () => {
+    const keeper = new FakeKeeper(null)
+    const worker = workerOf(new FakeContainer([new DOMException('certificate', 'SecurityError')]))
+    panel(keeper, worker)
+    await drawn()
+    page.root.all('button')[0]?.press()
+    await drawn()
+    expect([keeper.begun, worker.state]).toEqual([0, 'refused'])
+  })
   it('is answered at once, and begins it once', async () => {
     const keeper = new FakeKeeper(null)
     panel(keeper, workerOf(new FakeContainer([new FakeWorker()])))

@@ -18,6 +18,8 @@ export function KeepPanel(props: { keeper: Keeper; lesson: Lesson; worker?: Page
   const holding = keeper.holding(lesson.id)
   const ask = async (): Promise<void> => {
     setOffer('asking')
+    // Where it is refused, people learn so before anything is loaded.
+    worker.start()
     try {
       setOffer(await keeper.offer(lesson))
     } catch {
@@ -29,7 +31,6 @@ export function KeepPanel(props: { keeper: Keeper; lesson: Lesson; worker?: Page
     if (begun.current) return
     begun.current = true
     setOffer('beginning')
-    worker.start()
     try {
       await keeper.keep(lesson, option, of)
       setOffer(null)
