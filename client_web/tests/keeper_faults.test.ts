@@ -324,6 +324,21 @@ describe('two pages', () => {
     await vi.waitFor(() => expect(one.holding('toan-7')).toBeNull())
     expect([...storage.caches.keys()]).toEqual([])
   })
+  it('let a lesson be kept anew as soon as it was deleted', async () => {
+    const one = keeper()
+    await kept(one)
+    await settled(one, 'kept')
+    const { delete: remove } = storage
+    storage.delete = async (name) => {
+      await passing(20)
+      return remove(name)
+    }
+    void one.remove('toan-7')
+    await kept(one)
+    await settled(one, 'kept')
+    await passing(40)
+    expect([stateOf(one), stored().length > 5]).toEqual(['kept', true])
+  })
   it('leave no ghost of a lesson that is deleted at any moment', async () => {
     answer = (path) => (path.endsWith('/2.m4s') ? new TypeError('network') : null)
     const { has } = storage

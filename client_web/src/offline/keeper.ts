@@ -64,6 +64,7 @@ export class Keeper extends Observable {
   #holdings = new Map<string, Holding>()
   #running = new Map<string, { stop: AbortController; ended: Promise<void> }>()
   #beginning = new Map<string, Promise<void>>()
+  #removing = new Map<string, Promise<void>>()
   #space: Space = { free: null, persisted: false }
   #isLoaded = false
   readonly #source: Source
@@ -145,6 +146,8 @@ export class Keeper extends Observable {
   async #begin(lesson: Lesson, option: Option, offer: Offer): Promise<void> {
     // Some browsers ask the person first.
     void persist()
+    // What is being deleted is no beginning of anything.
+    await this.#removing.get(lesson.id)
     if (!(await this.#look(lesson.id, 'loading'))) {
       const record = await this.#source.record(lesson, option, offer)
       await alone(lesson.id, {}, async () => {
@@ -159,7 +162,13 @@ export class Keeper extends Observable {
   }
 
   /** Give the space back. */
-  async remove(lesson: string): Promise<void> {
+  remove(lesson: string): Promise<void> {
+    const removing = this.#remove(lesson).finally(() => this.#removing.delete(lesson))
+    this.#removing.set(lesson, removing)
+    return removing
+  }
+
+  async #remove(lesson: string): Promise<void> {
     const running = this.#running.get(lesson)
     running?.stop.abort()
     this.#holdings.delete(lesson)
