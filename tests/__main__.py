@@ -57,6 +57,7 @@ LATER: Final = (
     "tests/live/test_status.py",
     "tests/live/test_sync.py",
     "tests/live/test_trunk.py",
+    "tests/live/test_weak_uplink.py",
     "tests/live/test_whip_clients.py",
 )
 # Three browsers at once, whose pictures are counted: it has both processors for itself.
