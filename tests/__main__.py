@@ -41,13 +41,10 @@ LIGHT: Final = (
 )
 # The same, beside those with a browser, so that both groups take about as long as their longest.
 LATER: Final = (
-    "tests/live/test_central_materials.py",
-    "tests/live/test_central_materials_refused.py",
     "tests/live/test_client_web.py",
     "tests/live/test_https.py",
     "tests/live/test_killed.py",
     "tests/live/test_killed_school.py",
-    "tests/live/test_materials.py",
     "tests/live/test_not_recorded.py",
     "tests/live/test_problems.py",
     "tests/live/test_recorder.py",
