@@ -2,7 +2,8 @@
 
 Real processes are asked over HTTP on loopback: the first page, later pages and searches, as pages
 ask. Then again, and beside them somebody asks for `/healthz` all the time: what that waits longer
-than alone is how long the event loop was held up. Memory is looked at before and after thousands of requests.
+than alone is how long the event loop was held up. Memory is looked at before and after thousands of
+requests.
 """
 
 from __future__ import annotations
