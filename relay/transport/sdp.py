@@ -215,7 +215,7 @@ def _attribute(name: str, rest: str, section: Section, description: Description 
     elif name == "mid":
         section.mid = _token(rest, "a=mid", 32)
     elif name == "group" and description is not None:
-        semantics, *mids = rest.split()
+        semantics, *mids = rest.split() or [""]
         if semantics == "BUNDLE" and not description.bundle:
             description.bundle = [_token(mid, "a=group", 32) for mid in mids]
     elif name == "ice-lite" and description is not None:

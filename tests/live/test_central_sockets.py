@@ -265,7 +265,10 @@ async def test_a_relay_that_publishes_what_is_over_is_told_again(
     async with central.socket("/api/relay", central.token(Role.RELAY)) as socket:
         hello = wire.RelayHello("root", "http://root.example:8081", "0.1.0", 400)
         await socket.send_bytes(wire.encode(hello))
-        assert await next_message(socket) == wire.LessonEnd(lesson)
+        message = await next_message(socket)
+        if isinstance(message, wire.RelayLessons):  # its list may be quicker
+            message = await next_message(socket)
+        assert message == wire.LessonEnd(lesson)
 
 
 async def test_a_relay_that_speaks_of_an_unknown_lesson_is_told(central: Central) -> None:

@@ -351,6 +351,7 @@ def test_a_space_too_many_in_a_group_does_no_harm() -> None:
     text = OFFERS[ROOM]
     group = next(line for line in text.split("\r\n") if line.startswith("a=group:BUNDLE"))
     assert sdp.parse(replaced(text, group, group + " ")).bundle == sdp.parse(text).bundle
+    assert sdp.parse(replaced(text, group, "a=group")).bundle == []
 
 
 def test_simulcast_without_names_has_a_layer_for_each_stream() -> None:
