@@ -16,6 +16,7 @@ import {
 } from '../src/materials/kinds'
 import { MaterialList, placeAt, readList, type Material } from '../src/materials/list'
 import { readText, showsPdf } from '../src/materials/viewer'
+import { fakeBlobAddresses } from './fake_blobs'
 
 const PLACE = placeAt('http://relay.test', 'om', 'T')
 const PDF: Material = { name: 'Ôm.pdf', bytes: 10, digest: 'a'.repeat(64) }
@@ -37,13 +38,7 @@ beforeEach(() => {
     if (given === 'away') throw new TypeError('Failed to fetch')
     return given
   })
-  vi.stubGlobal(
-    'URL',
-    class extends URL {
-      static override createObjectURL = (): string => 'blob:here'
-      static override revokeObjectURL = (): void => undefined
-    },
-  )
+  fakeBlobAddresses()
 })
 afterEach(() => {
   vi.useRealTimers()

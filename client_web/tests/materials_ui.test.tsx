@@ -12,6 +12,7 @@ import { MaterialsOverlay } from '../src/materials/overlay'
 import { Observable } from '../src/observable'
 import { Materials, PlainMaterials } from '../src/teach/given'
 import type { MaterialsDesk, Upload } from '../src/teach/materials'
+import { fakeBlobAddresses } from './fake_blobs'
 import { FakeDocument, type FakeElement } from './fake_dom'
 
 const PLACE = placeAt('http://relay.test', 'om', 'T')
@@ -42,13 +43,7 @@ beforeEach(() => {
     if (given === 'away') throw new TypeError('Failed to fetch')
     return given
   })
-  vi.stubGlobal(
-    'URL',
-    class extends URL {
-      static override createObjectURL = (): string => 'blob:here'
-      static override revokeObjectURL = (): void => undefined
-    },
-  )
+  fakeBlobAddresses()
 })
 afterEach(() => {
   page.draw(null)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from classroom.clock import Clock, wall
+from relay.sync.client import Rules
 from tests.fakes.offering_relay import Relay, School
 
 
-def school_of(tmp_path: Path, *parents: Relay, **more: object) -> School:
+def school_of(
+    tmp_path: Path,
+    *parents: Relay,
+    rules: Rules | None = None,
+    materials_bytes: int = 0,
+    date: Clock = wall,
+) -> School:
     urls = [one.url for one in parents]
-    return School(tmp_path / "school", urls, **more)  # type: ignore[arg-type]
+    return School(tmp_path / "school", urls, rules, materials_bytes=materials_bytes, date=date)
 
 
 def files(relay: Relay) -> list[str]:
