@@ -94,7 +94,7 @@ class Disk:
     def watch(self) -> Iterator[None]:
         """Follow the calls of what runs inside; nothing else may write below the root then."""
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("open", "write", "close", "fsync", "ftruncate", "truncate"):
+            for name in ("open", "write", "pwrite", "close", "fsync", "ftruncate", "truncate"):
                 self._patch(patch, name)
             for name in ("replace", "rename", "unlink", "remove", "mkdir", "rmdir"):
                 self._patch(patch, name)
@@ -182,6 +182,16 @@ class Disk:
         node.now = node.now[:at] + taken + node.now[at + len(taken) :]
         self._table[descriptor] = (node, append, at + len(taken))
         return f"write {len(taken)} bytes"
+
+    def _pwrite(self, result: int, descriptor: int, data: Any, offset: int) -> str:
+        node = self._opened(descriptor)
+        if node is None:
+            return ""
+        assert isinstance(node, _File)
+        taken = bytes(data)[:result]
+        before = node.now[:offset].ljust(offset, b"\0")
+        node.now = before + taken + node.now[offset + len(taken) :]
+        return f"write {len(taken)} bytes at {offset}"
 
     def _close(self, result: None, descriptor: int) -> str:
         return ""

@@ -1,4 +1,5 @@
 """The power is cut at every instant of recording, fetching and putting out; nothing good is lost.
+The same for files that go along with lessons.
 
 After each call that changes the disk, and for each way in which a file system may forget what was
 not flushed, a new process begins on what is left: whatever was verified and told is still there,
@@ -7,7 +8,9 @@ nothing corrupt is given out, and the archive ends up whole by going on.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +19,11 @@ from pathlib import Path
 import pytest
 
 from classroom.errors import Refused
+from relay.cache.blobs import Blobs
 from relay.cache.cache import Cache
 from relay.cache.index import SERVED_SECONDS
 from relay.cache.parts import Part, parts
+from relay.cache.stretches import Stretch, holes
 from tests.fakes.archives import LESSON, Made, make
 from tests.fakes.power_cut import KINDS, Disk, Instant
 from tests.fakes.rtp_media import lesson_records, numbered
@@ -249,3 +254,86 @@ def test_the_clock_of_a_minute_is_all_that_eviction_reads(tmp_path: Path) -> Non
         school.restart()
         school.now += SERVED_SECONDS + 1
         assert school.cache.room_for("lesson-1") > school.cache.room_for("lesson-2")
+
+
+def test_a_cut_while_a_lessons_files_are_fetched_costs_what_was_not_flushed(tmp_path: Path) -> None:
+    made = [random.Random(seed).randbytes(400) for seed in range(2)]
+    sources = {hashlib.sha256(data).hexdigest(): data for data in made}
+    folder = tmp_path / "materials"
+    blobs = Blobs(folder)
+    blobs.scan()
+    disk = Disk(folder)
+    # What is surely there, by mark: stretches that were kept, files that were whole.
+    sure: list[dict[str, list[Stretch]]] = [{}]
+    with disk.watch():
+        for digest in sources:
+            blobs.begin(digest, 400)
+        # In stretches side by side, of both files in turns.
+        for first in (0, 240, 80, 320, 160):
+            for digest, data in sources.items():
+                blobs.write(digest, first, data[first : first + 40])
+                blobs.write(digest, first + 40, data[first + 40 : first + 80])
+                if first == 160:
+                    continue  # the last ones are flushed by who puts the file in place
+                blobs.keep(digest)
+                sure.append(sure[-1] | {digest: list(blobs.have(digest))})
+                disk.mark()
+        for digest in sources:
+            blobs.complete(digest)
+            sure.append(sure[-1] | {digest: [(0, 400)]})
+            disk.mark()
+    assert len(disk.instants) > 100
+    assert kinds(disk) == set(KINDS)
+    for instant in disk.instants:
+        with after(instant, tmp_path) as left:
+            again = Blobs(left)
+            again.scan()
+            for digest, data in sources.items():
+                whole = again.open_verified(digest)
+                if whole is None:
+                    again.begin(digest, 400)
+                    lacks = holes(again.have(digest), 400)
+                    kept = sure[instant.marks].get(digest, [])
+                    assert not [
+                        one for one in lacks for had in kept if one[0] < had[1] and had[0] < one[1]
+                    ]
+                    for first, end in lacks:
+                        again.write(digest, first, data[first:end])
+                    # Raises when a byte is counted as here that the cut took.
+                    again.complete(digest)
+                    whole = again.open_verified(digest)
+                assert whole is not None
+                assert whole.read_bytes() == data
+            assert sorted(path.name for path in left.iterdir()) == sorted(sources)
+
+
+def test_a_cut_while_a_lessons_file_is_put_out_leaves_it_whole_or_gone(tmp_path: Path) -> None:
+    whole, growing = (random.Random(seed).randbytes(400) for seed in range(2))
+    names = [hashlib.sha256(data).hexdigest() for data in (whole, growing)]
+    folder = tmp_path / "materials"
+    blobs = Blobs(folder)
+    blobs.scan()
+    for name, data, size in ((names[0], whole, 400), (names[1], growing, 200)):
+        blobs.begin(name, 400)
+        blobs.write(name, 0, data[:size])
+        blobs.keep(name)
+    blobs.complete(names[0])
+    disk = Disk(folder)
+    with disk.watch():
+        for name in names:
+            blobs.drop(name)
+    assert len(disk.instants) > 4
+    for instant in disk.instants:
+        with after(instant, tmp_path) as left:
+            again = Blobs(left)
+            again.scan()
+            if again.has(names[0]):
+                found = again.open_verified(names[0])
+                assert found is not None
+                assert found.read_bytes() == whole
+            assert list(again.have(names[1])) in ([], [(0, 200)])
+            again.begin(names[1], 400)
+            at = 200 if again.have(names[1]) else 0
+            again.write(names[1], at, growing[at:])
+            again.complete(names[1])
+            assert {path.name for path in left.iterdir()} <= set(names)
