@@ -17,7 +17,15 @@ export class Problem extends Error {
   ) {
     super(`${status} ${code}: ${detail}`)
   }
+
+  /** Whether another time may bring a better answer: the server is away, or the request came badly. */
+  get isPassing(): boolean {
+    return this.status >= 500 || PASSING.includes(this.status)
+  }
 }
+
+/** 408: it came too slowly, be it for an outage in its middle · 425: too early · 429: too often. */
+const PASSING: readonly number[] = [408, 425, 429]
 
 /** No answer: the network or the server is away. Trying again may help. */
 export class Unreachable extends Error {}

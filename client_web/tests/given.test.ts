@@ -128,13 +128,14 @@ describe('adding files', () => {
   })
   it('tries again by itself when the network broke off', async () => {
     const model = opened()
-    answers = [new Unreachable('1'), problem(503, 'absent')]
+    answers = [new Unreachable('1'), problem(408, 'request-timeout'), problem(503, 'absent')]
     const seen = new Set<string>()
     model.onChange(() => model.uploads.forEach((one) => seen.add(one.state)))
     model.add([file('Ôm.pdf')])
     await settled(model)
-    expect([sent.length, model.list?.length]).toEqual([3, 1])
+    expect([sent.length, model.list?.length]).toEqual([4, 1])
     expect([...seen]).toContain('waiting')
+    expect([...seen]).not.toContain('refused')
   })
   it('does not send twice what arrived, of which only the answer was lost', async () => {
     const model = opened()

@@ -2,7 +2,7 @@
  * Asking a server: an answer may be slow, and silence has an end.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { request, Unreachable } from '../src/http'
+import { Problem, request, Unreachable } from '../src/http'
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -53,5 +53,14 @@ describe('an answer', () => {
     await vi.advanceTimersByTimeAsync(3_000)
     stop.abort()
     expect(await answer).toBeInstanceOf(Unreachable)
+  })
+})
+
+describe('a refusal', () => {
+  it.each([408, 425, 429, 500, 502, 503, 507])('%d may pass', (status) => {
+    expect(new Problem(status, '', '', '').isPassing).toBe(true)
+  })
+  it.each([400, 401, 403, 404, 409, 413, 415])('%d stays', (status) => {
+    expect(new Problem(status, '', '', '').isPassing).toBe(false)
   })
 })

@@ -153,6 +153,14 @@ describe('a list', () => {
     await pass(60_000)
     expect([asked.length, list.materials, list.place]).toEqual([1, [], null])
   })
+  it('is asked for again where the server had no time for it', async () => {
+    const list = new MaterialList()
+    answer = (count) =>
+      count === 1 ? new Response('{}', { status: 408 }) : tagged('d1', listOf(PDF))
+    list.follow(PLACE, 'd1')
+    await pass(60_000)
+    expect([asked.length, list.materials]).toEqual([2, [PDF]])
+  })
   it('is not asked for again once it was refused', async () => {
     const list = new MaterialList()
     answer = () => new Response('{}', { status: 403 })
@@ -201,6 +209,12 @@ describe('a file', () => {
       'application/pdf',
     ])
     expect(asked[0]?.url).toBe(`http://relay.test/api/lessons/om/materials/${PDF.digest}`)
+  })
+  it.each([408, 416, 429, 502])('is asked for again after %d', async (status) => {
+    answer = (count) => (count === 1 ? new Response('{}', { status }) : new Response('0123456789'))
+    const file = opened()
+    await pass(30_000)
+    expect([asked.length, file.state]).toEqual([2, 'here'])
   })
   it('on its way to the school is waited for as long as the school says', async () => {
     answer = (count) => (count < 3 ? onItsWay() : new Response('0123456789'))

@@ -80,6 +80,7 @@ describe('a lesson that was interrupted', () => {
     ['POST /api/lessons/om/start', 503, STARTED],
     ['GET /api/lessons/om', 502, LESSON],
     ['GET /api/lessons/om', 429, LESSON],
+    ['GET /api/lessons/om', 408, LESSON],
   ])('goes on when %s answered %s for a while', async (path, status, body) => {
     await teaching()
     browser.api.set(path, { status, body: { code: 'absent' } })

@@ -84,7 +84,7 @@ export class MaterialFile extends Observable {
         return this.#to('here')
       } catch (error) {
         if (stop.aborted) return
-        if (error instanceof Problem && !isPassing(error)) {
+        if (error instanceof Problem && !mayHelp(error)) {
           this.#problem = error
           return this.#to('refused')
         }
@@ -181,6 +181,5 @@ export class MaterialFile extends Observable {
   }
 }
 
-/** A server that is busy, has none of it yet or is away may answer better another time. */
-const isPassing = (problem: Problem): boolean =>
-  problem.status >= 500 || problem.status === 429 || problem.status === 416
+/** After 416, a place in the file that the server does not know, it is asked for from the start. */
+const mayHelp = (problem: Problem): boolean => problem.isPassing || problem.status === 416

@@ -99,7 +99,7 @@ export class MaterialList extends Observable {
         const tag = answer.headers.get('ETag')
         if (tag === null || tag.includes(digest)) return
       } catch (error) {
-        if (stop.aborted || (error instanceof Problem && error.status < 500)) return
+        if (stop.aborted || (error instanceof Problem && !error.isPassing)) return
         if (!isPassing(error)) throw error
       }
       await pause(backoff.next(), stop)

@@ -360,8 +360,7 @@ function refuse(one: Pending, refusal: Refusal): void {
 }
 
 /** A refusal that trying again cannot change. A full disk is emptied by people. */
-const isForGood = (error: Problem): boolean =>
-  (error.status < 500 && error.status !== 429) || error.status === 507
+const isForGood = (error: Problem): boolean => !error.isPassing || error.status === 507
 
 /** The setting of the server stands in its sentence alone: "… larger than 50 MB." */
 function limitIn(detail: string): number | null {

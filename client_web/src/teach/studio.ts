@@ -426,8 +426,7 @@ export class Studio extends Observable {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** A refusal that asking again cannot change; a relay or a server behind a proxy may come back. */
-const isForGood = (error: unknown): boolean =>
-  error instanceof Problem && error.status < 500 && error.status !== 429
+const isForGood = (error: unknown): boolean => error instanceof Problem && !error.isPassing
 
 /** What a call of the API may throw; anything else is a bug and goes on. */
 function asFault(error: unknown): Problem | Unreachable {
