@@ -107,6 +107,18 @@ class FakeSocket {
   close(): void {}
 }
 
+/**
+ * Whether a page asks before it is left: browsers look at whether the event was prevented, and Chrome
+ * before 119 at its `returnValue` alone.
+ */
+export function asksBeforeLeaving(window: EventTarget): { now: boolean; before119: boolean } {
+  const event = new Event('beforeunload', { cancelable: true })
+  Object.defineProperty(event, 'returnValue', { value: '', writable: true })
+  window.dispatchEvent(event)
+  const told: unknown = event.returnValue
+  return { now: event.defaultPrevented, before119: told !== '' }
+}
+
 export type ApiAnswer = { status: number; body: unknown } | 'away'
 
 export class FakeBrowser {

@@ -9,7 +9,7 @@ import { materialsVi } from '../src/i18n/materials_vi'
 import { refusalWords, slowWords } from '../src/teach/given'
 import { LessonMaterials, MaterialsDesk, UNREADABLE } from '../src/teach/materials'
 import { STALL_MS, upload } from '../src/teach/upload'
-import { FakeStorage } from './fake_browser'
+import { asksBeforeLeaving, FakeStorage } from './fake_browser'
 
 interface Item {
   name: string
@@ -209,12 +209,10 @@ describe('while a lesson is taught', () => {
 describe('a page that is left', () => {
   it('asks first while something is being sent, and not otherwise', async () => {
     const desk = new MaterialsDesk('http://central.test', 'T')
-    const leaves = (): boolean =>
-      window.dispatchEvent(new Event('beforeunload', { cancelable: true }))
-    expect(leaves()).toBe(true)
+    expect(asksBeforeLeaving(window)).toEqual({ now: false, before119: false })
     desk.of('om').rest(true)
     desk.of('om').add([file('Ôm.pdf')])
-    expect(leaves()).toBe(false)
+    expect(asksBeforeLeaving(window)).toEqual({ now: true, before119: true })
     expect(desk.of('om')).toBe(desk.of('om'))
   })
   it('says, when it is opened again, which files are not there', async () => {

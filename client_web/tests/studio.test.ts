@@ -3,7 +3,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Studio } from '../src/teach/studio'
-import { FakeBrowser } from './fake_browser'
+import { asksBeforeLeaving, FakeBrowser } from './fake_browser'
 import { FakePeer, FakeServer, install } from './fake_peer'
 
 const LESSON = { id: 'om', title: 'Ôm', state: 'live' }
@@ -244,20 +244,16 @@ describe('a lesson that the teacher ends', () => {
 
 describe('a page that is closed by mistake', () => {
   it('asks first while a lesson runs, and only then', async () => {
-    const leaves = (): boolean => {
-      const event = new Event('beforeunload', { cancelable: true })
-      browser.window.dispatchEvent(event)
-      return !event.defaultPrevented
-    }
+    const asks = (): object => asksBeforeLeaving(browser.window)
     const studio = await opened()
-    expect(leaves()).toBe(true)
+    expect(asks()).toEqual({ now: false, before119: false })
     await studio.goLive({ id: 'om' })
-    expect(leaves()).toBe(false)
+    expect(asks()).toEqual({ now: true, before119: true })
     void studio.end()
-    expect(leaves()).toBe(false)
+    expect(asks()).toEqual({ now: true, before119: true })
     browser.api.set('POST /api/lessons/om/end', { status: 200, body: LESSON })
     await pass(5_000)
-    expect(leaves()).toBe(true)
+    expect(asks()).toEqual({ now: false, before119: false })
   })
 })
 

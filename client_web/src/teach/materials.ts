@@ -12,6 +12,7 @@ import { MAX_BYTES, refusalOf, tidyName } from '../materials/kinds'
 import { pause, placeAt, readList, totalBytes, type Material, type Place } from '../materials/list'
 import { Observable } from '../observable'
 import { load, save } from '../token'
+import { askBeforeLeaving } from './leaving'
 import { upload } from './upload'
 
 /**
@@ -413,9 +414,7 @@ export class MaterialsDesk extends Observable {
     private readonly token: string,
   ) {
     super()
-    addEventListener('beforeunload', (event) => {
-      if (this.unfinished > 0) event.preventDefault()
-    })
+    askBeforeLeaving(() => this.unfinished > 0)
   }
 
   of(lesson: string): LessonMaterials {

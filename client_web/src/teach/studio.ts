@@ -18,6 +18,7 @@ import { FULL, THRIFTY } from '../webrtc/voice'
 import { VIDEO_CODECS, WhipPublisher } from '../webrtc/whip'
 import { Classes, type Summary } from './classes'
 import { Devices } from './devices'
+import { askBeforeLeaving } from './leaving'
 import { MaterialsDesk } from './materials'
 import { LevelMeter } from './meter'
 import { UplinkWatch, type Uplink } from './uplink'
@@ -80,9 +81,7 @@ export class Studio extends Observable {
     addEventListener('online', () => this.nudge())
     addEventListener('pagehide', () => void this.#publisher?.end())
     // A page that is closed by mistake takes the lesson with it.
-    addEventListener('beforeunload', (event) => {
-      if (this.#phase === 'live' || this.#phase === 'ending') event.preventDefault()
-    })
+    askBeforeLeaving(() => this.#phase === 'live' || this.#phase === 'ending')
   }
 
   get phase(): Phase {
