@@ -71,7 +71,8 @@ class Blobs:
         self.counts = {"verified": 0, "rotten": 0}
 
     def scan(self, *, mend: bool = True) -> None:
-        """See what is on the disk. mend: what can be of no use there is removed; not for who only
+        """See what is on the disk, which alone counts: another process may have written there, and
+        here nobody writes meanwhile. mend: what can be of no use there is removed; not for who only
         looks while another process writes. Raises OSError."""
         make_directory(self._folder)
         entries = list(os.scandir(self._folder))
@@ -87,9 +88,7 @@ class Blobs:
             if known is not None:
                 growing[digest] = known
         with self._lock:
-            # What grows here now is known better than by its last flush.
-            here = {name: one for name, one in self._growing.items() if name not in whole}
-            self._whole, self._growing = whole, growing | here
+            self._whole, self._growing = whole, growing
             for entry in entries if mend else ():
                 digest = entry.name.partition(".")[0]
                 if entry.name not in whole and digest not in self._growing:

@@ -132,6 +132,11 @@ class MaterialSync:
             return
         if refusal == "disk":
             return
+        if not self._scanned:
+            if self._jobs:
+                return  # cut, and still writing down what came
+            # Whatever stands in the store then may be of others.
+            self._senders.clear()
         try:
             await asyncio.to_thread(self._look)
         except Absent as error:

@@ -22,6 +22,7 @@ from classroom.archive.names import is_lesson
 from classroom.errors import Absent, Misuse, Refused
 from relay.cache.files import (
     free_bytes,
+    hash_file,
     is_full,
     make_directory,
     sync_directory,
@@ -186,8 +187,24 @@ def _bring_one(store: MaterialStore, source: Path, material: Material, outcome: 
     if store.blobs.has(material.digest):
         outcome.kept += material.bytes
         return True
+    if not _is_right(source, material):
+        return False
+    # What is here may have rotted: then nothing of it is here any more, and all of it is copied.
+    return any(_fill(store, source, material, outcome) for _ in range(2))
+
+
+def _is_right(source: Path, material: Material) -> bool:
+    """Whether a file of the drive is what its name says: read through before any of it is put
+    beside bytes that crossed a weak link, which would be lost with it. Raises OSError."""
     if _size(source) != material.bytes:
         return False
+    found = hash_file(source)
+    return found is not None and found[1] == material.digest
+
+
+def _fill(store: MaterialStore, source: Path, material: Material, outcome: Outcome) -> bool:
+    """Bring what is not here of a file; whether it is whole then, else nothing of it is here.
+    Raises as `_bring_one`."""
     store.begin(material)
     came = 0
     try:

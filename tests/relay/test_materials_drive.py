@@ -139,6 +139,43 @@ def test_what_is_damaged_on_the_drive_is_left_to_others(
     assert [one.digest for one in school.missing("toan-1")] == [sha(ONE)]
 
 
+def half_fetched(folder: Path) -> MaterialStore:
+    """A school to which most of a file came over the link."""
+    school = store_of(folder)
+    take(school, "toan-1", THREE)
+    school.begin(school.missing("toan-1")[0])
+    school.blobs.write(sha(THREE), 0, THREE[: 2900 * KB])
+    school.blobs.keep(sha(THREE))
+    return school
+
+
+def test_a_damaged_file_on_the_drive_costs_nothing_of_what_is_here(
+    central: MaterialStore, stick: Path, tmp_path: Path
+) -> None:
+    fill(central, "toan-1", THREE)
+    materials_drive.export(central, stick, [], silent)
+    (stick / "classroom" / "materials" / "files" / sha(THREE)).write_bytes(bytes(len(THREE)))
+    half_fetched(tmp_path / "school")
+    found = materials_drive.bring(store_of(tmp_path / "school"), stick, [], silent)
+    assert found.left_out == {"toan-1": "1 of its materials are missing or damaged on the drive"}
+    school = store_of(tmp_path / "school")
+    assert school.blobs.have(sha(THREE)) == ((0, 2900 * KB),)
+    school.blobs.write(sha(THREE), 2900 * KB, THREE[2900 * KB :])
+    school.blobs.complete(sha(THREE))
+    assert not school.missing("toan-1")
+
+
+def test_what_rotted_here_is_not_the_drives_fault(
+    central: MaterialStore, stick: Path, tmp_path: Path
+) -> None:
+    fill(central, "toan-1", THREE)
+    materials_drive.export(central, stick, [], silent)
+    half_fetched(tmp_path / "school").blobs.write(sha(THREE), 0, bytes(KB))
+    found = materials_drive.bring(store_of(tmp_path / "school"), stick, [], silent)
+    assert found.lessons == ["toan-1"]
+    assert not store_of(tmp_path / "school").missing("toan-1")
+
+
 def test_the_list_that_is_here_counts(central: MaterialStore, stick: Path, tmp_path: Path) -> None:
     fill(central, "toan-1", ONE)
     materials_drive.export(central, stick, [], silent)

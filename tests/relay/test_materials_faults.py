@@ -6,13 +6,23 @@ import asyncio
 import errno
 import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
+from relay.cache.materials import MaterialStore
+from relay.sync.allowance import Limits
+from relay.sync.client import Rules
+from relay.sync.materials import MaterialSync
+from relay.sync.materials_link import RootLink
+from relay.sync.materials_wanted import Wanted
+from relay.sync.sources import Source
+from relay.sync.turn import turn
 from tests.eventually import eventually
 from tests.fakes.materials import KB, coming, fill, sha, some_bytes, take
 from tests.fakes.offering_relay import Handler, Mischief, Relay, School, token
@@ -236,6 +246,77 @@ async def test_what_came_before_a_kill_is_not_asked_for_again(
     path = school.store.find(sha(data))
     assert path is not None
     assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("how", ["dropped", "spoilt"])
+async def test_what_an_import_did_to_a_file_that_grows_is_no_sources_fault(
+    tmp_path: Path, parent: Relay, how: str
+) -> None:
+    data = some_bytes(1, 1500 * KB)
+    digest = fill(parent.materials, "toan-1", data)
+    school = school_of(tmp_path, parent, rules=Rules(Limits(rate=800 * KB)))
+    school.tell(coming("toan-1", digest))
+
+    def bring_in() -> None:
+        with turn(tmp_path / "school"):
+            other = MaterialStore(tmp_path / "school" / "materials")
+            other.scan()
+            first, end = other.blobs.have(sha(data))[0]
+            if how == "dropped":
+                other.blobs.drop(sha(data))
+            else:
+                other.blobs.write(sha(data), first, bytes(end - first))
+
+    async with school.fetching():
+        await eventually(lambda: school.sync.counts["material_bytes"] > 300 * KB)
+        await asyncio.to_thread(bring_in)
+        await eventually(lambda: whole(school, "toan-1"))
+        assert school.materials.counts["rubbish"] == (how == "spoilt")
+        assert school.sync.plan.standing(parent.url, time.monotonic()) == (0.0, 0, 0)
+    assert school.store.find(sha(data)) is not None
+    assert not school.sync.counts["bugs"]
+
+
+async def test_the_store_is_not_looked_at_anew_while_what_was_cut_is_written_down(
+    tmp_path: Path, parent: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = some_bytes(1)
+    digest = fill(parent.materials, "toan-1", data)
+    store = MaterialStore(tmp_path / "root" / "materials")
+    wanted = Wanted(store, tmp_path / "none", list, lambda lesson: False)
+    link = RootLink(parent.url, tmp_path / "root", token)
+    root = MaterialSync(store, wanted, link)
+    wanted.tell([coming("toan-1", digest)])
+    refusal, keeping, may_keep, scans = [""], threading.Event(), threading.Event(), [0]
+    keep, scan = store.blobs.keep, store.scan
+
+    def slow(digest: str) -> None:
+        keeping.set()
+        may_keep.wait(10.0)
+        keep(digest)
+
+    def counted() -> None:
+        scans[0] += 1
+        scan()
+
+    monkeypatch.setattr(link, "look", lambda: refusal[0])
+    monkeypatch.setattr(store.blobs, "keep", slow)
+    monkeypatch.setattr(store, "scan", counted)
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+        link.sources = [Source(parent.url, http, token, near=True)]
+        while not keeping.is_set():
+            await root.fill(tasks)
+            await asyncio.sleep(0.002)
+        # Somebody wishes to import, and thinks better of it at once.
+        for refusal[0] in ("import", ""):
+            await root.fill(tasks)
+        assert scans == [1]
+        may_keep.set()
+        await eventually(lambda: not root.is_busy)
+        await root.fill(tasks)
+        assert scans == [2]
+        await eventually(lambda: not root.is_busy)
+    assert not link.counts["bugs"]
 
 
 async def test_all_that_came_is_only_looked_at_after_a_restart(
