@@ -224,13 +224,23 @@ class Blobs:
 
     def complete(self, digest: str) -> None:
         """Everything of it came: verify it, and put it in place. Raises Refused 502
-        `material-digest-wrong`, and then nothing of it is here any more; 409 `material-unwanted`;
-        OSError."""
+        `material-digest-wrong` and Unreadable, and then nothing of it is here any more; 409
+        `material-unwanted`; OSError."""
         growing = self._growing.get(digest)
         if growing is None:
             raise unwanted()
         path, file = self._place(digest), self._place(digest, _GROWING)
-        found = hash_file(file)
+        try:
+            found = hash_file(file)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise  # a process that has no descriptors left, as in `open_verified`
+            _log.warning("material-unreadable", extra={"digest": digest, "reason": str(error)})
+            self.drop(digest)
+            raise Unreadable(
+                "The disk of this relay does not give back what was written to it.",
+                fix="Nothing: it is fetched again. Should it happen often, replace the disk.",
+            ) from error
         if found is None or found[0].size != growing.size or found[1] != digest:
             self.drop(digest)
             raise Refused(
@@ -264,6 +274,10 @@ class Blobs:
 
     def _place(self, digest: str, suffix: str = "") -> Path:
         return self._folder / f"{digest}{suffix}"
+
+
+class Unreadable(Absent):
+    """What came of a file cannot be read back from here: no source's fault."""
 
 
 def unwanted() -> Refused:

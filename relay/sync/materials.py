@@ -23,6 +23,7 @@ from typing import Final
 from classroom.archive.materials import Material
 from classroom.clock import Clock, monotonic
 from classroom.errors import Absent, ClassroomError, Refused
+from relay.cache.blobs import Unreadable
 from relay.cache.materials import MaterialStore
 from relay.cache.stretches import Stretch, holes, next_stretch
 from relay.sync.carrying import DiskAway, uncut
@@ -45,7 +46,7 @@ _FAR_BYTES: Final = 1 << 20
 _AGAIN_S: Final = 3.0
 _AGAIN_MOST_S: Final = 300.0
 _AGAIN_ASKED_S: Final = 6.0
-# A file whose digest was wrong so often is left alone for a while.
+# A file that came so often, and was wrong or unreadable then, is left alone for a while.
 _WRONG_TIMES: Final = 3
 # What was whole at the last start is looked at again, and what came from a drive, so that what
 # rotted is found before the class finds it (s).
@@ -381,6 +382,8 @@ class MaterialSync:
         try:
             with self.store.writing():
                 work(*arguments)
+        except Unreadable:
+            raise  # of this file alone: the disk takes others
         except Absent as error:
             raise DiskAway(error.what, fix=error.fix) from error
 
@@ -413,6 +416,8 @@ class MaterialSync:
             case Refused(code="material-digest-wrong"):
                 self._other_bytes(job, now)
                 _log.warning("material-refused", extra=facts)
+            case Unreadable():
+                self._begin_anew(job.fetch.digest, now)
             case NotYet() | Lacking():
                 self._lacks(source.name, job.fetch.item, now)
             case Refused(code="source-rubbish"):
@@ -431,12 +436,16 @@ class MaterialSync:
     def _other_bytes(self, job: _Job, now: float) -> None:
         digest = job.fetch.digest
         self.counts["rubbish"] += 1
-        self._wrong[digest] += 1
         senders = self._senders.get(digest, set())
-        self._forget(digest)
+        self._begin_anew(digest, now)
         # Of several senders any may have been right; the next time one alone is asked.
         if senders == {job.source.name}:
             self._link.plan.source_failed(job.source.name, now, rubbish=True)
+
+    def _begin_anew(self, digest: str, now: float) -> None:
+        """Nothing of it is here any more: it is fetched again, but not for ever."""
+        self._wrong[digest] += 1
+        self._forget(digest)
         if self._wrong[digest] >= _WRONG_TIMES:
             self._refused[digest] = now + WRONG_SECONDS
             self._wrong.pop(digest)

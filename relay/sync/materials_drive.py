@@ -20,6 +20,7 @@ from classroom.archive import canonical
 from classroom.archive.materials import MAX_LIST_BYTES, Material, Materials
 from classroom.archive.names import is_lesson
 from classroom.errors import Absent, Misuse, Refused
+from relay.cache.blobs import Unreadable
 from relay.cache.files import (
     free_bytes,
     hash_file,
@@ -223,7 +224,7 @@ def _fill(store: MaterialStore, source: Path, material: Material, outcome: Outco
     try:
         with store.writing():
             store.blobs.complete(material.digest)
-    except Refused:
+    except (Refused, Unreadable):
         return False
     outcome.copied += came
     outcome.kept += material.bytes - came

@@ -11,6 +11,7 @@ import pytest
 
 from classroom.errors import Misuse
 from relay.__main__ import main
+from relay.cache.files import Stamp, hash_file
 from relay.cache.materials import MaterialStore
 from relay.sync import materials_drive
 from tests.fakes.archives import make
@@ -165,12 +166,29 @@ def test_a_damaged_file_on_the_drive_costs_nothing_of_what_is_here(
     assert not school.missing("toan-1")
 
 
-def test_what_rotted_here_is_not_the_drives_fault(
-    central: MaterialStore, stick: Path, tmp_path: Path
+@pytest.mark.parametrize("how", ["rotten", "unreadable"])
+def test_what_is_spoilt_here_is_not_the_drives_fault(
+    central: MaterialStore,
+    stick: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
     fill(central, "toan-1", THREE)
     materials_drive.export(central, stick, [], silent)
-    half_fetched(tmp_path / "school").blobs.write(sha(THREE), 0, bytes(KB))
+    school = half_fetched(tmp_path / "school")
+    if how == "rotten":
+        school.blobs.write(sha(THREE), 0, bytes(KB))
+    else:
+        sector = tmp_path / "sector"
+        os.link(tmp_path / "school" / "materials" / "files" / f"{sha(THREE)}.fetch", sector)
+
+        def read(path: Path) -> tuple[Stamp, str] | None:
+            if path.samefile(sector):
+                raise OSError(errno.EIO, "Input/output error")
+            return hash_file(path)
+
+        monkeypatch.setattr("relay.cache.blobs.hash_file", read)
     found = materials_drive.bring(store_of(tmp_path / "school"), stick, [], silent)
     assert found.lessons == ["toan-1"]
     assert not store_of(tmp_path / "school").missing("toan-1")

@@ -8,13 +8,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from relay.cache.files import Stamp, hash_file
 from relay.cache.materials import MaterialStore
 from relay.sync.allowance import Limits
 from relay.sync.client import Rules
@@ -336,6 +337,59 @@ async def test_all_that_came_is_only_looked_at_after_a_restart(
     async with school.fetching():
         await eventually(lambda: whole(school, "toan-1"))
     assert files(parent) == []
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, is_spoilt: Callable[[Path], bool]) -> None:
+    """The disk gives these back no more: reading fails with EIO."""
+
+    def read(path: Path | str) -> tuple[Stamp, str] | None:
+        if is_spoilt(Path(path)):
+            raise OSError(errno.EIO, "Input/output error")
+        return hash_file(path)
+
+    monkeypatch.setattr("relay.cache.blobs.hash_file", read)
+
+
+async def test_what_came_and_cannot_be_read_back_comes_again_and_stops_nothing_else(
+    tmp_path: Path, parent: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = some_bytes(1)
+    digest = fill(parent.materials, "toan-1", data)
+    begun = School(tmp_path / "school", [parent.url])
+    begun.store.scan()
+    take(begun.store, "toan-1", data)
+    begun.store.begin(begun.store.missing("toan-1")[0])
+    begun.store.blobs.write(sha(data), 0, data)
+    begun.store.blobs.keep(sha(data))
+    begun.cache.close()
+    # One sector of it: whatever is written anew stands elsewhere.
+    sector = tmp_path / "sector"
+    os.link(tmp_path / "school" / "materials" / "files" / f"{sha(data)}.fetch", sector)
+    spoil(monkeypatch, lambda path: path.suffix == ".fetch" and path.samefile(sector))
+    school = school_of(tmp_path, parent)
+    school.tell(coming("toan-1", digest))
+    async with school.fetching():
+        await eventually(lambda: whole(school, "toan-1"))
+        assert school.sync.plan.standing(parent.url, time.monotonic()) == (0.0, 0, 0)
+    assert school.sync.counts["material_bytes"] == len(data)
+
+
+async def test_what_can_never_be_read_back_is_not_fetched_for_ever(
+    tmp_path: Path, parent: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = some_bytes(1), some_bytes(2)
+    digest = fill(parent.materials, "toan-1", one, two)
+    spoil(monkeypatch, lambda path: path.stem == sha(one) and path.suffix == ".fetch")
+    school = school_of(tmp_path, parent)
+    school.tell(coming("toan-1", digest))
+    async with school.fetching():
+        await eventually(lambda: school.store.blobs.has(sha(two)))
+        await eventually(lambda: files(parent).count(sha(one)) == 3)
+        await asyncio.sleep(1.2)
+        assert files(parent).count(sha(one)) == 3
+        assert school.sync.plan.standing(parent.url, time.monotonic()) == (0.0, 0, 0)
+        assert school.materials.counts["rubbish"] == 0
+    assert not school.sync.counts["bugs"]
 
 
 async def test_what_rots_comes_again_alone(tmp_path: Path, parent: Relay) -> None:

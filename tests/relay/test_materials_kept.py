@@ -227,3 +227,26 @@ def test_a_date_that_changes_is_remembered(tmp_path: Path) -> None:
     held = begun(tmp_path).held("toan-1")
     assert held is not None
     assert held.at == 8.0
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE])
+def test_only_what_the_disk_gives_back_no_more_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    data = some_bytes(1)
+    store = begun(tmp_path)
+    take(store, "toan-1", data)
+    store.begin(material(data, "x.pdf"))
+    store.blobs.write(sha(data), 0, data)
+    store.blobs.keep(sha(data))
+
+    def fail(path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("relay.cache.blobs.hash_file", fail)
+        with pytest.raises(Absent if number == errno.EIO else OSError):
+            store.blobs.complete(sha(data))
+    # A process that has no descriptors left says nothing of the file.
+    assert store.blobs.have(sha(data)) == (() if number == errno.EIO else ((0, len(data)),))
+    assert bool(os.listdir(tmp_path / "files")) == (number != errno.EIO)
