@@ -136,7 +136,10 @@ def bring(store: MaterialStore, drive: Path, wanted: Sequence[str], progress: Pr
         total, done = sum(held.materials.total_bytes for _, held in chosen), 0
         for name, held in chosen:
             files = held.materials.materials
-            need = sum(store.left(one) for one in files) + len(held.data)
+            # What was begun has its room already, and so has a list that is here.
+            known = store.blobs.all()
+            need = sum(one.bytes for one in files if one.digest not in known)
+            need += len(held.data) if store.held(name) is None else 0
             if not store.make_room(need, name, lambda lesson: True):
                 outcome.left_out[name] = NO_ROOM
                 continue

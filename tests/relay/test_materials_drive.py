@@ -194,6 +194,22 @@ def test_what_is_spoilt_here_is_not_the_drives_fault(
     assert not store_of(tmp_path / "school").missing("toan-1")
 
 
+def test_what_is_half_here_is_counted_once_when_room_is_looked_for(
+    central: MaterialStore, stick: Path, tmp_path: Path
+) -> None:
+    fill(central, "toan-1", THREE, ONE)
+    materials_drive.export(central, stick, [], silent)
+    half_fetched(tmp_path / "school").take(
+        "toan-1", list_of("toan-1", THREE, ONE), sha(list_of("toan-1", THREE, ONE)), 0.0
+    )
+    # For the whole of both files and the list, and no more.
+    room = len(THREE) + len(ONE) + len(list_of("toan-1", THREE, ONE))
+    found = materials_drive.bring(store_of(tmp_path / "school", room - 1), stick, [], silent)
+    assert found.left_out == {"toan-1": "there is no room for it on this relay"}
+    found = materials_drive.bring(store_of(tmp_path / "school", room), stick, [], silent)
+    assert found.lessons == ["toan-1"]
+
+
 def test_the_list_that_is_here_counts(central: MaterialStore, stick: Path, tmp_path: Path) -> None:
     fill(central, "toan-1", ONE)
     materials_drive.export(central, stick, [], silent)
