@@ -31,7 +31,8 @@ class Trouble:
             yield
         except FileNotFoundError as error:
             raise Absent(
-                "The recording was removed meanwhile to make room.",
+                # A recording's part or a file of materials: to make room, or for a newer list.
+                "What was being stored here was removed meanwhile.",
                 fix="Nothing: it is fetched again when somebody needs it.",
                 retry_after=_AGAIN_SECONDS,
             ) from error

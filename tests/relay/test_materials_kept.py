@@ -250,3 +250,15 @@ def test_only_what_the_disk_gives_back_no_more_is_dropped(
     # A process that has no descriptors left says nothing of the file.
     assert store.blobs.have(sha(data)) == (() if number == errno.EIO else ((0, len(data)),))
     assert bool(os.listdir(tmp_path / "files")) == (number != errno.EIO)
+
+
+def test_a_file_that_is_removed_while_it_is_kept_is_told_as_what_it_is(tmp_path: Path) -> None:
+    data = some_bytes(1)
+    store = begun(tmp_path)
+    take(store, "toan-1", data)
+    store.begin(material(data, "x.pdf"))
+    store.blobs.write(sha(data), 0, data[:KB])
+    os.unlink(tmp_path / "files" / f"{sha(data)}.fetch")
+    with pytest.raises(Absent, match="was removed meanwhile") as told, store.writing():
+        store.blobs.keep(sha(data))
+    assert "recording" not in told.value.what
