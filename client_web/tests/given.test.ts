@@ -126,6 +126,72 @@ describe('adding files', () => {
     await settled(model)
     expect([sent.length, model.said]).toEqual([1, { what: 'same', name: 'Ôm lần hai.pdf' }])
   })
+  it('puts no file in the place of another of the same name', async () => {
+    const model = opened()
+    model.add([file('Bài.pdf', 'một'), file('Bài.pdf', 'hai')])
+    expect(model.uploads.map((one) => one.name)).toEqual(['Bài.pdf', 'Bài (2).pdf'])
+    await settled(model)
+    model.add([file('Ba\u0300i.pdf', 'ba')])
+    await settled(model)
+    expect(model.list?.map((one) => one.name)).toEqual(['Bài.pdf', 'Bài (2).pdf', 'Bài (3).pdf'])
+    expect(model.said).toEqual({ what: 'added', name: 'Bài (3).pdf' })
+  })
+  it('sends the same file once, however often it is chosen', async () => {
+    const model = opened()
+    model.add([file('Bài.pdf', 'một'), file('Bài.pdf', 'một')])
+    await settled(model)
+    expect([sent, model.said]).toEqual([['Bài.pdf'], { what: 'same', name: 'Bài.pdf' }])
+    model.add([file('Bài.pdf', 'một')])
+    await settled(model)
+    expect([sent, model.said?.what]).toEqual([['Bài.pdf'], 'same'])
+  })
+  it('waits for the list, which says what names are taken', async () => {
+    const model = opened()
+    list = [{ name: 'Bài.pdf', bytes: 1, digest: 'a'.repeat(64) }]
+    isAway = true
+    const late = new LessonMaterials('http://central.test', 'om', 'T', send)
+    late.add([file('Bài.pdf')])
+    await settled(late, () => late.uploads[0]?.state === 'waiting')
+    isAway = false
+    await settled(late)
+    expect(sent).toEqual(['Bài (2).pdf'])
+    expect(model.unfinished).toBe(0)
+  })
+  it('looks at names that were taken meanwhile, and at those that are free again', async () => {
+    const model = opened()
+    await settled(model, () => model.list !== null)
+    model.rest(true)
+    model.add([file('a.pdf', '1'), file('b.pdf', '2'), file('b.pdf', '3')])
+    model.dismiss(model.uploads[1]?.id ?? 0)
+    list = [{ name: 'a.pdf', bytes: 1, digest: 'a'.repeat(64) }]
+    model.follow('e')
+    await settled(model, () => model.list?.length === 1)
+    model.rest(false)
+    await settled(model)
+    expect(sent).toEqual(['a (2).pdf', 'b.pdf'])
+  })
+  it('takes a refused file that is chosen anew for a new try', async () => {
+    const model = opened()
+    answers = [problem(507, 'disk-full')]
+    model.add([file('Bài.pdf')])
+    await settled(model)
+    model.add([file('Bài.pdf')])
+    await settled(model)
+    expect([model.uploads, list.map((one) => one.name)]).toEqual([[], ['Bài.pdf']])
+  })
+  it('names a refused one anew that is sent again', async () => {
+    const model = opened()
+    answers = [problem(507, 'disk-full')]
+    model.add([file('Bài.pdf', 'một')])
+    await settled(model)
+    list = [{ name: 'Bài.pdf', bytes: 1, digest: 'a'.repeat(64) }]
+    model.follow('e')
+    await settled(model, () => model.list?.length === 1)
+    model.again(model.uploads[0]?.id ?? 0)
+    expect(model.uploads[0]?.name).toBe('Bài (2).pdf')
+    await settled(model)
+    expect(list).toHaveLength(2)
+  })
   it('tries again by itself when the network broke off', async () => {
     const model = opened()
     answers = [new Unreachable('1'), problem(408, 'request-timeout'), problem(503, 'absent')]

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MaterialFile } from '../src/materials/file'
 import {
+  freeName,
   kindOf,
   MAX_BYTES,
   MAX_FILES,
@@ -104,6 +105,23 @@ describe('a name', () => {
   })
   it('is composed, so that it is the same wherever it was written', () => {
     expect(tidyName('O\u0302m.pdf')).toBe('Ôm.pdf')
+  })
+  it.each([
+    ['Ôm.pdf', [], 'Ôm.pdf'],
+    ['Ôm.pdf', ['Ôm.pdf'], 'Ôm (2).pdf'],
+    ['Ôm.pdf', ['Ôm.pdf', 'Ôm (2).pdf'], 'Ôm (3).pdf'],
+    ['Ôm.1.pdf', ['Ôm.1.pdf'], 'Ôm.1 (2).pdf'],
+    ['Ôm', ['Ôm'], 'Ôm (2)'],
+  ])('%s beside %j becomes %s', (name, taken, free) => {
+    expect(freeName(name, new Set(taken))).toBe(free)
+  })
+  it('that has its number is no longer than any other, nor cut within a letter', () => {
+    const name = tidyName(`${'𝐱'.repeat(200)}.pdf`)
+    const free = freeName(name, new Set([name]))
+    expect([[...free].length, free.endsWith('𝐱 (2).pdf')]).toEqual([MAX_NAME, true])
+    expect([refusalOf(free, 1), tidyName(free)]).toEqual([null, free])
+    const spaced = `${'a'.repeat(111)} ${'b'.repeat(4)}.pdf`
+    expect(freeName(spaced, new Set([spaced]))).toBe(`${'a'.repeat(111)} (2).pdf`)
   })
   it('is cut before its end where it is too long, by letters', () => {
     const name = tidyName(`${'𝐱'.repeat(200)}.pdf`)

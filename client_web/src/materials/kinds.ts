@@ -77,6 +77,22 @@ export function tidyName(name: string): string {
   return `${letters.slice(0, room).join('').trimEnd()}.${suffix}`
 }
 
+/** `name` (tidy), or where it is `taken` the same with the first number that makes it another one. */
+export function freeName(name: string, taken: ReadonlySet<string>): string {
+  const dot = name.includes('.') ? name.lastIndexOf('.') : name.length
+  const stem = [...name.slice(0, dot)]
+  const suffix = name.slice(dot)
+  let free = name
+  for (let count = 2; taken.has(free); count += 1) {
+    const end = ` (${count})${suffix}`
+    free = `${stem
+      .slice(0, Math.max(0, MAX_NAME - [...end].length))
+      .join('')
+      .trimEnd()}${end}`
+  }
+  return free
+}
+
 /** The code of the refusal that `name` (tidy) or its size would meet at every server, or null. */
 export function refusalOf(name: string, bytes: number): string | null {
   if (typeOf(name) === null) return 'material-type'

@@ -8,7 +8,7 @@
 import { Backoff } from '../backoff'
 import { sha256 } from '../digest'
 import { Problem, request, Unreachable } from '../http'
-import { MAX_BYTES, refusalOf, tidyName } from '../materials/kinds'
+import { freeName, MAX_BYTES, refusalOf, tidyName } from '../materials/kinds'
 import { pause, placeAt, readList, totalBytes, type Material, type Place } from '../materials/list'
 import { Observable } from '../observable'
 import { load, save } from '../token'
@@ -40,6 +40,9 @@ export interface Upload {
 }
 
 interface Pending extends Upload {
+  name: string
+  /** As the teacher calls it; another file may have this name already. */
+  readonly wanted: string
   readonly file: File
   digest: string | null
   readonly stop: AbortController
@@ -142,14 +145,15 @@ export class LessonMaterials extends Observable {
     this.changed()
   }
 
-  /** Send these; each is told of by its own state. */
+  /** Send these; each is told of by its own state. None takes the place of another file. */
   add(files: Iterable<File>): void {
     for (const file of files) {
-      const name = tidyName(file.name)
+      const wanted = tidyName(file.name)
       this.#count += 1
       const one: Pending = {
         id: this.#count,
-        name,
+        name: wanted,
+        wanted,
         bytes: file.size,
         state: 'queued',
         percent: 0,
@@ -158,11 +162,12 @@ export class LessonMaterials extends Observable {
         digest: null,
         stop: new AbortController(),
       }
-      // The same file chosen anew is a new try.
-      for (const other of this.#uploads) if (other.name === name) other.stop.abort()
-      this.#uploads = [...this.#uploads.filter((other) => other.name !== name), one]
-      const code = refusalOf(name, file.size)
+      // Chosen anew after a refusal it is a new try.
+      const isRefused = (other: Pending): boolean => !isOpen(other) && other.wanted === wanted
+      this.#uploads = [...this.#uploads.filter((other) => !isRefused(other)), one]
+      const code = refusalOf(wanted, file.size)
       if (code !== null) refuse(one, { code, status: 0, limit: MAX_BYTES })
+      else this.#name(one)
     }
     this.#note()
     void this.#work()
@@ -180,6 +185,7 @@ export class LessonMaterials extends Observable {
     const one = this.#uploads.find((other) => other.id === id)
     if (one === undefined || one.state !== 'refused') return
     Object.assign(one, { state: 'queued', percent: 0, refusal: null, digest: null })
+    this.#name(one)
     this.#note()
     void this.#work()
   }
@@ -306,10 +312,17 @@ export class LessonMaterials extends Observable {
       this.#to(one, 'reading')
       one.digest = await digestOf(one.file)
     }
+    // Without it nobody could say which names are taken.
+    if (this.#list === null) await this.#look()
     if (stop.aborted) throw new Unreachable(one.name)
     const { digest } = one
-    const isHere = this.#list?.some((other) => other.digest === digest) === true
-    if (isHere) return this.#finish(one, one.percent > 0 ? 'added' : 'same')
+    const here = this.#list?.find((other) => other.digest === digest)
+    if (here !== undefined) {
+      if (one.percent === 0) return this.#finish('same', one, one.wanted)
+      return this.#finish('added', one, here.name)
+    }
+    this.#name(one)
+    this.#note()
     one.percent = 0
     this.#to(one, 'sending')
     const url = `${this.#place.file(digest)}?name=${encodeURIComponent(one.name)}`
@@ -326,13 +339,20 @@ export class LessonMaterials extends Observable {
       stop,
     )
     this.#know(text)
-    return this.#finish(one, 'added')
+    return this.#finish('added', one, one.name)
   }
 
-  #finish(one: Pending, what: 'added' | 'same'): true {
+  #finish(what: 'added' | 'same', one: Pending, name: string): true {
     this.#uploads = this.#uploads.filter((other) => other !== one)
-    this.#said = { what, name: one.name }
+    this.#said = { what, name }
     return true
+  }
+
+  /** A server would put it in the place of another file of the same name. */
+  #name(one: Pending): void {
+    const others = this.#uploads.filter((other) => other !== one && isOpen(other))
+    const taken = new Set([...(this.#list ?? []), ...others].map((other) => other.name))
+    one.name = freeName(one.wanted, taken)
   }
 
   #to(one: Pending, state: UploadState): void {
