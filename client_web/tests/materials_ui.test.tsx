@@ -10,8 +10,10 @@ import { LessonMaterials } from '../src/library/materials'
 import { placeAt, type Material } from '../src/materials/list'
 import { MaterialsOverlay } from '../src/materials/overlay'
 import { Observable } from '../src/observable'
+import { Ended } from '../src/teach/ended'
 import { Materials, PlainMaterials } from '../src/teach/given'
-import type { MaterialsDesk, Upload } from '../src/teach/materials'
+import type { MaterialsDesk, Said, Upload } from '../src/teach/materials'
+import type { Studio } from '../src/teach/studio'
 import { fakeBlobAddresses } from './fake_blobs'
 import { FakeDocument, type FakeElement } from './fake_dom'
 
@@ -190,13 +192,14 @@ class FakeMaterials extends Observable {
   unfinished = 0
   bytes = 11.5e6
   fault = null
-  said = null
+  said: Said | null = null
   lost: string[] = []
   paused = false
   readonly removed: string[] = []
   readonly follow = vi.fn()
   readonly add = vi.fn()
   isRemoving = (): boolean => false
+  readonly tell = (): void => this.changed()
   remove = async (digest: string): Promise<void> => {
     this.removed.push(digest)
     this.list = this.list.filter((one) => one.digest !== digest)
@@ -284,6 +287,14 @@ describe('the teacher’s list', () => {
     await draw()
     expect(page.root.text).toContain('Ôm.pdf, Vàng.pdf')
   })
+  it('says while the lesson is taught what was refused', async () => {
+    model.list = []
+    model.uploads = [refused('materials-full', 409)]
+    await draw(PlainMaterials)
+    const told = PROBLEMS.vi['materials-full']
+    expect(page.root.text).toContain(`x.mp4${told?.title}. ${told?.fix}`)
+    expect(page.root.all('button')).toHaveLength(0)
+  })
   it('has nothing to press while the lesson is taught', async () => {
     await draw(PlainMaterials)
     expect(page.root.text).toContain(`${words.title} (3)`)
@@ -291,6 +302,71 @@ describe('the teacher’s list', () => {
     model.list = []
     await draw(PlainMaterials)
     expect(page.root.text).toBe('')
+  })
+})
+
+describe('the page after the lesson', () => {
+  class FakeDesk extends Observable {
+    unfinished = 0
+    readonly of = (): FakeMaterials => model
+  }
+  let model: FakeMaterials
+  let desk: FakeDesk
+  const upload = (more: Partial<Upload>): Upload => ({
+    ...{ id: 1, name: 'x.mp4', bytes: 1, state: 'sending', percent: 42, refusal: null },
+    ...more,
+  })
+  const draw = async (): Promise<void> => {
+    const studio = {
+      lesson: { id: 'om', title: 'Ôm', materials: 'd' },
+      materials: desk,
+      fault: null,
+      endedElsewhere: false,
+    }
+    page.draw(<Ended studio={studio as unknown as Studio} />)
+    await drawn()
+  }
+  beforeEach(() => {
+    model = new FakeMaterials()
+    desk = new FakeDesk()
+  })
+
+  it('says nothing of files that are all there', async () => {
+    await draw()
+    expect(page.root.text).toContain(pages.teach.endedText)
+    expect(page.root.text).not.toContain(words.title)
+    expect(model.follow).toHaveBeenCalledWith('d')
+  })
+  it('shows how far files are, and what became of the last one', async () => {
+    model.uploads = [upload({})]
+    model.unfinished = 1
+    desk.unfinished = 1
+    await draw()
+    expect(page.root.text).toContain(words.teach.sending(42))
+    expect(page.root.text).toContain(words.teach.over)
+    Object.assign(model, { uploads: [], unfinished: 0, said: { what: 'added', name: 'x.mp4' } })
+    desk.unfinished = 0
+    model.tell()
+    await drawn()
+    expect(page.root.text).toContain(words.teach.added('x.mp4'))
+  })
+  it('shows what was refused', async () => {
+    const refusal = { code: 'disk-full', status: 507, limit: null }
+    model.uploads = [upload({ state: 'refused', refusal })]
+    await draw()
+    expect(page.root.text).toContain(PROBLEMS.vi['disk-full']?.title)
+    expect(button(words.teach.again)).toBeDefined()
+  })
+  it('says which files were lost with a page that was closed, and takes them', async () => {
+    model.lost = ['Vàng.pdf']
+    await draw()
+    expect(page.root.text).toContain(words.teach.unsent('Vàng.pdf'))
+    expect(button(words.teach.add)).toBeDefined()
+  })
+  it('says that files of another lesson are on their way', async () => {
+    desk.unfinished = 2
+    await draw()
+    expect(page.root.text).toContain(words.teach.others(2))
   })
 })
 

@@ -28,6 +28,9 @@ export const materialsEn: MaterialsWords = {
   listLost: 'The list has just changed. Close the materials and open them again.',
   teach: {
     text: 'Slides, pictures, worksheets: what you send before the lesson opens at once in class, on a weak network too.',
+    over: 'What is sent to the end is in the library, with the recording.',
+    others: (count) =>
+      `${count} file${count === 1 ? '' : 's'} of another lesson still being sent. It is better to wait before you close the page.`,
     add: 'Add files',
     drop: 'Or drop files here.',
     kinds: 'PDF, pictures, MP4 films, sound, Word, PowerPoint and Excel files.',

@@ -29,6 +29,9 @@ export const materialsVi = {
   listLost: 'Danh sách vừa thay đổi. Hãy đóng rồi mở lại học liệu.',
   teach: {
     text: 'Trang chiếu, hình, phiếu bài tập: gửi trước thì lớp mở được ngay trong giờ, cả khi mạng yếu.',
+    over: 'Gửi xong thì tệp có trong thư viện, cùng với bài giảng.',
+    others: (count: number) =>
+      `Còn ${count} tệp của buổi học khác chưa gửi xong. Nên chờ gửi xong rồi hãy đóng trang.`,
     add: 'Thêm tệp',
     drop: 'Hoặc kéo tệp thả vào đây.',
     kinds: 'PDF, hình, phim MP4, âm thanh, tài liệu Word, PowerPoint, Excel.',

@@ -27,8 +27,8 @@ const HOURS_FROM_MIN = 90
 /** Files can be named by their digest only where the browser computes one. */
 const canSend = (): boolean => typeof globalThis.crypto?.subtle?.digest === 'function'
 
-/** Of the lesson that is picked. */
-export function Materials(props: { desk: MaterialsDesk; lesson: Lesson }) {
+/** Of the lesson that is picked, or (over) of one that was taught. */
+export function Materials(props: { desk: MaterialsDesk; lesson: Lesson; over?: boolean }) {
   const { desk, lesson } = props
   const words = useMaterialsWords()
   const { lang } = useLanguage()
@@ -63,7 +63,7 @@ export function Materials(props: { desk: MaterialsDesk; lesson: Lesson }) {
       onDrop={drop}
     >
       <h2 id="given-title">{words.title}</h2>
-      <p class="hint">{words.teach.text}</p>
+      <p class="hint">{props.over === true ? words.teach.over : words.teach.text}</p>
       {lost.length > 0 && (
         <div class="refused" role="status">
           <p>{words.teach.unsent(lost.join(', '))}</p>
@@ -127,7 +127,7 @@ export function PlainMaterials(props: { desk: MaterialsDesk; lesson: Lesson }) {
   const words = useMaterialsWords()
   const model = useFollowed(props.desk, props.lesson.id, props.lesson.materials ?? null)
   const list = model.list ?? []
-  if (list.length === 0 && model.unfinished === 0) return null
+  if (list.length + model.uploads.length === 0) return null
   return (
     <details class="card given plain">
       <summary>
@@ -142,7 +142,10 @@ export function PlainMaterials(props: { desk: MaterialsDesk; lesson: Lesson }) {
         ))}
         {model.uploads.map((one) => (
           <li key={one.id}>
-            <Name name={one.name} small={one.refusal === null ? words.teach.resting : ''} />
+            <Name
+              name={one.name}
+              small={one.refusal === null ? words.teach.resting : toldOf(one.refusal, words, lang)}
+            />
           </li>
         ))}
       </ul>
@@ -150,7 +153,12 @@ export function PlainMaterials(props: { desk: MaterialsDesk; lesson: Lesson }) {
   )
 }
 
-function useFollowed(desk: MaterialsDesk, lesson: string, digest: string | null): LessonMaterials {
+/** The materials of `lesson`, whose list has `digest`. */
+export function useFollowed(
+  desk: MaterialsDesk,
+  lesson: string,
+  digest: string | null,
+): LessonMaterials {
   const model = desk.of(lesson)
   useObservable(model)
   useEffect(() => model.follow(digest), [model, digest])
@@ -238,12 +246,11 @@ function Sent(props: { model: LessonMaterials; upload: Upload }) {
   const { model, upload } = props
   const { name, state, refusal, percent } = upload
   if (refusal !== null) {
-    const told = refusalWords(refusal, words, lang)
     return (
       <li>
         <div class="whole refused" role="alert">
           <span class="name">
-            <strong>{name}</strong>: {told.title}. {told.fix}
+            <strong>{name}</strong>: {toldOf(refusal, words, lang)}
           </span>
           {mayHelp(refusal) && (
             <button
@@ -306,6 +313,11 @@ function stateWords(upload: Upload, words: MaterialsWords): string {
 /** Trying again helps when people made room, or the link was broken. */
 const mayHelp = (refusal: Refusal): boolean =>
   refusal.status === 507 || refusal.code === 'material-digest' || refusal.code === 'materials-full'
+
+function toldOf(refusal: Refusal, words: MaterialsWords, lang: Lang): string {
+  const { title, fix } = refusalWords(refusal, words, lang)
+  return `${title}. ${fix}`
+}
 
 export function refusalWords(
   refusal: Refusal,

@@ -9,6 +9,7 @@ import { followLinks, takeLink } from '../token'
 import { useObservable } from '../ui/hooks'
 import { NoLink, Notice, Shell, show } from '../ui/shell'
 import { Icon } from '../ui/icons'
+import { Ended } from './ended'
 import { Live } from './live'
 import { DeviceHelp, Fault, Prepare } from './prepare'
 import { Studio } from './studio'
@@ -75,28 +76,6 @@ function Elsewhere(props: { studio: Studio }) {
         <button type="button" class="button primary" onClick={() => void studio.takeBack()}>
           <Icon name="camera" />
           {t.teach.teachHere}
-        </button>
-      </p>
-    </div>
-  )
-}
-
-function Ended(props: { studio: Studio }) {
-  const t = useMessages()
-  const { studio } = props
-  return (
-    <div class="ended">
-      <Fault studio={studio} />
-      <Notice kind="info" title={studio.lesson?.title ?? ''} icon="tick">
-        <p>{studio.endedElsewhere ? t.teach.endedElsewhere : t.teach.endedText}</p>
-      </Notice>
-      <p class="row">
-        <a class="button primary" href="/library">
-          <Icon name="play" />
-          {t.teach.toLibrary}
-        </a>
-        <button type="button" class="button" onClick={() => studio.again()}>
-          {t.teach.another}
         </button>
       </p>
     </div>
