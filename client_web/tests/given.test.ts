@@ -325,7 +325,26 @@ describe('taking a file out', () => {
     await settled(model, () => model.list !== null)
     isAway = true
     await model.remove('a'.repeat(64))
-    expect([model.list?.length, model.fault]).toEqual([1, expect.any(Unreachable)])
+    const digest = 'a'.repeat(64)
+    const unremoved = { name: 'a.pdf', digest, fault: expect.any(Unreachable) }
+    expect([model.list?.length, model.unremoved]).toEqual([1, unremoved])
+    // The list is there, and known.
+    expect(model.fault).toBeNull()
+    isAway = false
+    await model.remove(digest)
+    expect([model.list, model.unremoved]).toEqual([[], null])
+  })
+  it('says so no more when somebody else took it out', async () => {
+    list = [{ name: 'a.pdf', bytes: 1, digest: 'a'.repeat(64) }]
+    const model = opened()
+    await settled(model, () => model.list !== null)
+    isAway = true
+    await model.remove('a'.repeat(64))
+    isAway = false
+    list = []
+    model.follow('e')
+    await settled(model, () => model.list?.length === 0)
+    expect(model.unremoved).toBeNull()
   })
 })
 

@@ -8,11 +8,12 @@ import { PROBLEMS } from '../src/i18n/problems'
 import { vi as pages } from '../src/i18n/vi'
 import { LessonMaterials } from '../src/library/materials'
 import { placeAt, type Material } from '../src/materials/list'
+import { Problem, Unreachable } from '../src/http'
 import { MaterialsOverlay } from '../src/materials/overlay'
 import { Observable } from '../src/observable'
 import { Ended } from '../src/teach/ended'
 import { Materials, PlainMaterials } from '../src/teach/given'
-import type { MaterialsDesk, Said, Upload } from '../src/teach/materials'
+import type { MaterialsDesk, Said, Unremoved, Upload } from '../src/teach/materials'
 import type { Studio } from '../src/teach/studio'
 import { fakeBlobAddresses } from './fake_blobs'
 import { FakeDocument, type FakeElement } from './fake_dom'
@@ -191,7 +192,8 @@ class FakeMaterials extends Observable {
   uploads: Upload[] = []
   unfinished = 0
   bytes = 11.5e6
-  fault = null
+  fault: Problem | Unreachable | null = null
+  unremoved: Unremoved | null = null
   said: Said | null = null
   lost: string[] = []
   paused = false
@@ -245,6 +247,22 @@ describe('the teacher’s list', () => {
     await drawn()
     expect(model.removed).toEqual([FILES[0]?.digest])
     expect(page.activeElement?.text).toBe(words.teach.add)
+  })
+  it('says of a file that was not taken out what to do, and nothing of the list', async () => {
+    const [one] = FILES as [Material]
+    const { name, digest } = one
+    model.unremoved = { name, digest, fault: new Unreachable('away') }
+    await draw()
+    const { notRemoved, removeAway, listAway } = words.teach
+    expect(page.root.text).toContain(`${notRemoved('Ôm.pdf')} ${removeAway}`)
+    expect(page.root.text).not.toContain(listAway)
+    model.unremoved = { name, digest, fault: new Problem(403, 'right-missing', '', '') }
+    model.fault = new Unreachable('away')
+    model.tell()
+    await drawn()
+    const told = PROBLEMS.vi['right-missing']
+    expect(page.root.text).toContain(`${notRemoved('Ôm.pdf')} ${told?.title}. ${told?.fix}`)
+    expect(page.root.text).toContain(listAway)
   })
   it('says how long a slow school needs', async () => {
     await draw()

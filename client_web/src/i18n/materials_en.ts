@@ -55,6 +55,8 @@ export const materialsEn: MaterialsWords = {
     removeAsk: (name) => `Remove “${name}” from the lesson?`,
     removeYes: 'Remove it',
     removeNo: 'Keep it',
+    notRemoved: (name) => `${name} could not be removed.`,
+    removeAway: 'The network broke off. Press Remove again when it is back.',
     stop: 'Do not send it',
     stopOf: (name) => `Do not send ${name}`,
     seen: 'All right',

@@ -55,6 +55,8 @@ export const materialsVi = {
     removeAsk: (name: string) => `Bỏ “${name}” khỏi buổi học?`,
     removeYes: 'Bỏ tệp',
     removeNo: 'Giữ lại',
+    notRemoved: (name: string) => `Chưa bỏ được ${name}.`,
+    removeAway: 'Mạng bị ngắt. Khi có mạng, hãy bấm Bỏ lần nữa.',
     stop: 'Thôi, không gửi',
     stopOf: (name: string) => `Thôi, không gửi ${name}`,
     seen: 'Đã hiểu',

@@ -11,7 +11,7 @@ import { SUFFIXES } from '../materials/kinds'
 import type { Material } from '../materials/list'
 import { useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
-import { Problem } from '../http'
+import { Problem, type Unreachable } from '../http'
 import {
   UNREADABLE,
   type LessonMaterials,
@@ -295,13 +295,25 @@ function Sent(props: { model: LessonMaterials; upload: Upload }) {
 function Fault(props: { model: LessonMaterials }) {
   const { lang } = useLanguage()
   const words = useMaterialsWords()
-  const { fault } = props.model
-  if (fault === null) return null
-  const told = fault instanceof Problem ? problemWords(fault, lang) : null
+  const { fault, unremoved } = props.model
+  const told = (error: Problem | Unreachable, away: string): string => {
+    if (!(error instanceof Problem)) return away
+    const { title, fix } = problemWords(error, lang)
+    return `${title}. ${fix}`
+  }
   return (
-    <p class="hint warning" role="status">
-      {told === null ? words.teach.listAway : `${told.title}. ${told.fix}`}
-    </p>
+    <>
+      {fault !== null && (
+        <p class="hint warning" role="status">
+          {told(fault, words.teach.listAway)}
+        </p>
+      )}
+      {unremoved !== null && (
+        <p class="hint warning" role="alert">
+          {words.teach.notRemoved(unremoved.name)} {told(unremoved.fault, words.teach.removeAway)}
+        </p>
+      )}
+    </>
   )
 }
 

@@ -54,6 +54,13 @@ export interface Said {
   name: string
 }
 
+/** A file that could not be taken out, and why. Nothing is tried again by itself. */
+export interface Unremoved {
+  readonly name: string
+  readonly digest: string
+  readonly fault: Problem | Unreachable
+}
+
 /** The browser could not read the file; no server says this. */
 export const UNREADABLE = 'file-unreadable'
 
@@ -67,6 +74,7 @@ export class LessonMaterials extends Observable {
   #uploads: Pending[] = []
   #removing = new Set<string>()
   #fault: Problem | Unreachable | null = null
+  #unremoved: Unremoved | null = null
   #said: Said | null = null
   #lost: string[]
   readonly #place: Place
@@ -109,9 +117,14 @@ export class LessonMaterials extends Observable {
     return totalBytes([...(this.#list ?? []), ...this.#uploads.filter(isOpen)])
   }
 
-  /** Why the list or taking a file out failed last, or null. */
+  /** Why the list could not be brought, or null. */
   get fault(): Problem | Unreachable | null {
     return this.#fault
+  }
+
+  /** What was to be taken out last and is still there, or null. */
+  get unremoved(): Unremoved | null {
+    return this.#unremoved
   }
 
   get said(): Said | null {
@@ -199,7 +212,7 @@ export class LessonMaterials extends Observable {
   async remove(digest: string): Promise<void> {
     const name = this.#list?.find((one) => one.digest === digest)?.name ?? ''
     this.#removing.add(digest)
-    this.#fault = null
+    this.#unremoved = null
     this.changed()
     try {
       const { text } = await request(this.#place.file(digest), this.#place.token, {
@@ -210,7 +223,7 @@ export class LessonMaterials extends Observable {
     } catch (error) {
       // Somebody took it out already, or the answer to our own word was lost.
       if (error instanceof Problem && error.code === 'unknown-material') await this.#bring()
-      else this.#fault = asFault(error)
+      else this.#unremoved = { name, digest, fault: asFault(error) }
     } finally {
       this.#removing.delete(digest)
       this.changed()
@@ -256,6 +269,8 @@ export class LessonMaterials extends Observable {
   #know(text: string): void {
     this.#list = readList(text)
     this.#version += 1
+    const { digest } = this.#unremoved ?? {}
+    if (!this.#list.some((one) => one.digest === digest)) this.#unremoved = null
   }
 
   async #work(): Promise<void> {
