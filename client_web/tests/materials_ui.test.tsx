@@ -202,6 +202,9 @@ class FakeMaterials extends Observable {
   readonly add = vi.fn()
   isRemoving = (): boolean => false
   readonly tell = (): void => this.changed()
+  readonly dismiss = vi.fn()
+  readonly again = vi.fn()
+  readonly forgetLost = vi.fn()
   remove = async (digest: string): Promise<void> => {
     this.removed.push(digest)
     this.list = this.list.filter((one) => one.digest !== digest)
@@ -312,6 +315,28 @@ describe('the teacher’s list', () => {
     const told = PROBLEMS.vi['materials-full']
     expect(page.root.text).toContain(`x.mp4${told?.title}. ${told?.fix}`)
     expect(page.root.all('button')).toHaveLength(0)
+  })
+  it.each([
+    ['a file is not to be sent after all', words.teach.stop],
+    ['a refusal was read', words.teach.seen],
+    ['a refused file is sent again', words.teach.again],
+    ['what was lost was read', words.teach.seen],
+  ])('has the focus still when %s', async (what, press) => {
+    const one = refused('disk-full', 507)
+    if (what.startsWith('what')) model.lost = ['Vàng.pdf']
+    else
+      model.uploads = [
+        press === words.teach.stop ? { ...one, state: 'queued', refusal: null } : one,
+      ]
+    await draw()
+    button(press).focus()
+    button(press).press()
+    expect(page.activeElement?.text).toBe(words.teach.add)
+    // Where nothing may be added there is no such button.
+    vi.stubGlobal('crypto', {})
+    await draw()
+    button(press).press()
+    expect(page.activeElement?.text).toBe(words.title)
   })
   it('has nothing to press while the lesson is taught', async () => {
     await draw(PlainMaterials)

@@ -36,8 +36,11 @@ export function Materials(props: { desk: MaterialsDesk; lesson: Lesson; over?: b
   const [over, setOver] = useState(false)
   const field = useRef<HTMLInputElement>(null)
   const adder = useRef<HTMLButtonElement>(null)
+  const title = useRef<HTMLHeadingElement>(null)
   const mayAdd = canSend()
   const { list, uploads, said, lost } = model
+  // Of what is gone with its button.
+  const leave = (): void => (adder.current ?? title.current)?.focus()
   useEffect(() => {
     // Dropped beside the place, a file would be opened by the browser in place of this page.
     const keep = (event: Event): void => event.preventDefault()
@@ -62,12 +65,21 @@ export function Materials(props: { desk: MaterialsDesk; lesson: Lesson; over?: b
       onDragLeave={() => setOver(false)}
       onDrop={drop}
     >
-      <h2 id="given-title">{words.title}</h2>
+      <h2 id="given-title" ref={title} tabIndex={-1}>
+        {words.title}
+      </h2>
       <p class="hint">{props.over === true ? words.teach.over : words.teach.text}</p>
       {lost.length > 0 && (
         <div class="refused" role="status">
           <p>{words.teach.unsent(lost.join(', '))}</p>
-          <button type="button" class="button" onClick={() => model.forgetLost()}>
+          <button
+            type="button"
+            class="button"
+            onClick={() => {
+              model.forgetLost()
+              leave()
+            }}
+          >
             {words.teach.seen}
           </button>
         </div>
@@ -75,10 +87,10 @@ export function Materials(props: { desk: MaterialsDesk; lesson: Lesson; over?: b
       {(list?.length ?? 0) + uploads.length > 0 && (
         <ul class="files">
           {list?.map((one) => (
-            <Given key={one.digest} model={model} material={one} focusAfter={adder} />
+            <Given key={one.digest} model={model} material={one} leave={leave} />
           ))}
           {uploads.map((one) => (
-            <Sent key={one.id} model={model} upload={one} />
+            <Sent key={one.id} model={model} upload={one} leave={leave} />
           ))}
         </ul>
       )}
@@ -178,8 +190,8 @@ function Name(props: { name: string; small: string }) {
 function Given(props: {
   model: LessonMaterials
   material: Material
-  /** Gets the focus when this one is gone. */
-  focusAfter: { current: HTMLElement | null }
+  /** Takes the focus elsewhere when this one is gone. */
+  leave: () => void
 }) {
   const { lang } = useLanguage()
   const words = useMaterialsWords()
@@ -195,7 +207,7 @@ function Given(props: {
   const remove = async (): Promise<void> => {
     await model.remove(digest)
     if (model.list?.some((one) => one.digest === digest) === true) ask(false)
-    else props.focusAfter.current?.focus()
+    else props.leave()
   }
   if (asked)
     return (
@@ -240,11 +252,15 @@ function Given(props: {
 }
 
 /** One that is on its way, or was refused. */
-function Sent(props: { model: LessonMaterials; upload: Upload }) {
+function Sent(props: { model: LessonMaterials; upload: Upload; leave: () => void }) {
   const { lang } = useLanguage()
   const words = useMaterialsWords()
   const { model, upload } = props
   const { name, state, refusal, percent } = upload
+  const dismiss = (): void => {
+    model.dismiss(upload.id)
+    props.leave()
+  }
   if (refusal !== null) {
     return (
       <li>
@@ -257,7 +273,10 @@ function Sent(props: { model: LessonMaterials; upload: Upload }) {
               type="button"
               class="button"
               aria-label={words.teach.againOf(name)}
-              onClick={() => model.again(upload.id)}
+              onClick={() => {
+                model.again(upload.id)
+                props.leave()
+              }}
             >
               {words.teach.again}
             </button>
@@ -266,7 +285,7 @@ function Sent(props: { model: LessonMaterials; upload: Upload }) {
             type="button"
             class="button"
             aria-label={words.teach.seenOf(name)}
-            onClick={() => model.dismiss(upload.id)}
+            onClick={dismiss}
           >
             {words.teach.seen}
           </button>
@@ -280,12 +299,7 @@ function Sent(props: { model: LessonMaterials; upload: Upload }) {
       {state !== 'queued' && state !== 'reading' && (
         <progress value={percent} max={100} aria-label={words.teach.sendingOf(name)} />
       )}
-      <button
-        type="button"
-        class="button"
-        aria-label={words.teach.stopOf(name)}
-        onClick={() => model.dismiss(upload.id)}
-      >
+      <button type="button" class="button" aria-label={words.teach.stopOf(name)} onClick={dismiss}>
         {words.teach.stop}
       </button>
     </li>
