@@ -8,7 +8,6 @@ import {
   freeName,
   kindOf,
   MAX_BYTES,
-  MAX_FILES,
   MAX_NAME,
   mediaTypeOf,
   refusalOf,
@@ -17,7 +16,7 @@ import {
 } from '../src/materials/kinds'
 import { MaterialList, placeAt, readList, type Material } from '../src/materials/list'
 import { readText, showsPdf } from '../src/materials/viewer'
-import { fakeBlobAddresses } from './fake_blobs'
+import { fakeBlobAddresses, type BlobAddresses } from './fake_blobs'
 
 const PLACE = placeAt('http://relay.test', 'om', 'T')
 const PDF: Material = { name: 'Ôm.pdf', bytes: 10, digest: 'a'.repeat(64) }
@@ -27,6 +26,7 @@ const listOf = (...materials: Material[]): string =>
 type Answer = Response | 'away'
 let asked: { url: string; range: string | null }[]
 let answer: (count: number) => Answer
+let addresses: BlobAddresses
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -39,7 +39,7 @@ beforeEach(() => {
     if (given === 'away') throw new TypeError('Failed to fetch')
     return given
   })
-  fakeBlobAddresses()
+  addresses = fakeBlobAddresses()
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -63,7 +63,6 @@ describe('kinds of files', () => {
     const number = (name: string): unknown =>
       new RegExp(`^${name}: Final = (.+)$`, 'm').exec(python)?.[1]
     expect(number('MAX_NAME')).toBe(String(MAX_NAME))
-    expect(number('MAX_MATERIALS')).toBe(String(MAX_FILES))
     expect(number('MAX_MATERIAL_BYTES')).toBe(`${MAX_BYTES / 1e6} * 10**6`)
   })
   it('are known by the end of a name alone', () => {
@@ -304,6 +303,15 @@ describe('a file', () => {
       'refused',
       'unknown-material',
     ])
+  })
+  it('that is here gives its memory back when nobody looks at it any more', async () => {
+    answer = () => new Response('0123456789')
+    const file = opened()
+    await pass(10)
+    expect(addresses).toEqual({ made: 1, revoked: 0 })
+    file.close()
+    file.close()
+    expect([addresses, file.url]).toEqual([{ made: 1, revoked: 1 }, null])
   })
   it('is let go when nobody looks at it any more', async () => {
     answer = () => 'away'

@@ -15,7 +15,7 @@ import { Ended } from '../src/teach/ended'
 import { Materials, PlainMaterials } from '../src/teach/given'
 import type { MaterialsDesk, Said, Unremoved, Upload } from '../src/teach/materials'
 import type { Studio } from '../src/teach/studio'
-import { fakeBlobAddresses } from './fake_blobs'
+import { fakeBlobAddresses, type BlobAddresses } from './fake_blobs'
 import { FakeDocument, type FakeElement } from './fake_dom'
 
 const PLACE = placeAt('http://relay.test', 'om', 'T')
@@ -29,6 +29,7 @@ const FILES = [file('Ôm.pdf', 'a'), file('Sơ đồ.png', 'b'), file('Phiếu.d
 let page: FakeDocument
 let answer: (url: string) => Response | 'away'
 let asked: string[]
+let addresses: BlobAddresses
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -46,7 +47,7 @@ beforeEach(() => {
     if (given === 'away') throw new TypeError('Failed to fetch')
     return given
   })
-  fakeBlobAddresses()
+  addresses = fakeBlobAddresses()
 })
 afterEach(() => {
   page.draw(null)
@@ -141,6 +142,17 @@ describe('the overlay', () => {
     button(words.back).press()
     await vi.advanceTimersByTimeAsync(60_000)
     expect(asked).toHaveLength(1)
+  })
+  it('gives the memory of each file back', async () => {
+    await open(FILES[1]?.digest ?? null)
+    button(words.back).press()
+    await drawn()
+    expect(addresses).toEqual({ made: 1, revoked: 1 })
+    button('Ôm.pdf').press()
+    await drawn()
+    page.draw(null)
+    await drawn()
+    expect(addresses).toEqual({ made: 2, revoked: 2 })
   })
   it.each(['closes', 'is taken away'])('gives the focus back when it %s', async (how) => {
     const before = page.createElement('button')

@@ -7,7 +7,6 @@ export const materialsEn: MaterialsWords = {
   title: 'Materials',
   close: 'Close',
   back: 'Back to the list',
-  open: (name) => `Open ${name}`,
   none: 'No files yet.',
   kinds: {
     picture: 'Picture',

@@ -8,7 +8,6 @@ export const materialsVi = {
   title: 'Học liệu',
   close: 'Đóng',
   back: 'Về danh sách',
-  open: (name: string) => `Mở ${name}`,
   none: 'Chưa có tệp nào.',
   kinds: {
     picture: 'Hình ảnh',

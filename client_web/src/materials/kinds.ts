@@ -43,7 +43,6 @@ export const SUFFIXES: readonly string[] = Object.keys(TYPES)
 export const MAX_NAME = 120
 /** What a list may say of one file; a server may take less. */
 export const MAX_BYTES = 500e6
-export const MAX_FILES = 20
 
 const suffixOf = (name: string): string =>
   name.includes('.') ? name.slice(name.lastIndexOf('.') + 1).toLowerCase() : ''
