@@ -46,6 +46,9 @@ _FAR_BYTES: Final = 1 << 20
 _AGAIN_S: Final = 3.0
 _AGAIN_MOST_S: Final = 300.0
 _AGAIN_ASKED_S: Final = 6.0
+# So much less of the time that somebody waits is told upwards (s): it runs out above before it does
+# here, however slow the link, and among relays that are each other's parents.
+_WAITS_LESS_S: Final = 5.0
 # A file that came so often, and was wrong or unreadable then, is left alone for a while.
 _WRONG_TIMES: Final = 3
 # What was whole at the last start is looked at again, and what came from a drive, so that what
@@ -91,9 +94,10 @@ class MaterialSync:
         self.counts: Counter[str] = Counter()
         """files, lists: that came. rubbish: that were refused. asked: that somebody waited for."""
 
-    def ask(self, lesson: str, digest: str) -> None:
-        """Somebody waits for this file, "" for the list: it comes before all else."""
-        self.wanted.ask(lesson, digest, self._now())
+    def ask(self, lesson: str, digest: str, seconds: float = math.inf) -> None:
+        """Somebody waits for this file, "" for the list: it comes before all else. seconds: a relay
+        below says so, and for how long yet."""
+        self.wanted.ask(lesson, digest, self._now(), seconds)
         self._link.wake()
 
     @property
@@ -326,8 +330,7 @@ class MaterialSync:
     async def _bring_list(self, fetch: Fetch, source: Source) -> None:
         lesson = fetch.lesson
         digest = self.wanted.list_digest(lesson)
-        waits = fetch.tier is Tier.ASKED
-        data = await source.materials(lesson, digest, waits=waits)
+        data = await source.materials(lesson, digest, waits=self._waits(fetch, source))
         await self._link.spender(source, "material_bytes")(len(data))
         await uncut(self._write, self.store.take, lesson, data, digest, self.wanted.at(lesson))
         self._came(fetch, "lists")
@@ -364,8 +367,7 @@ class MaterialSync:
         tail = 0.0
         if not source.near and width.round_trip is not None:
             tail = 1.5 * width.round_trip * width.rate / width.connections
-        waits = job.fetch.tier is Tier.ASKED
-        lesson = job.fetch.lesson
+        waits, lesson = self._waits(job.fetch, source), job.fetch.lesson
         async with source.material(lesson, digest, at, end, waits=waits) as body:
             async for chunk in body:
                 await uncut(self._write, self.store.blobs.write, digest, at, chunk)
@@ -377,6 +379,15 @@ class MaterialSync:
                 await spend(len(chunk))
         if at < end:
             raise away("it broke off")
+
+    def _waits(self, fetch: Fetch, source: Source) -> int:
+        """For how long the source is told that somebody waits here (s). A parent alone is: two
+        siblings would have each other wait for ever, and both would ask for it over the one link
+        that they share."""
+        if fetch.tier is not Tier.ASKED or source.near:
+            return 0
+        left = self.wanted.waits(fetch.lesson, fetch.digest, self._now())
+        return max(0, int(left - _WAITS_LESS_S))
 
     def _write(self, work: Callable[..., object], *arguments: object) -> None:
         try:

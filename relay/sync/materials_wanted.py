@@ -76,10 +76,11 @@ class Wanted:
             if any(digest == one for one, _ in due.files or ()):
                 self._noted.add(lesson)
 
-    def ask(self, lesson: str, digest: str, now: float) -> None:
-        """Somebody waits for a file, "" for the list."""
+    def ask(self, lesson: str, digest: str, now: float, seconds: float = _ASKED_S) -> None:
+        """Somebody waits for a file, "" for the list, for so many seconds yet at the most."""
         if len(self._asked) < _ASKED_MOST or (lesson, digest) in self._asked:
-            self._asked[lesson, digest] = now + _ASKED_S
+            until = now + min(seconds, _ASKED_S)
+            self._asked[lesson, digest] = max(until, self._asked.get((lesson, digest), until))
             self._put_off.pop(lesson, None)
             self._noted.add(lesson)
 
@@ -94,6 +95,10 @@ class Wanted:
         for key in [key for key, until in self._asked.items() if until <= now]:
             del self._asked[key]
         return self._asked
+
+    def waits(self, lesson: str, digest: str, now: float) -> float:
+        """For how long somebody waits for it yet (s), not above 0 where nobody does."""
+        return self._asked.get((lesson, digest), now) - now
 
     def possible(self, now: float) -> list[Due]:
         """Lessons of which something is not here, but those that are put off."""

@@ -44,8 +44,6 @@ _CONNECT_SECONDS: Final = 15.0
 _LIST_BYTES: Final = 4 << 20
 TOP_BYTES: Final = 32 << 20
 _CHUNK: Final = 64 * 1024
-# Tells a relay that somebody waits here, so that it does not only take its turn there.
-_WAITS: Final = {"waits": ""}
 _ABORT: Final = struct.pack("ii", 1, 0)  # SO_LINGER: reset the connection, send nothing more
 
 
@@ -142,12 +140,13 @@ class Source:
                 raise rubbish("a range was asked for, and not given")
             yield _body(answer, end - first)
 
-    async def materials(self, lesson: str, digest: str, *, waits: bool) -> bytes:
-        """The list of a lesson's materials with this SHA-256. waits: somebody waits for it here.
-        Raises `NotYet` while it is on its way there."""
+    async def materials(self, lesson: str, digest: str, *, waits: int) -> bytes:
+        """The list of a lesson's materials with this SHA-256. waits: for so long somebody waits for
+        it here (s), so that it does not only take its turn there. Raises `NotYet` while it is on
+        its way there."""
         path = f"/api/lessons/{lesson}/materials"
         body = bytearray()
-        async with self._get(path, _WAITS if waits else {}, {}) as answer:
+        async with self._get(path, _waits(waits), {}) as answer:
             told = answer.headers.get("ETag")
             async for chunk in _chunks(answer):
                 body += chunk
@@ -161,13 +160,13 @@ class Source:
 
     @contextlib.asynccontextmanager
     async def material(
-        self, lesson: str, digest: str, first: int, end: int, *, waits: bool
+        self, lesson: str, digest: str, first: int, end: int, *, waits: int
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Bytes `first` to `end` (exclusive) of a file that a teacher gave along with a lesson.
         Raises as `materials` does."""
         path = f"/api/lessons/{lesson}/materials/{digest}"
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={first}-{end - 1}"}
-        async with self._get(path, _WAITS if waits else {}, headers) as answer:
+        async with self._get(path, _waits(waits), headers) as answer:
             if answer.headers.get("ETag") != f'"{digest}"':
                 raise Lacking(f"{path} is another one there")
             if answer.status != 206:
@@ -231,6 +230,10 @@ class Source:
             if answer is not None:
                 self._answers.discard(answer)
                 _let_go(answer)
+
+
+def _waits(seconds: int) -> dict[str, str]:
+    return {"waits": str(seconds)} if seconds else {}
 
 
 def _let_go(answer: aiohttp.ClientResponse) -> None:

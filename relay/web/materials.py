@@ -12,6 +12,7 @@ named by their digests, so browsers may keep them for ever; no byte leaves befor
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
@@ -35,7 +36,8 @@ _FOREVER: Final = "private, max-age=31536000, immutable"
 _RIGHTS: Final = (Right.REPLAY, Right.WATCH, Right.RELAY)
 
 WAITS: Final = "waits"
-"""In the query of a relay below: somebody waits for it there. Else it takes its turn here."""
+"""In the query of a relay below: for so many seconds yet somebody waits for it there. Else it takes
+its turn here."""
 
 
 class MaterialRoutes:
@@ -46,10 +48,11 @@ class MaterialRoutes:
         access: Access,
         store: MaterialStore,
         told: Callable[[str], str | None],
-        ask: Callable[[str, str], None],
+        ask: Callable[[str, str, float], None],
     ) -> None:
         """told(lesson): digest of the list that it has, "" for none, None where nothing is known;
-        blocks. ask(lesson, digest): somebody waits for this file, "" for the list."""
+        blocks. ask(lesson, digest, seconds): somebody waits for this file, "" for the list, for
+        so long yet as far as is known."""
         self._access = access
         self._store = store
         self._told = told
@@ -133,8 +136,13 @@ class MaterialRoutes:
 
     def _want(self, request: web.Request, claims: Claims, lesson: str, digest: str) -> None:
         # A relay below asks for what nobody needs yet as well, and takes its turn like ours.
-        if Right.RELAY not in claims.rights or WAITS in request.query:
-            self._ask(lesson, digest)
+        if Right.RELAY not in claims.rights:
+            self._ask(lesson, digest, math.inf)
+        elif WAITS in request.query:
+            told = request.query[WAITS]
+            # An older relay does not say for how long.
+            seconds = float(told) if told.isascii() and told.isdecimal() else math.inf
+            self._ask(lesson, digest, seconds)
 
 
 def _on_its_way(detail: str) -> web.Response:

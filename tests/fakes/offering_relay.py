@@ -68,8 +68,11 @@ class Relay:
         self.told: dict[str, str] = {}
         self.waited: list[tuple[str, str]] = []
         self.material_routes = MaterialRoutes(
-            self._access, self.materials, self.told.get, lambda *one: self.waited.append(one)
+            self._access, self.materials, self.told.get, self._wait
         )
+
+    def _wait(self, lesson: str, digest: str, seconds: float) -> None:
+        self.waited.append((lesson, digest))
 
     def _tick(self) -> float:
         """Each look at the disk is a new one."""
