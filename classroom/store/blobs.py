@@ -23,6 +23,8 @@ from classroom.errors import Absent, Misuse, Refused
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _UPLOAD: Final = re.compile(r"\.upload-[0-9a-f]{16}")
+# Stands beside a file that no list names, as old as that is known.
+_MARK: Final = ".unnamed-"
 # The records most often lie on the same disk; with this much they go on through a school year.
 RESERVE_BYTES: Final = 200 * 10**6
 
@@ -135,6 +137,29 @@ class Blobs:
         """Digests of the files that were written before `before` (unix seconds). Absent."""
         with _disk():
             return [name for name in self._older(before) if is_digest(name)]
+
+    def mark_unnamed(self, digests: Collection[str], now: float) -> dict[str, float]:
+        """Note on the disk that no list names these files and that lists name all others; since
+        when that is noted of each (unix seconds, `now` for those of which it is new). Absent."""
+        with _disk():
+            since = {}
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    digest = entry.name.removeprefix(_MARK)
+                    if digest == entry.name or not is_digest(digest):
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        if digest in digests:
+                            since[digest] = entry.stat().st_mtime
+                        else:
+                            os.unlink(entry.path)
+            for digest in digests:
+                if digest not in since:
+                    mark = self._folder / (_MARK + digest)
+                    mark.touch(0o600)
+                    os.utime(mark, (now, now))
+                    since[digest] = now
+            return since
 
     def remove(self, digests: Collection[str], before: float) -> int:
         """Remove those of these files that were written before `before` (unix seconds); how many.

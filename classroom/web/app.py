@@ -29,6 +29,7 @@ from classroom.web import api, health, materials, openapi, pages, problems, scho
 from classroom.web.context import CONTEXT, Context
 from classroom.web.desk import Desk
 from classroom.web.hub import Hub
+from classroom.web.materials_sweep import Sweeper
 from classroom.web.metrics import Metrics
 from classroom.web.tree import Tree
 
@@ -117,12 +118,13 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     context = app[CONTEXT]
+    sweeper = Sweeper(context.blobs, context.records.materials, context.wall)
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(context.hub.run(), name="hub"),
             group.create_task(context.hub.renew(), name="renew"),
             group.create_task(context.desk.watch(), name="watch"),
-            group.create_task(materials.sweep(context), name="materials"),
+            group.create_task(sweeper.run(), name="materials"),
         ]
         yield
         await _end(tasks)

@@ -5,10 +5,11 @@ GET     …/materials/{digest}    a file, in parts if asked for
 PUT     …/materials/{digest}    add a file, as it is, under `?name=`
 DELETE  …/materials/{digest}    take one out of the list
 
-Lives here: who may, what is read of a request and in which bounds, and sweeping up files that no
-list names. Not here: what a list may become (`classroom.lessons.materials`), SQL and files
-(`classroom.store`). What a body holds counts only when its SHA-256 is the address: it is sent again
-after a broken connection without harm, and a file on the disk that was damaged is mended by it.
+Lives here: who may, what is read of a request and in which bounds. Not here: what a list may become
+(`classroom.lessons.materials`), SQL and files (`classroom.store`), sweeping up files that no list
+names (`materials_sweep`). What a body holds counts only when its SHA-256 is the address: it is sent
+again after a broken connection without harm, and a file on the disk that was damaged is mended by
+it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from classroom.bodies import pieces
 from classroom.errors import Absent, Refused, http_refusal
 from classroom.lessons.materials import added, removed, unknown_material
 from classroom.store import Upload, is_digest
-from classroom.store.materials import AT_ONCE
 from classroom.tokens import Right
 from classroom.web.callers import caller, lesson_in, require_change, require_sight
 from classroom.web.context import Context, context_of
@@ -36,9 +36,6 @@ from classroom.web.problems import code_of
 
 # As a relay waits for its parent: ten round trips of the slowest link and a lost packet's repeats.
 _STALL_S: Final = 20.0
-_SWEEP_S: Final = 3_600.0
-# Long after any upload; what a list lets go of may be given to another lesson meanwhile.
-_SPARED_S: Final = 3_600.0
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 
 
@@ -100,7 +97,7 @@ async def put(request: web.Request) -> web.Response:
 
 
 async def remove(request: web.Request) -> web.Response:
-    """DELETE …/materials/{digest}: the list without the file, which is swept up later."""
+    """DELETE …/materials/{digest}: the list without the file, which is swept up days later."""
     context, claims = caller(request)
     lesson_id = lesson_in(request, claims)
     require_change(claims, await context.records.lesson(lesson_id))
@@ -111,36 +108,6 @@ async def remove(request: web.Request) -> web.Response:
     event("material-removed", lesson=lesson_id, digest=digest, by=claims.subject)
     await context.desk.changed(lesson_id)
     return _listed(request, after)
-
-
-async def sweep(context: Context) -> None:
-    """Remove files that no list names and broken uploads, at once and hourly; run it as a task."""
-    while True:
-        try:
-            await sweep_once(context)
-        except (Refused, Absent) as error:
-            event("materials-sweep-failed", detail=str(error))
-        await asyncio.sleep(_SWEEP_S)
-
-
-async def sweep_once(context: Context) -> None:
-    """Remove what is older than an hour and good for nothing. Absent."""
-    blobs, records = context.blobs, context.records.materials
-    before = context.wall() - _SPARED_S
-    count = await asyncio.to_thread(blobs.clear_uploads, before)
-    older = await asyncio.to_thread(blobs.older, before)
-
-    async def clear(digests: set[str]) -> None:
-        nonlocal count
-        count += await asyncio.to_thread(blobs.remove, digests, before)
-
-    for start in range(0, len(older), AT_ONCE):
-        # Most are named; nobody who adds a file need wait while that is looked up.
-        unnamed = await records.unnamed(older[start : start + AT_ONCE])
-        if unnamed:
-            await records.forget(unnamed, clear)
-    if count:
-        event("materials-swept", files=count)
 
 
 async def _put(request: web.Request, context: Context) -> tuple[Materials, Materials]:

@@ -29,7 +29,7 @@ from classroom.tokens import Role, Signer
 from classroom.web.app import make_app
 from classroom.web.context import CONTEXT, Context
 from classroom.web.desk import Desk
-from classroom.web.materials import sweep_once
+from classroom.web.materials_sweep import Sweeper
 from classroom.web.openapi import DOCUMENT
 from classroom.web.serve import make_runner
 from tests.live.openapi_check import problem_with
@@ -86,7 +86,8 @@ class Central:
 
     async def sweep(self) -> None:
         """Remove files of lessons that nothing needs, as is done hourly."""
-        await sweep_once(self._context)
+        context = self._context
+        await Sweeper(context.blobs, context.records.materials, context.wall).sweep()
 
     async def stop(self) -> None:
         """Stop serving, as at SIGTERM."""
