@@ -20,6 +20,7 @@ from classroom.lessons import unknown_lesson
 from classroom.lessons.materials import digest_of
 from classroom.store import tables
 from classroom.store.answering import answering
+from classroom.wire import LessonState, ListChange
 
 # Each is a parameter of a statement; databases take some thousands.
 AT_ONCE: Final = 500
@@ -43,23 +44,42 @@ class LessonMaterials:
         lesson_id: str,
         move: Callable[[Materials], Materials],
         place: Callable[[], Awaitable[None]] | None = None,
+        *,
+        now: float,
     ) -> tuple[Materials, Materials]:
         """Apply `move` to the list as it stands now; the list before and after.
 
-        place: brings the file that the list will name to its place; whatever it or `move` raises
-        (no OSError) is passed on and nothing is written. Refused 404 lesson-unknown.
+        now: unix seconds. place: brings the file that the list will name to its place; whatever it
+        or `move` raises (no OSError) is passed on and nothing is written. Refused 404
+        lesson-unknown.
         """
         with answering():
             async with self._writing.begin() as connection:
-                if place is not None:
-                    await _lock_files(connection)
+                await _lock_files(connection)
                 before = await _list(connection, lesson_id, locked=True)
                 after = move(before)
                 if place is not None:
                     await place()
                 if after != before:
-                    await _write(connection, after)
+                    await _write(connection, after, now)
         return before, after
+
+    async def changed_late(self, most: int) -> tuple[ListChange, ...]:
+        """The last `most` lists that changed after their lesson began, of lessons that are over;
+        newest first."""
+        lesson, late = tables.lessons, tables.late_lists
+        over = [LessonState.ENDED.value, LessonState.PUBLISHED.value]
+        query = (
+            select(lesson.c.id, lesson.c.materials, late.c.changed_at)
+            .join(late, late.c.lesson == lesson.c.id)
+            .where(lesson.c.state.in_(over))
+            .order_by(late.c.changed_at.desc())
+            .limit(most)
+        )
+        with answering():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(query)).all()
+        return tuple(ListChange(name, digest, at) for name, digest, at in rows)
 
     async def unnamed(self, digests: Collection[str]) -> set[str]:
         """Those of at most `AT_ONCE` digests that no list names."""
@@ -109,8 +129,9 @@ async def _list(connection: AsyncConnection, lesson_id: str, *, locked: bool) ->
     return Materials(lesson_id, tuple(Material(name, size, digest) for name, size, digest in rows))
 
 
-async def _write(connection: AsyncConnection, after: Materials) -> None:
+async def _write(connection: AsyncConnection, after: Materials, now: float) -> None:
     table, lesson = tables.materials, tables.lessons
+    await _note_late(connection, after.lesson, now)
     await connection.execute(delete(table).where(table.c.lesson == after.lesson))
     rows = [
         {
@@ -126,6 +147,19 @@ async def _write(connection: AsyncConnection, after: Materials) -> None:
         await connection.execute(insert(table), rows)
     told = update(lesson).where(lesson.c.id == after.lesson)
     await connection.execute(told.values(materials=digest_of(after)))
+
+
+async def _note_late(connection: AsyncConnection, lesson_id: str, now: float) -> None:
+    """The list changes; nothing is noted of a lesson to come, of which relays hear as it is."""
+    lesson, late = tables.lessons, tables.late_lists
+    state = select(lesson.c.state).where(lesson.c.id == lesson_id)
+    if (await connection.execute(state)).scalar_one() == LessonState.PLANNED.value:
+        return
+    # A clock may be set back; the lock on all files lets no other list change now.
+    latest = (await connection.execute(select(func.max(late.c.changed_at)))).scalar() or 0.0
+    await connection.execute(delete(late).where(late.c.lesson == lesson_id))
+    row = {"lesson": lesson_id, "changed_at": max(now, latest + 0.001)}
+    await connection.execute(insert(late), row)
 
 
 async def _unnamed(connection: AsyncConnection, digests: Collection[str]) -> set[str]:

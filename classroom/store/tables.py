@@ -66,6 +66,14 @@ materials = Table(
     Column("bytes", BigInteger, nullable=False),
 )
 
+# Lists that changed after their lesson began. changed_at: rises with each change of any of them.
+late_lists = Table(
+    "late_lists",
+    metadata,
+    Column("lesson", String(40), primary_key=True),
+    Column("changed_at", Double, nullable=False, index=True),
+)
+
 # What happened to a lesson, when, by whom (a token's subject, or "relay NAME") and why.
 transitions = Table(
     "transitions",

@@ -24,7 +24,7 @@ from classroom.store.records import OPEN
 from classroom.web.logs import event
 from classroom.web.metrics import Metrics
 from classroom.web.views import LessonView, view
-from classroom.wire import LessonState, RelayArchive, RelayLesson
+from classroom.wire import MAX_LISTS, LessonState, ListChange, RelayArchive, RelayLesson
 
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 # Often enough for a limit of minutes, rarely enough to cost nothing.
@@ -121,6 +121,10 @@ class Desk:
     async def ended_on(self, relay: str) -> list[Lesson]:
         """Lessons that ended on `relay` and whose archive it has not reported yet."""
         return await self._records.ended_on(relay)
+
+    async def changed_lists(self) -> tuple[ListChange, ...]:
+        """Lists of lessons that are over that changed after these began, the latest ones."""
+        return await self._records.materials.changed_late(MAX_LISTS)
 
     async def start(self, lesson_id: str, *, by: str) -> tuple[LessonView, RelayAlive]:
         """Go live; the lesson and the relay to publish to.

@@ -2,13 +2,14 @@
 
 One task listens to the live state and hands each changed lesson to whom it concerns. Pages get
 `lesson`, those of teachers also what rooms receive; relays get `relay-lessons` when the list they
-need is another one, and `lesson-end` for what they still carry. What a lesson is comes from the
-desk.
+need is another one, `lesson-end` for what they still carry, and `relay-materials` for files that
+were added or taken back after a lesson. What a lesson is comes from the desk.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -31,6 +32,7 @@ from classroom.wire import (
     LessonInfo,
     LessonState,
     Recording,
+    RelayMaterials,
     RelayRevoked,
     fit_lessons,
     urgency,
@@ -68,13 +70,15 @@ class RelaySeat:
     """A connected relay.
 
     told: the list it was last sent, without what changes by the second.
-    ended: lessons that it was told are over.
+    ended: lessons that it was told are over. lists: of which lessons it was told a list that
+    changed late, and the date of that change.
     """
 
     peer: Peer
     relay: RelayAlive
     told: tuple[LessonInfo, ...] | None = None
     ended: set[str] = field(default_factory=set)
+    lists: dict[str, float] = field(default_factory=dict)
     heard: Heard = field(init=False)
     below: HeardBelow = field(default_factory=HeardBelow)
 
@@ -172,6 +176,7 @@ class Hub:
         for lesson in await self._desk.ended_on(seat.relay.name):
             self.end_on(seat, lesson.id)
         self._tell_lessons(seat, await self._desk.show_open())
+        await self._tell_lists([seat])
         taken_back = await self._tree.revoked()
         # Ids are never used again, so a relay may keep what it once heard.
         if taken_back.relays:
@@ -204,6 +209,7 @@ class Hub:
         if change == EVERYTHING:
             for shown in await self._desk.show_recent():
                 self._tell_pages(shown)
+            await self._tell_lists(self._relays.values())
         elif change != RELAYS:
             await self._lesson_changed(change)
         if self._relays:
@@ -226,6 +232,19 @@ class Hub:
         # Once is enough here: reports of an archive being finished are changes, too.
         if shown.lesson.state is LessonState.ENDED and seat and change not in seat.ended:
             self.end_on(seat, change)
+        if not lessons.is_open(shown.lesson):
+            await self._tell_lists(self._relays.values())
+
+    async def _tell_lists(self, seats: Iterable[RelaySeat]) -> None:
+        """Tell relays what teachers changed of the files of lessons that are over."""
+        seats = list(seats)
+        changed = await self._desk.changed_lists() if seats else ()
+        for seat in seats:
+            new = tuple(one for one in changed if seat.lists.get(one.lesson) != one.changed_at)
+            if new:
+                seat.lists.update((one.lesson, one.changed_at) for one in new)
+                # What waits is not replaced: each is told once.
+                seat.peer.push(f"lists {new[0].changed_at}", RelayMaterials(new))
 
     def _tell_pages(self, shown: LessonView) -> None:
         info = shown.as_info()

@@ -103,7 +103,7 @@ async def remove(request: web.Request) -> web.Response:
     require_change(claims, await context.records.lesson(lesson_id))
     digest = request.match_info["digest"]
     _, after = await context.records.materials.change(
-        lesson_id, lambda known: removed(known, digest)
+        lesson_id, lambda known: removed(known, digest), now=context.wall()
     )
     event("material-removed", lesson=lesson_id, digest=digest, by=claims.subject)
     await context.desk.changed(lesson_id)
@@ -139,6 +139,7 @@ async def _put(request: web.Request, context: Context) -> tuple[Materials, Mater
             lesson_id,
             lambda known: added(known, new, most_together),
             lambda: asyncio.to_thread(upload.place),
+            now=context.wall(),
         )
     finally:
         await asyncio.to_thread(upload.discard)

@@ -58,6 +58,8 @@ MAX_PATH: Final = 16
 # Relays in one message; more come in several, and of revoked ones only the latest are told.
 MAX_NODES: Final = 50
 MAX_REVOKED: Final = 500
+# Lists of materials in one message, 40 KB; of more that changed only the latest are told.
+MAX_LISTS: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +381,25 @@ class RelayLessons:
 
 
 @dataclass(frozen=True, slots=True)
+class ListChange:
+    """A lesson that is over has another list of materials than when it began. materials: the list's
+    digest, None for none any more. changed_at: rises with each change of any list."""
+
+    lesson: LessonId
+    materials: Digest | None
+    changed_at: Date
+
+
+@dataclass(frozen=True, slots=True)
+class RelayMaterials:
+    """Central or parent: lists of lessons that are over that changed, the newest first; those that
+    this line was not told yet."""
+
+    kind: ClassVar[str] = "relay-materials"
+    lists: Annotated[tuple[ListChange, ...], Items(MAX_LISTS)]
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkPlaces:
     """Of one source, the places in its ladder that are wanted: 0 is the smallest picture."""
 
@@ -507,6 +528,7 @@ Message = (
     | RelayRevoked
     | RelayArchive
     | RelayLessons
+    | RelayMaterials
     | TrunkWants
     | TrunkTracks
     | TrunkRecording

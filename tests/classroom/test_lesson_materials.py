@@ -20,7 +20,7 @@ from classroom.errors import Refused
 from classroom.lessons import Archive, Lesson
 from classroom.lessons.materials import added, digest_of, removed
 from classroom.store import Records, tables
-from classroom.wire import LessonState
+from classroom.wire import LessonState, ListChange
 
 DATABASES = ["", *filter(None, [os.environ.get("CLASSROOM_TEST_DATABASE")])]
 PLANNED = lessons.plan("vat-ly-9", "Định luật Ôm", teacher="Cô Hoa", owner="hoa", now=5.0)
@@ -42,8 +42,12 @@ async def records(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await made.close()
 
 
-async def add(records: Records, new: Material, lesson: str = "vat-ly-9") -> Materials:
-    _, after = await records.materials.change(lesson, lambda known: added(known, new, 10**12))
+async def add(
+    records: Records, new: Material, lesson: str = "vat-ly-9", now: float = 6.0
+) -> Materials:
+    _, after = await records.materials.change(
+        lesson, lambda known: added(known, new, 10**12), now=now
+    )
     return after
 
 
@@ -64,7 +68,7 @@ async def test_a_list_comes_back_in_its_order_and_the_lesson_tells_its_digest(
 async def test_with_its_last_file_a_lesson_has_no_list(records: Records) -> None:
     await add(records, FILM)
     before, after = await records.materials.change(
-        "vat-ly-9", lambda known: removed(known, FILM.digest)
+        "vat-ly-9", lambda known: removed(known, FILM.digest), now=6.0
     )
     assert (before.materials, after.materials) == ((FILM,), ())
     assert await records.lesson("vat-ly-9") == PLANNED
@@ -105,7 +109,7 @@ async def test_a_refused_change_changes_nothing_and_brings_no_file(records: Reco
         return added(known, SLIDES, 1)
 
     with pytest.raises(Refused, match="MB together"):
-        await records.materials.change("vat-ly-9", never, place)
+        await records.materials.change("vat-ly-9", never, place, now=6.0)
     assert placed == []
     assert await records.materials.of("vat-ly-9") == after
 
@@ -115,7 +119,9 @@ async def test_a_file_that_did_not_come_to_its_place_is_not_named(records: Recor
         raise Refused(507, "disk-full", "There is no room.", fix="Free space.")
 
     with pytest.raises(Refused, match="no room"):
-        await records.materials.change("vat-ly-9", lambda known: added(known, FILM, 10**12), place)
+        await records.materials.change(
+            "vat-ly-9", lambda known: added(known, FILM, 10**12), place, now=6.0
+        )
     assert (await records.lesson("vat-ly-9")).materials is None
     assert (await records.materials.of("vat-ly-9")).materials == ()
 
@@ -173,7 +179,7 @@ async def test_no_file_comes_to_be_named_while_files_are_removed(records: Record
         return added(known, FILM, 10**12)
 
     async def give() -> None:
-        await records.materials.change("vat-ly-9", change, place)
+        await records.materials.change("vat-ly-9", change, place, now=6.0)
 
     async def forget() -> None:
         await records.materials.forget([FILM.digest], remove)
@@ -185,8 +191,81 @@ async def test_no_file_comes_to_be_named_while_files_are_removed(records: Record
         await begun
         assert (await records.materials.of("vat-ly-9")).find(FILM.digest)
         assert there == {FILM.digest}
-        await records.materials.change("vat-ly-9", lambda known: removed(known, FILM.digest))
+        await records.materials.change(
+            "vat-ly-9", lambda known: removed(known, FILM.digest), now=6.0
+        )
 
 
 async def test_totals_without_any(records: Records) -> None:
     assert await records.materials.totals() == (0, 0)
+
+
+async def move(records: Records, lesson: str, state: LessonState) -> None:
+    def to(known: Lesson) -> Lesson:
+        live = lessons.start(
+            known, relay="root", relay_url="http://r", by="hoa", publishing=False, now=9.0
+        )
+        return live if state is LessonState.LIVE else lessons.end(live, 10.0)
+
+    await records.change(lesson, to, by="hoa", reason="test", now=9.0)
+
+
+async def test_lists_that_changed_since_their_lesson_began_are_told_once_it_is_over(
+    records: Records,
+) -> None:
+    before = await add(records, FILM)
+    await add(records, SLIDES, "toan-8")
+    await move(records, "vat-ly-9", LessonState.LIVE)
+    await move(records, "toan-8", LessonState.ENDED)
+    during = await add(records, SLIDES, now=20.0)
+    assert during != before
+    # One that runs is told with the lesson; the other has not changed since.
+    assert await records.materials.changed_late(9) == ()
+    await records.change(
+        "vat-ly-9", lambda known: lessons.end(known, 21.0), by="hoa", reason="test", now=21.0
+    )
+    first = ListChange("vat-ly-9", digest_of(during), 20.0)
+    assert await records.materials.changed_late(9) == (first,)
+    # The clock was set back, and no files are left.
+    await records.materials.change("toan-8", lambda known: removed(known, SLIDES.digest), now=3.0)
+    second = (await records.materials.changed_late(9))[0]
+    assert (second.lesson, second.materials) == ("toan-8", None)
+    assert second.changed_at > first.changed_at
+    assert await records.materials.changed_late(1) == (second,)
+    await add(records, SLIDES, now=3.0)
+    assert await records.materials.changed_late(9) == (second, first)
+    await add(records, replace(FILM, name="Phim.mp4"), now=30.0)
+    assert [one.lesson for one in await records.materials.changed_late(9)] == ["vat-ly-9", "toan-8"]
+
+
+async def test_two_lists_that_change_at_once_do_not_wait_for_each_other_for_ever(
+    records: Records,
+) -> None:
+    for lesson in ("vat-ly-9", "toan-8"):
+        await move(records, lesson, LessonState.ENDED)
+        await add(records, FILM, lesson)
+
+    async def place() -> None:
+        await asyncio.sleep(0.02)
+
+    def give(known: Materials) -> Materials:
+        return added(known, SLIDES, 10**12)
+
+    def take_out(known: Materials) -> Materials:
+        return removed(known, FILM.digest)
+
+    await asyncio.gather(
+        *(
+            work
+            for lesson in ("vat-ly-9", "toan-8")
+            for work in (
+                records.materials.change(lesson, give, place, now=9.0),
+                records.materials.change(lesson, take_out, now=9.0),
+            )
+        )
+    )
+    told = await records.materials.changed_late(9)
+    assert len({one.changed_at for one in told}) == 2
+    assert {one.materials for one in told} == {
+        digest_of(Materials(lesson, (SLIDES,))) for lesson in ("vat-ly-9", "toan-8")
+    }

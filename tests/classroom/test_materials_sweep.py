@@ -44,13 +44,13 @@ class Server:
             upload.place()
             os.utime(self.blobs.path(new.digest), (self.now, self.now))
             await self.records.materials.change(
-                self.lesson(name), partial(added, new=new, most_bytes=10**9)
+                self.lesson(name), partial(added, new=new, most_bytes=10**9), now=self.now
             )
 
     async def take_out(self, *names: str) -> None:
         for name in names:
             await self.records.materials.change(
-                self.lesson(name), partial(removed, digest=digest(name))
+                self.lesson(name), partial(removed, digest=digest(name)), now=self.now
             )
 
     def lesson(self, name: str) -> str:

@@ -110,6 +110,12 @@ VALID: dict[str, wire.Message] = {
         ),
         ("school-8",),
     ),
+    "relay-materials": wire.RelayMaterials(
+        (
+            wire.ListChange("vat-ly-9", "c4" * 32, 1767603600.25),
+            wire.ListChange("toan-8", None, 1767600000.0),
+        )
+    ),
     "relay-revoked": wire.RelayRevoked(("school-8",)),
     "trunk-wants": wire.TrunkWants(
         "vat-ly-9",
