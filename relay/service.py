@@ -300,6 +300,7 @@ class Service:
             sync.lessons_changed()
 
         self.lessons.observe(changed)
+        sync.queue.on_lists = self.lessons.late.take
         sync.meant(info.id for info in self.lessons.all())
         return sync
 

@@ -28,8 +28,8 @@ from classroom.errors import Absent, Misuse, Refused
 from relay.cache.cache import Cache
 from relay.cache.files import free_bytes, is_full, make_directory, write_atomic
 from relay.cache.parts import Part, parts
+from relay.sync.about import keep_about
 from relay.sync.offer import ABOUT, words
-from relay.sync.queue import keep_about
 from relay.sync.sources import TOP_BYTES
 
 FOLDER: Final = Path("classroom") / "archives"

@@ -30,7 +30,8 @@ class Tier(IntEnum):
     ASKED = 0
     """Somebody waits for it now."""
     SOON = 1
-    """Its lesson runs, or begins within hours."""
+    """Its lesson runs, or begins within hours; or a list that is over was changed: a file may have
+    been taken back, and it is a kilobyte."""
     COMING = 2
     """Its lesson is planned."""
     PAST = 3
@@ -43,7 +44,7 @@ class Due:
 
     digest: of its list. planned_at: None for not known. coming: it is planned, or live: it runs.
     files: those that are not whole here, with the bytes still to come of each, in the list's order;
-    None while the list is not here.
+    None while the list is not here. older: an older list is here, and given out meanwhile.
     """
 
     lesson: str
@@ -52,6 +53,7 @@ class Due:
     coming: bool = True
     live: bool = False
     files: tuple[tuple[str, int], ...] | None = None
+    older: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def next_fetches(
     coming: list[Due] = []
     past: list[Due] = []
     for due in dues:
-        (coming if due.coming else past).append(due)
+        (coming if due.coming or due.older else past).append(due)
     ordered = sorted(coming, key=lambda due: _turn(due, date))
     # The newest first, as with recordings.
     newest = heapq.nsmallest(
@@ -137,7 +139,7 @@ def _asked(dues: Iterable[Due], asked: Collection[tuple[str, str]]) -> Iterator[
 
 def _tier(due: Due, date: float) -> Tier:
     if not due.coming:
-        return Tier.PAST
+        return Tier.SOON if due.older else Tier.PAST
     # One without a date may begin at any time.
     if due.live or due.planned_at is None or -_LATE_S <= due.planned_at - date <= SOON_S:
         return Tier.SOON

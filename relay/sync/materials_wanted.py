@@ -13,12 +13,11 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-from classroom.archive.canonical import DIGEST_PATTERN
 from classroom.archive.materials import Material
 from classroom.wire import LessonInfo, LessonState
 from relay.cache.materials import MaterialStore
 from relay.sync.materials_plan import Due
-from relay.sync.offer import about_of
+from relay.sync.offer import about_of, list_in
 
 _log: Final = logging.getLogger("relay.sync")
 
@@ -42,13 +41,17 @@ class Wanted:
         archives: Path,
         held: Callable[[], Iterable[str]],
         is_pinned: Callable[[str], bool],
+        list_told: Callable[[str], str | None] = lambda lesson: None,
     ) -> None:
         """archives: their directory. held(): lessons of which something is there.
-        is_pinned(lesson): it is kept whatever else needs its room; both for any thread."""
+        is_pinned(lesson): it is kept whatever else needs its room. list_told(lesson): of one that
+        is over, the digest of the list that it should have, "" for none, None where that is not
+        known. All for any thread."""
         self._store = store
         self._archives = archives
         self._held = held
         self._is_pinned = is_pinned
+        self._list_told = list_told
         self._told: tuple[LessonInfo, ...] | None = None
         self._noted: set[str] = set()
         self._coming: dict[str, LessonInfo] = {}
@@ -173,9 +176,15 @@ class Wanted:
         """Whether something of it is to come."""
         if lesson not in self._coming:
             about = about_of(self._archives / lesson)
-            told = about.get("materials")
-            if isinstance(told, str) and DIGEST_PATTERN.fullmatch(told):
-                at = about.get("planned_at") or about.get("started_at") or 0.0
+            told = self._list_told(lesson)
+            if told is None:
+                told, _ = list_in(about)
+            if told == "":
+                # Its teacher took the last file back.
+                self._past.pop(lesson, None)
+                self._store.drop(lesson)
+            elif told is not None:
+                at = about.get("planned_at") or about.get("started_at") or self.at(lesson)
                 self._past[lesson] = told, at if isinstance(at, float) else 0.0
             if at := self.at(lesson):
                 self._store.date(lesson, at)
@@ -192,7 +201,8 @@ class Wanted:
             return
         live = info is not None and info.state is LessonState.LIVE
         planned_at = info.planned_at if info is not None else self.at(lesson)
-        self.dues[lesson] = Due(lesson, digest, planned_at, info is not None, live, files)
+        older = files is None and held is not None
+        self.dues[lesson] = Due(lesson, digest, planned_at, info is not None, live, files, older)
 
     def progress(self) -> dict[str, int]:
         """lessons: to come, that have materials. whole: of these, with everything here. lists_left,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from classroom.archive import canonical
-from classroom.archive.canonical import Members, malformed
+from classroom.archive.canonical import DIGEST_PATTERN, Members, malformed
 from classroom.archive.manifest import MAX_RENDITIONS, Manifest
 from classroom.archive.names import EVENTS, EXTRAS, JOURNAL, MANIFEST, is_lesson, is_rendition
 from classroom.errors import Refused
@@ -24,9 +24,10 @@ _log: Final = logging.getLogger("relay.sync")
 ABOUT: Final = "about.json"
 WORDS: Final = (
     *("title", "subject", "grade", "school", "teacher", "planned_at", "started_at"),
-    "materials",
+    *("materials", "materials_at"),
 )
-"""materials: digest of the list of the lesson's materials; older relays know nothing of it."""
+"""materials: digest of the list of the lesson's materials. materials_at: where that changed after
+the lesson, see `ListChange`. Older relays know nothing of them."""
 _WORDS_CHARS: Final = 300
 _LAST_DATE: Final = 253_402_300_800  # unix seconds; what lies beyond is no date (year 9999)
 
@@ -148,6 +149,15 @@ def about_of(directory: Path) -> dict[str, str | float]:
     except (OSError, ValueError, RecursionError):
         return {}
     return words(about) if isinstance(about, dict) else {}
+
+
+def list_in(about: Mapping[str, object]) -> tuple[str | None, float]:
+    """Of words about a lesson: the digest of the list of its materials, None for none that can be
+    used, and the date of its late change, 0 where there was none."""
+    digest, at = about.get("materials"), about.get("materials_at")
+    if not isinstance(digest, str) or not DIGEST_PATTERN.fullmatch(digest):
+        digest = None
+    return digest, at if isinstance(at, float) and at > 0.0 else 0.0
 
 
 def _digest(path: Path) -> str:

@@ -9,27 +9,24 @@ short.
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from classroom.archive.names import EVENTS, EXTRAS, JOURNAL, MANIFEST
 from classroom.clock import Clock, wall
 from classroom.errors import Absent
+from classroom.wire import ListChange
 from relay.cache.cache import Cache
-from relay.cache.files import write_atomic
+from relay.sync.about import keep_about
 from relay.sync.carrying import DiskAway, Spend, first_of
 from relay.sync.extras import bring_extras
-from relay.sync.offer import ABOUT, WORDS, Offer
+from relay.sync.offer import Offer, list_in
 from relay.sync.opened import Opened
 from relay.sync.plan import Lesson, Plan, Share, Tier
 from relay.sync.sources import Changes, Source
 from relay.sync.wishes import Wishes
-
-_log: Final = logging.getLogger("relay.sync")
 
 # Manifests held as parts in memory, half a megabyte each.
 _OPENED: Final = 12
@@ -62,6 +59,8 @@ class Queue:
         self._meant = wishes.meant()
         self._opened: OrderedDict[str, Opened] = OrderedDict()
         self._observers: list[Callable[[str], None]] = []
+        self.on_lists: Callable[[list[ListChange]], None] = lambda told: None
+        """Called with what a source's list says of lists of materials that changed late."""
         self.finished = 0
         """Lessons that became whole, since this process began."""
 
@@ -78,6 +77,8 @@ class Queue:
 
     async def take(self, source: str, changes: Changes) -> None:
         """A page of a source's list came."""
+        lists = ((offer.lesson, *list_in(offer.about)) for offer in changes.offers)
+        self.on_lists([ListChange(*one) for one in lists if one[2]])
         for number, name in enumerate(self._wishes.take(source, changes)):
             self.consider(name)
             if number % _AT_ONCE == _AT_ONCE - 1:
@@ -242,15 +243,3 @@ class Queue:
             raise DiskAway(error.what, fix=error.fix) from error
         except OSError as error:
             raise DiskAway(str(error), fix="Check the disk.") from error
-
-
-def keep_about(archives: Path, lesson: str, about: Mapping[str, str | float]) -> None:
-    """The words about a lesson, as the library finds them beside its archive. Blocks."""
-    document = {"id": lesson, **dict.fromkeys(WORDS), **about}
-    file = archives / lesson / ABOUT
-    text = json.dumps(document, ensure_ascii=False, sort_keys=True).encode()
-    try:
-        if not file.exists() or file.read_bytes() != text:
-            write_atomic(file, text)
-    except OSError as error:
-        _log.warning("lesson-words-not-kept", extra={"reason": str(error)})

@@ -126,11 +126,6 @@ def read_archived(directory: Path) -> Archived | None:
     )
 
 
-def read_materials(directory: Path) -> str | None:
-    """The digest of the list of materials that the words beside an archive name."""
-    return _materials(_about(directory))
-
-
 def _bytes(file: Path, most: int) -> bytes:
     """Raises OSError, ValueError for a file that is larger than `most`."""
     with file.open("rb") as opened:

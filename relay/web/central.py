@@ -33,6 +33,7 @@ from classroom.wire import (
     RelayArchive,
     RelayHello,
     RelayLessons,
+    RelayMaterials,
     RelayPath,
     RelayRevoked,
     VoiceWish,
@@ -324,6 +325,8 @@ class CentralLink:
             case LessonEnd(lesson):
                 self._lessons.ended(lesson)
                 await self._ended(lesson)
+            case RelayMaterials(lists):
+                self._lessons.late.take(lists)
             case RelayPath(path, reached):
                 if self._upstream.is_loop(path):
                     self._tell_refusal("relay-loop", "This parent has its lessons from here.", "")

@@ -27,6 +27,7 @@ from classroom.wire import (
     RelayHello,
     RelayLesson,
     RelayLessons,
+    RelayMaterials,
     RelayNode,
     RelayPath,
     RelayRevoked,
@@ -49,6 +50,8 @@ _MOST_LESSONS: Final = 500
 _MOST_ROOMS: Final = 100_000
 # More than end while a link is down for a morning; each is told to the media process again.
 _ENDED_TOLD: Final = 8
+# 3 KB packed, of a weak link that has just come back; older ones come with the archives' offers.
+_LISTS_TOLD: Final = 50
 
 Admit = Callable[[Claims, "ChildLine"], None]
 
@@ -140,6 +143,7 @@ class ChildLine:
         self._told_revoked = RelayRevoked(())
         self._told: RelayLessons | None = None
         self._ended: set[str] = set()
+        self._lists: dict[str, float] | None = None
         self.heard = Heard()
         self.socket = web.WebSocketResponse(timeout=_CLOSE_SECONDS, max_msg_size=MAX_BYTES)
         self._conversation = Conversation(self.socket, self._session, date)
@@ -224,6 +228,17 @@ class ChildLine:
             if lesson not in self._ended:
                 self._ended.add(lesson)
                 self._session.send(LessonEnd(lesson))
+        self._tell_lists()
+
+    def _tell_lists(self) -> None:
+        """What changed of materials of lessons that are over."""
+        late = self._timetable.late_lists
+        if self._lists is None:
+            self._lists = {one.lesson: one.changed_at for one in late[_LISTS_TOLD:]}
+        news = [one for one in late if self._lists.get(one.lesson) != one.changed_at]
+        if news:
+            self._lists.update((one.lesson, one.changed_at) for one in news)
+            self._session.send(RelayMaterials(tuple(news)))
 
     async def _carry_out(self, admit: Admit) -> None:
         for action in self._session.take_actions():

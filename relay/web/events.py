@@ -178,6 +178,7 @@ class _Page:
         """Until either side closes."""
         forgets: list[Callable[[], None]] = [
             self._lessons.observe(lambda _: self._changed.set()),
+            self._lessons.late.observe(lambda _: self._changed.set()),
             self._rungs.observe(self._note_room),
         ]
         parts = [self._watch()]

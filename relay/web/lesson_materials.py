@@ -20,8 +20,8 @@ from relay.sync.client import Sync
 from relay.sync.materials import MaterialSync
 from relay.sync.materials_link import RootLink
 from relay.sync.materials_wanted import Wanted
+from relay.sync.offer import about_of, list_in
 from relay.web.access import Access
-from relay.web.archived import read_materials
 from relay.web.lessons import KnownLessons
 from relay.web.materials import MaterialRoutes
 from relay.web.materials_metrics import materials_families
@@ -49,7 +49,7 @@ class LessonMaterials:
             quota_bytes=round(settings.cache.materials_gb * 1e9),
             floor_bytes=round(settings.cache.free_floor_gb * 1e9),
         )
-        self._wanted = Wanted(self.store, self._archives, self._held, self._is_pinned)
+        self._wanted = Wanted(self.store, self._archives, self._held, self._is_pinned, self._told)
         self._root = None if sync is not None else RootLink(settings.central, data, token)
         link = sync or self._root
         assert link is not None
@@ -59,6 +59,7 @@ class LessonMaterials:
             sync.queue.observe(self._wanted.note)
         self.routes = MaterialRoutes(access, self.store, self._told, self.sync.ask)
         lessons.observe(self._tell)
+        lessons.late.observe(self._wanted.note)
         self._tell("")
 
     def add_routes(self, app: web.Application) -> None:
@@ -98,4 +99,15 @@ class LessonMaterials:
     def _told(self, lesson: str) -> str | None:
         """Digest of the list that the lesson has, "" for none, None where nothing is known."""
         told = self._lessons.materials(lesson)
-        return told if told is not None else read_materials(self._archives / lesson)
+        if told is not None:
+            return told
+        # It is over: the last change that was heard of counts, on the line or with its archive.
+        archive, late = self._archives / lesson, self._lessons.late.of(lesson)
+        at_end = self._lessons.materials_at_end(lesson)
+        digest, changed_at = list_in(about_of(archive))
+        if late is not None and late.changed_at >= changed_at:
+            if archive.is_dir() or at_end is not None or self.store.held(lesson) is not None:
+                return late.materials or ""
+        elif changed_at:
+            return digest or ""
+        return at_end if at_end is not None else digest

@@ -30,6 +30,7 @@ from classroom.wire import (
     encode,
     fit_lessons,
 )
+from relay.web.late_lists import LateLists
 
 _log: Final = logging.getLogger("relay.service")
 
@@ -52,6 +53,8 @@ class KnownLessons:
         self._media: dict[str, dict[str, Any]] = {}
         self._recordings: dict[str, Recording] = {}
         self._observers: set[Callable[[str], None]] = set()
+        self.late = LateLists(kept.with_name("late_lists.json"))
+        """Lists of materials that changed after their lesson."""
         self._load()
 
     def observe(self, observer: Callable[[str], None]) -> Callable[[], None]:
@@ -67,7 +70,10 @@ class KnownLessons:
         """All that is known of a lesson, None when nothing is."""
         told = self._told.get(lesson)
         if told is None and (over := self._over.get(lesson)) is not None:
-            return replace(over, recording=self._recordings.get(lesson, Recording()))
+            late = self.late.of(lesson)
+            materials = late.materials if late is not None else over.materials
+            recording = self._recordings.get(lesson, Recording())
+            return replace(over, materials=materials, recording=recording)
         media = self._media.get(lesson)
         recording = self._recordings.get(lesson, Recording())
         if told is None:
@@ -113,11 +119,14 @@ class KnownLessons:
         return list(self._told.values())
 
     def materials(self, lesson: str) -> str | None:
-        """Digest of the list of the lesson's materials as those above told it last, "" for none;
-        None where they told nothing."""
-        if (told := self._told.get(lesson)) is not None:
-            return told.materials or ""
-        # One that ended here may have been known by its name alone.
+        """Of a lesson to come or live, the digest of the list of its materials as those above told
+        it last, "" for none; None where they tell nothing of it, or nothing any more."""
+        told = self._told.get(lesson)
+        return None if told is None else told.materials or ""
+
+    def materials_at_end(self, lesson: str) -> str | None:
+        """Of one of the last lessons that ended here, the same as it was then, None also where it
+        is not known: it may have been known by its name alone."""
         over = self._over.get(lesson)
         return over.materials if over is not None else None
 

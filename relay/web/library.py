@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,13 +22,12 @@ from aiohttp import ETag, web
 from classroom.library import Listing, Rank, rank, read_listing
 from classroom.tokens import ANY_LESSON, Claims, Right
 from classroom.wire import LessonInfo, LessonState
+from relay.sync.about import keep_about, keep_list
+from relay.sync.offer import WORDS
 from relay.web.access import Access
-from relay.web.archived import ABOUT
 from relay.web.catalogue import LABELS, Catalogue
 from relay.web.lan import VISITOR
 from relay.web.lessons import KnownLessons, as_json
-
-_log: Final = logging.getLogger("relay.service")
 
 # Below this, packing saves less than a packet; a long list is packed beside the event loop.
 _PACKED_BYTES: Final = 1024
@@ -60,6 +57,9 @@ class Library:
         self._behind.set()
         self._closed = False
         lessons.observe(self._keep_about)
+        lessons.late.observe(self._keep_list)
+        for late in lessons.late.all:
+            self._keep_list(late.lesson)
 
     def add_routes(self, app: web.Application) -> None:
         """GET /api/lessons and GET /api/lessons/labels."""
@@ -68,6 +68,8 @@ class Library:
 
     def changed(self, lesson: str) -> None:
         """The archive of `lesson` was begun, finished, fetched or put out; from any thread."""
+        # Who it was fetched from may not have heard of this yet.
+        self._keep_list(lesson)
         self._catalogue.note(lesson)
 
     async def run(self) -> None:
@@ -155,23 +157,17 @@ class Library:
         directory = self._archives / lesson
         if info is None or info.state is LessonState.PLANNED or not directory.is_dir():
             return
-        file = directory / ABOUT
         words = as_json(info)
-        about = {
-            key: words[key]
-            for key in ("id", "title", *LABELS, "teacher", "planned_at", "started_at", "materials")
-        }
-        data = json.dumps(about, ensure_ascii=False, sort_keys=True).encode(errors="replace")
-        try:
-            # As bytes: after a power cut they may be no text at all.
-            if file.exists() and file.read_bytes() == data:
-                return
-            temporary = file.with_suffix(".tmp")
-            temporary.write_bytes(data)
-            os.replace(temporary, file)
+        about = {name: words.get(name) for name in WORDS}
+        # It is told again at each change: nothing waits for the disk here.
+        if keep_about(self._archives, lesson, about, flushed=False):
             self.changed(lesson)
-        except OSError as error:
-            _log.warning("lesson-words-not-kept", extra={"reason": str(error)})
+
+    def _keep_list(self, lesson: str) -> None:
+        """The list of a lesson's materials is another one than at its end, perhaps."""
+        late = self._lessons.late.of(lesson)
+        if late is not None and keep_list(self._archives, late):
+            self._catalogue.note(lesson)
 
 
 def _published(asked: Listing) -> Listing:

@@ -14,6 +14,7 @@ from classroom.clock import Clock, wall
 from classroom.wire import (
     LessonInfo,
     LessonState,
+    ListChange,
     Recording,
     RelayLessons,
     fit_lessons,
@@ -33,9 +34,10 @@ class Timetable:
         self._made: RelayLessons | None = None
         self._observers: set[Callable[[], None]] = set()
         lessons.observe(self._look)
+        lessons.late.observe(lambda lesson: self._tell())
 
     def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
-        """Call `observer()` when the list is another one; the result ends it."""
+        """Call `observer()` when a list is another one; the result ends it."""
         self._observers.add(observer)
         return lambda: self._observers.discard(observer)
 
@@ -55,6 +57,11 @@ class Timetable:
             self._made = fit_lessons(sorted(infos, key=key))
         return self._made
 
+    @property
+    def late_lists(self) -> list[ListChange]:
+        """Lists of materials that changed after their lesson, the newest first."""
+        return self._lessons.late.all
+
     def ended(self, most: int) -> list[str]:
         """The last `most` lessons that ended, the newest first."""
         return [info.id for info in self._lessons.over(lambda _: True, most)]
@@ -70,6 +77,9 @@ class Timetable:
         else:
             self._steady[lesson] = now
         self._made = None
+        self._tell()
+
+    def _tell(self) -> None:
         for observer in list(self._observers):
             observer()
 

@@ -55,9 +55,11 @@ class TreeRelay:
         port: int = 0,
         signer: Signer | None = None,
         clock: Clock = wall,
+        central: str = "",
     ) -> None:
         """signer: the control plane's, where there is one; relays of one test share another.
-        clock: this machine's date."""
+        clock: this machine's date. central: a control plane to call, at a root; without it the
+        test says what the root hears."""
         self.date = ServerDate(clock)
         self.signer = signer or self._signer
         self.folder = folder / name
@@ -67,7 +69,7 @@ class TreeRelay:
         self.port = port
         self.ended: list[str] = []
         (self.folder / "keys.json").write_text(json.dumps(self.signer.jwks()))
-        self.upstream = Upstream(parents or ("http://127.0.0.1:9",), lambda: self.id)
+        self.upstream = Upstream(parents or (central or "http://127.0.0.1:9",), lambda: self.id)
         self.revoked = Revoked(self.folder / "revoked.json")
         self.enrolment = Enrolment(RelaySettings(token=self.token()), self.folder)
         self.access = Access(
@@ -102,17 +104,22 @@ class TreeRelay:
         """What else is to be served; add to it before it runs."""
         self.busy = False
         self.scout = Scout(self.upstream, self.token, self.line.move, lambda: self.busy)
-        self._is_child = bool(parents)
+        self._calls = bool(parents or central)
         self._tasks: list[asyncio.Task[None]] = []
 
     def token(self) -> str:
         """As the control plane signed it."""
+        return self._token(self.id, Role.RELAY)
+
+    def viewer(self) -> str:
+        """Of a page that looks at recordings."""
+        return self._token("viewer", Role.VIEWER)
+
+    def _token(self, subject: str, role: Role) -> str:
         now = int(time())
-        rights = DEFAULT_RIGHTS[Role.RELAY]
+        rights = DEFAULT_RIGHTS[role]
         return self.signer.sign(
-            Claims(
-                self.id, self.name, Role.RELAY, ANY_LESSON, rights, now, now + 99, uuid.uuid4().hex
-            )
+            Claims(subject, self.name, role, ANY_LESSON, rights, now, now + 99, uuid.uuid4().hex)
         )
 
     def hear(self, *infos: LessonInfo, reached: bool = True) -> None:
@@ -155,7 +162,7 @@ class TreeRelay:
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}"
-        if self._is_child:
+        if self._calls:
             self._tasks.append(asyncio.create_task(self.line.run(self.http)))
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from relay.sync.materials_plan import SOON_S, Due, Fetch, Tier, may_come, next_fetches
@@ -42,6 +44,16 @@ def test_the_lesson_that_runs_then_the_soonest_then_what_is_over() -> None:
         "old:a:past",
         "older:b:past",
     ]
+
+
+def test_a_list_that_was_changed_after_its_lesson_comes_soon_and_its_files_in_their_turn() -> None:
+    changed = replace(due("over", -9 * DAY, coming=False), older=True)
+    fresh = [due(f"later-{n:02}", -n * DAY, "a", coming=False) for n in range(20)]
+    assert order(*fresh, changed, due("tomorrow", DAY, "b"))[:2] == [
+        "over::soon",
+        "tomorrow:b:coming",
+    ]
+    assert order(due("over", -9 * DAY, "c", coming=False)) == ["over:c:past"]
 
 
 def test_a_file_of_two_lessons_comes_once_with_the_sooner() -> None:
