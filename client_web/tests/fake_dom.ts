@@ -70,6 +70,9 @@ export class FakeElement extends FakeNode {
   appendChild(node: FakeNode): FakeNode {
     return this.insertBefore(node, null)
   }
+  append(node: FakeNode): void {
+    this.insertBefore(node, null)
+  }
   setAttribute(name: string, value: string): void {
     this.#given.set(name, String(value))
   }

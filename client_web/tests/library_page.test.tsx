@@ -14,13 +14,16 @@ class FakeKeeper extends Observable {
     {
       lesson: { id: 'om', title: 'Định luật Ôm' },
       size: 'voice',
-      state: 'kept',
+      // Of its materials some are on their way to the school.
+      state: 'on-its-way',
+      isPlayable: true,
+      missing: [],
       bytes: 1,
       total: 1,
     },
   ]
-  holding(): null {
-    return null
+  holding(id: string): unknown {
+    return this.holdings.find((one) => one.lesson.id === id) ?? null
   }
   stop(): void {}
 }
@@ -131,5 +134,23 @@ describe('a lesson that is not kept, without a network', () => {
     await until(() => page.root.text.includes(words.common.cannotReach))
     expect(page.root.text).toContain(words.library.back)
     await until(() => links().includes('#lesson=om'))
+  })
+})
+
+describe('a lesson whose recording is kept', () => {
+  it('opens where no server knows it, whatever of its materials is here', async () => {
+    vi.stubGlobal('isSecureContext', true)
+    vi.stubGlobal('navigator', { serviceWorker: {} })
+    vi.stubGlobal('caches', {})
+    vi.stubGlobal('MediaSource', class {})
+    vi.doMock('../src/offline/device', () => ({ openKeeper: async () => new FakeKeeper() }))
+    vi.doMock('../src/library/watch', () => ({
+      Watch: (props: { lesson: { title: string } }) => `watching ${props.lesson.title}`,
+    }))
+    answer = { lessons: [], total: 0 }
+    await open('#lesson=om')
+    await until(() => page.root.text.includes('watching'))
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(page.root.text).toContain('watching Định luật Ôm')
   })
 })

@@ -37,7 +37,15 @@ class FakeKeeper extends Observable {
   readonly space = { free: 1e9, persisted: true }
   readonly bytes = 1
   readonly holdings = [
-    { lesson: { id: 'om', title: 'Ôm' }, size: 'voice', state: 'kept', bytes: 1, total: 1 },
+    {
+      lesson: { id: 'om', title: 'Ôm' },
+      size: 'voice',
+      state: 'kept',
+      isPlayable: true,
+      missing: [],
+      bytes: 1,
+      total: 1,
+    },
   ]
   remove(id: string): void {
     this.removed.push(id)

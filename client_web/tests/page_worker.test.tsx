@@ -4,6 +4,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Lesson } from '../src/api'
 import { vi as words } from '../src/i18n/vi'
+import type { Material } from '../src/materials/list'
 import { Observable } from '../src/observable'
 import type { Holding, Keeper, KeepState } from '../src/offline/keeper'
 import { PageWorker } from '../src/offline/page_worker'
@@ -41,14 +42,19 @@ class FakeKeeper extends Observable {
   readonly space = { free: 1e9, persisted: true }
   readonly bytes = 1
   begun = 0
-  constructor(private readonly state: KeepState | null) {
+  constructor(
+    private readonly state: KeepState | null,
+    private readonly missing: Material[] | null = null,
+  ) {
     super()
   }
   get holdings(): Holding[] {
     const size = 'voice'
-    const { state } = this
+    const { state, missing } = this
     if (state === null) return []
-    return [{ lesson: LESSON, size, state, bytes: 4e6, total: 4e7, hasMaterials: false }]
+    const isPlayable = state === 'kept' || missing !== null
+    const materials = { hasMaterials: missing !== null, missing: missing ?? [] }
+    return [{ lesson: LESSON, size, state, isPlayable, bytes: 4e6, total: 4e7, ...materials }]
   }
   holding(): Holding | null {
     return this.holdings[0] ?? null
@@ -128,8 +134,43 @@ describe('a lesson whose files are all here', () => {
   })
 })
 
+describe('a lesson some of whose materials are not here', () => {
+  const MISSING = ['Ôm.pdf', 'Phiếu.docx'].map((name) => ({ name, bytes: 1, digest: name }))
+  const standing = (): PageWorker => {
+    const container = new FakeContainer([new TypeError('Failed to fetch')])
+    container.active = {}
+    const worker = workerOf(container)
+    worker.start()
+    return worker
+  }
+  it.each(['loading', 'waiting', 'on-its-way', 'full', 'failed'] as const)(
+    'plays, and says which and why (%s)',
+    async (state) => {
+      panel(new FakeKeeper(state, MISSING), standing())
+      await drawn()
+      expect(page.root.text).toContain(words.offline.keptWith.active('4 MB'))
+      expect(page.root.text).toContain(words.offline.lacks('Ôm.pdf, Phiếu.docx'))
+      expect(page.root.text).toContain(words.offline.lacksWhy[state])
+    },
+  )
+  it('blames no network while they are on their way to the school', async () => {
+    panel(new FakeKeeper('on-its-way', MISSING), standing())
+    await drawn()
+    expect(page.root.text).not.toContain('mạng, sẽ')
+    expect(page.root.text).toContain('đang trên đường về trường')
+  })
+  it('says on the shelf how many', async () => {
+    const keeper = new FakeKeeper('on-its-way', MISSING) as unknown as Keeper
+    page.draw(<KeptShelf keeper={keeper} offline={false} worker={standing()} />)
+    await drawn()
+    expect(page.root.text).toContain(`${words.offline.keptShort.active}, 4 MB`)
+    expect(page.root.text).toContain(words.offline.lacksShort(2))
+  })
+})
+
 describe('the shelf', () => {
-  it.each(['loading', 'waiting', 'full', 'failed'] as const)('names a lesson %s', async (state) => {
+  const states = ['loading', 'waiting', 'on-its-way', 'full', 'failed'] as const
+  it.each(states)('names a lesson %s', async (state) => {
     const keeper = new FakeKeeper(state) as unknown as Keeper
     page.draw(
       <KeptShelf keeper={keeper} offline={false} worker={workerOf(new FakeContainer([]))} />,

@@ -384,6 +384,18 @@ export const en: Messages = {
     nothing: 'This device cannot play the lesson’s recording.',
     loadingText: 'Leave this page open. If it is closed, it goes on from there the next time.',
     waiting: 'Waiting for the network; it goes on by itself.',
+    onItsWay: 'The materials are on their way to the school; it goes on by itself.',
+    lacks: (names: string) => `Materials not here yet: ${names}.`,
+    lacksWhy: {
+      loading: 'They are loading; leave this page open.',
+      waiting: 'Waiting for the network; it goes on by itself.',
+      'on-its-way':
+        'They are on their way to the school and are kept when they are there. Nothing needs to be pressed.',
+      full: 'The device is full. Delete something, then press “Go on”.',
+      failed: 'They could not be fetched.',
+    },
+    lacksShort: (count: number) =>
+      `without ${count} file${count === 1 ? '' : 's'} of its materials`,
     beginning: 'Beginning to keep it…',
     keptWith: {
       active: (size: string) => `Kept on this device (${size}). It plays without a network.`,
@@ -400,6 +412,8 @@ export const en: Messages = {
     partly: {
       loading: (here: string, total: string) => `Keeping: ${here} of ${total}`,
       waiting: (here: string, total: string) => `Waiting for the network: ${here} of ${total} kept`,
+      'on-its-way': (here: string, total: string) =>
+        `Waiting for materials: ${here} of ${total} kept`,
       full: (here: string, total: string) => `The device is full: ${here} of ${total} kept`,
       failed: (here: string, total: string) => `Could not be kept: ${here} of ${total} are here`,
     },

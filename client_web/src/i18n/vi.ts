@@ -378,6 +378,16 @@ export const vi = {
     nothing: 'Máy này không phát được bản ghi của bài.',
     loadingText: 'Cứ để trang này mở. Nếu lỡ đóng, lần sau mở lại sẽ lưu tiếp từ chỗ đang dở.',
     waiting: 'Đang chờ mạng, sẽ tự lưu tiếp.',
+    onItsWay: 'Học liệu đang trên đường về trường, về tới là tự lưu tiếp.',
+    lacks: (names: string) => `Còn thiếu học liệu: ${names}.`,
+    lacksWhy: {
+      loading: 'Đang tải, cứ để trang này mở.',
+      waiting: 'Đang chờ mạng, sẽ tự tải tiếp.',
+      'on-its-way': 'Tệp đang trên đường về trường, về tới là tự lưu. Không cần bấm gì.',
+      full: 'Máy đã hết chỗ. Hãy xóa bớt, rồi bấm “Lưu tiếp”.',
+      failed: 'Chưa lấy được các tệp này.',
+    },
+    lacksShort: (count: number) => `còn thiếu ${count} tệp học liệu`,
     beginning: 'Đang bắt đầu lưu…',
     keptWith: {
       active: (size: string) => `Đã lưu trong máy (${size}). Xem được cả khi không có mạng.`,
@@ -394,6 +404,8 @@ export const vi = {
     partly: {
       loading: (here: string, total: string) => `Đang lưu: ${here} trên ${total}`,
       waiting: (here: string, total: string) => `Đang chờ mạng: đã lưu ${here} trên ${total}`,
+      'on-its-way': (here: string, total: string) =>
+        `Đang chờ học liệu về trường: đã lưu ${here} trên ${total}`,
       full: (here: string, total: string) => `Máy hết chỗ: đã lưu ${here} trên ${total}`,
       failed: (here: string, total: string) => `Chưa lưu được: mới có ${here} trên ${total}`,
     },

@@ -60,7 +60,7 @@ function LibraryPage(props: { link: Link | null }) {
   if (own !== null) watched.current = own.lesson
   // Deleted from the device without a network, it stays on the screen until one leaves it.
   const last = watched.current?.id === chosen ? watched.current : null
-  const looked = own?.state === 'kept' ? own.lesson : (found ?? last)
+  const looked = own?.isPlayable === true ? own.lesson : (found ?? last)
   useEffect(() => {
     // Someone who came from the list, by keyboard or screen reader, begins at the new content.
     document.getElementById('main')?.focus({ preventScroll: true })

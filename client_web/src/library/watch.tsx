@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Lesson } from '../api'
 import { expose } from '../debug'
 import { duration, useMessages } from '../i18n'
+import { placeAt } from '../materials/list'
 import { FilePanel } from '../offline/file'
 import type { Keeper } from '../offline/keeper'
 import { pageWorker } from '../offline/page_worker'
@@ -14,7 +15,7 @@ import { withPart } from '../parts'
 import { useObservable } from '../ui/hooks'
 import { Icon, type IconName } from '../ui/icons'
 import { Notice } from '../ui/shell'
-import { archiveOf, isRunning } from './catalog'
+import { archiveOf, hostOf, isRunning } from './catalog'
 import { LessonMaterials } from './materials'
 import { Player, type Quality } from './player'
 
@@ -30,11 +31,19 @@ export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | n
   // What is kept here plays without a network; only a page that the service worker knows finds it.
   const [isHere] = useState(
     () =>
-      keeper?.holding(lesson.id)?.state === 'kept' && navigator.serviceWorker.controller !== null,
+      keeper?.holding(lesson.id)?.isPlayable === true &&
+      navigator.serviceWorker.controller !== null,
   )
   // A lesson kept before its materials were kept, too, has them at the server.
   const [kept] = useState(() =>
-    isHere && keeper?.holding(lesson.id)?.hasMaterials === true ? keptMaterials(lesson.id) : null,
+    isHere && keeper?.holding(lesson.id)?.hasMaterials === true
+      ? keptMaterials(
+          lesson.id,
+          placeAt(hostOf(lesson, location.origin), lesson.id, token),
+          (digest) =>
+            keeper.holding(lesson.id)?.missing.some((one) => one.digest === digest) === true,
+        )
+      : null,
   )
   const [player] = useState(
     () =>

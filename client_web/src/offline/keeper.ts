@@ -9,9 +9,12 @@
 import type { Lesson } from '../api'
 import { Backoff } from '../backoff'
 import { Problem, Unreachable } from '../http'
-import { pause, type Place } from '../materials/list'
+import { pause, type Material, type Place } from '../materials/list'
 import { Observable } from '../observable'
 import {
+  holdsRecording,
+  materialAt,
+  missingMaterials,
   optionsOf,
   pick,
   SIZES,
@@ -26,7 +29,11 @@ import {
 import { Source, Stale } from './source'
 import { persist, space, Unreadable, type Space, type Store } from './store'
 
-export type KeepState = 'loading' | 'waiting' | 'kept' | 'full' | 'failed'
+/**
+ * loading · waiting: no network or no server, tried again · on-its-way: the school has not got the rest
+ * yet, tried again · kept: all of it · full: no room · failed: trying again by itself cannot help
+ */
+export type KeepState = 'loading' | 'waiting' | 'on-its-way' | 'kept' | 'full' | 'failed'
 
 /** A lesson on this device, or on its way there. Bytes of files, without what the browser adds. */
 export interface Holding {
@@ -35,8 +42,12 @@ export interface Holding {
   state: KeepState
   bytes: number
   total: number
+  /** All of the recording is here, whatever of the rest is. */
+  isPlayable: boolean
   /** Its materials are kept, too. */
   hasMaterials: boolean
+  /** Those of them that are not here yet. */
+  missing: readonly Material[]
 }
 
 /** What may be kept of a lesson, and which of it is offered first (null: nothing fits). */
@@ -231,8 +242,8 @@ export class Keeper extends Observable {
           await this.#fetchAll(record, missing, stop)
         } catch (error) {
           if (!(error instanceof Stale) || renewals === TRIES || stop.aborted) throw error
-          renewals += 1
           if (!(await this.#renew(record))) throw error
+          renewals += 1
         }
         continue
       } catch (error) {
@@ -243,7 +254,7 @@ export class Keeper extends Observable {
       if (holding !== undefined) holding.state = state
       this.#space = await space()
       this.changed()
-      if (state !== 'waiting') return
+      if (state !== 'waiting' && state !== 'on-its-way') return
       if ((this.#holdings.get(id)?.bytes ?? 0) > before) backoff.reset()
       await pause(backoff.next(), stop)
     }
@@ -273,7 +284,29 @@ export class Keeper extends Observable {
     return true
   }
 
+  /** The recording first; then what goes along with it, one by one. */
   async #fetchAll(record: KeptLesson, missing: KeptFile[], stop: AbortSignal): Promise<void> {
+    const recorded = missing.filter(({ path }) => materialAt(path) === null)
+    await this.#fetchRecording(record, recorded, stop)
+    if (stop.aborted) return
+    const holding = this.#holdings.get(record.lesson.id)
+    if (holding !== undefined) holding.isPlayable = true
+    this.changed()
+    const faults: unknown[] = []
+    for (const file of missing.filter(({ path }) => materialAt(path) !== null)) {
+      if (stop.aborted) return
+      try {
+        await this.#fetch(record, file, stop)
+      } catch (error) {
+        if (!isOfOneFile(error)) throw error
+        faults.push(error)
+      }
+    }
+    // What is gone is looked for in newer lists at once; what is on its way takes its time.
+    if (faults.length > 0) throw faults.find((error) => error instanceof Stale) ?? faults[0]
+  }
+
+  async #fetchRecording(record: KeptLesson, missing: KeptFile[], stop: AbortSignal): Promise<void> {
     const queue = [...missing]
     // One failure ends the others: they wait for the same network.
     const failed = new AbortController()
@@ -282,14 +315,8 @@ export class Keeper extends Observable {
     if (stop.aborted) either()
     const faults: unknown[] = []
     const work = async (): Promise<void> => {
-      for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-        const data = await this.#source.file(record.lesson, file, failed.signal)
-        if (stop.aborted) return
-        await this.#putIn(record.lesson.id, file, data)
-        const holding = this.#holdings.get(record.lesson.id)
-        if (holding !== undefined) holding.bytes += file.bytes
-        this.changed()
-      }
+      for (let file = queue.shift(); file !== undefined; file = queue.shift())
+        await this.#fetch(record, file, stop, failed.signal)
     }
     const worker = async (): Promise<void> => {
       try {
@@ -303,6 +330,26 @@ export class Keeper extends Observable {
     await Promise.all(Array.from({ length: PARALLEL }, worker))
     stop.removeEventListener('abort', either)
     if (faults.length > 0) throw faults[0]
+  }
+
+  /** Bring `file`, until `end`, and put it in; after `stop` nothing is written any more. */
+  async #fetch(
+    record: KeptLesson,
+    file: KeptFile,
+    stop: AbortSignal,
+    end: AbortSignal = stop,
+  ): Promise<void> {
+    const { lesson } = record
+    const data = await this.#source.file(lesson, file, end)
+    if (stop.aborted) return
+    await this.#putIn(lesson.id, file, data)
+    const holding = this.#holdings.get(lesson.id)
+    if (holding !== undefined) {
+      holding.bytes += file.bytes
+      const digest = materialAt(file.path)
+      holding.missing = holding.missing.filter((one) => one.digest !== digest)
+    }
+    this.changed()
   }
 
   async #putIn(lesson: string, file: KeptFile, data: ArrayBuffer): Promise<void> {
@@ -347,7 +394,9 @@ export class Keeper extends Observable {
       state,
       bytes: here.reduce((sum, file) => sum + file.bytes, 0),
       total: totalOf(record),
+      isPlayable: holdsRecording(record, held),
       hasMaterials: record.materials !== undefined,
+      missing: missingMaterials(record, held),
     })
   }
 }
@@ -355,8 +404,13 @@ export class Keeper extends Observable {
 const isWhole = (record: KeptLesson, held: ReadonlySet<string>): boolean =>
   record.files.every((file) => held.has(file.path))
 
+/** A server has not got this file, or not any more, and may well have the others. */
+const isOfOneFile = (error: unknown): boolean =>
+  error instanceof Stale || (error instanceof Problem && error.status >= 500)
+
 function stateAfter(error: unknown): KeepState {
   if (error instanceof Full) return 'full'
+  if (error instanceof Problem && error.code === 'material-on-its-way') return 'on-its-way'
   return isPassing(error) ? 'waiting' : 'failed'
 }
 

@@ -110,32 +110,51 @@ function Progress(props: { keeper: Keeper; holding: Holding; worker: PageWorker 
   const { state, bytes, total, lesson } = holding
   const here = inMegabytes(bytes, lang)
   const whole = inMegabytes(total, lang)
-  if (state === 'kept')
+  const kept = (
+    <p class="kept-line" role="status">
+      {worker.state === 'active' && <Icon name="tick" />}
+      <span>{t.offline.keptWith[worker.state](state === 'kept' ? whole : here)}</span>
+      <Remove keeper={keeper} lesson={lesson} />
+    </p>
+  )
+  if (state === 'kept') return kept
+  const bar = (
+    <label>
+      <span>{t.offline.partly[state](here, whole)}</span>
+      <progress value={bytes} max={Math.max(1, total)} />
+    </label>
+  )
+  const goOn = (state === 'full' || state === 'failed') && (
+    <button type="button" class="button" onClick={() => keeper.resume(lesson.id)}>
+      {t.offline.again}
+    </button>
+  )
+  if (holding.isPlayable)
     return (
-      <p class="kept-line" role="status">
-        {worker.state === 'active' && <Icon name="tick" />}
-        <span>{t.offline.keptWith[worker.state](whole)}</span>
-        <Remove keeper={keeper} lesson={lesson} />
-      </p>
+      <>
+        {kept}
+        <div class="progress">
+          <p class="hint" role="status">
+            {t.offline.lacks(holding.missing.map((one) => one.name).join(', '))}{' '}
+            {t.offline.lacksWhy[state]}
+          </p>
+          {state === 'loading' && bar}
+          {goOn}
+        </div>
+      </>
     )
   return (
     <div class="progress">
-      <label>
-        <span>{t.offline.partly[state](here, whole)}</span>
-        <progress value={bytes} max={Math.max(1, total)} />
-      </label>
+      {bar}
       {/* Figures that count are not read out; what became of it is. */}
       <p class="hint" role="status">
         {state === 'loading' && t.offline.loadingText}
         {state === 'waiting' && t.offline.waiting}
+        {state === 'on-its-way' && t.offline.onItsWay}
         {state === 'full' && t.offline.full}
         {state === 'failed' && t.offline.failed}
       </p>
-      {(state === 'full' || state === 'failed') && (
-        <button type="button" class="button" onClick={() => keeper.resume(lesson.id)}>
-          {t.offline.again}
-        </button>
-      )}
+      {goOn}
       <button type="button" class="button" onClick={() => void keeper.remove(lesson.id)}>
         {t.offline.stop}
       </button>

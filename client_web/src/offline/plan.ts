@@ -6,7 +6,7 @@
  * not of them is passed over, since a digest decides in the end what is kept.
  */
 import type { Lesson } from '../api'
-import { readList, totalBytes } from '../materials/list'
+import { readList, totalBytes, type Material } from '../materials/list'
 
 /** A file of the archive. digest: SHA-256 in hex; null for what the server makes when asked. */
 export interface KeptFile {
@@ -222,11 +222,21 @@ const MATERIAL = /^materials\/[0-9a-f]{64}$/
 export const materialAt = (path: string): string | null =>
   MATERIAL.test(path) ? path.slice('materials/'.length) : null
 
+const pathOf = (digest: string): string => `materials/${digest}`
+
 /** The files that a list of materials (its text, or null) names. */
 export const materialsIn = (list: string | null): KeptFile[] =>
   list === null
     ? []
-    : readList(list).map(({ bytes, digest }) => ({ path: `materials/${digest}`, bytes, digest }))
+    : readList(list).map(({ bytes, digest }) => ({ path: pathOf(digest), bytes, digest }))
+
+/** The materials of `kept` that are not among `held`, the paths of what is here. */
+export const missingMaterials = (kept: KeptLesson, held: ReadonlySet<string>): Material[] =>
+  readList(kept.materials ?? '{}').filter(({ digest }) => !held.has(pathOf(digest)))
+
+/** All that playing `kept` needs is among `held`; its materials may be missing. */
+export const holdsRecording = (kept: KeptLesson, held: ReadonlySet<string>): boolean =>
+  kept.files.every(({ path }) => held.has(path) || materialAt(path) !== null)
 
 /** `options`, each with the lesson's materials beside what is recorded. */
 export function withMaterials(options: readonly Option[], list: string | null): Option[] {

@@ -30,19 +30,20 @@ export function KeptShelf(props: { keeper: Keeper; offline: boolean; worker?: Pa
         {holdings.length > 0 && !space.persisted && t.offline.notPersisted}
       </p>
       <ul class="lessons">
-        {holdings.map(({ lesson, state, bytes, total }) => (
+        {holdings.map(({ lesson, state, isPlayable, missing, bytes, total }) => (
           <li class="entry held">
             <span class="thumb" aria-hidden="true">
-              <Icon name={state === 'kept' ? 'play' : 'keep'} />
+              <Icon name={isPlayable ? 'play' : 'keep'} />
             </span>
             <span class="about">
               <a href={`#lesson=${lesson.id}`}>
                 <strong>{lesson.title}</strong>
               </a>
               <span class="facts">
-                {state === 'kept'
-                  ? `${t.offline.keptShort[worker.state]}, ${size(total)}`
+                {isPlayable || state === 'kept'
+                  ? `${t.offline.keptShort[worker.state]}, ${size(state === 'kept' ? total : bytes)}`
                   : t.offline.partly[state](size(bytes), size(total))}
+                {isPlayable && missing.length > 0 && `, ${t.offline.lacksShort(missing.length)}`}
               </span>
               <Remove keeper={keeper} lesson={lesson} />
             </span>

@@ -6,7 +6,7 @@
  */
 import type { Lesson } from '../api'
 import { sha256 } from '../digest'
-import { Patience, Problem, request, Unreachable } from '../http'
+import { Patience, Problem, readProblem, request, Unreachable } from '../http'
 import type { Place } from '../materials/list'
 import {
   filesOf,
@@ -148,7 +148,7 @@ async function bring(
     const data = await patience.read(response)
     if (response.ok) return data
     if (response.status === 404 || response.status === 410) throw new Stale(`${address} is gone`)
-    throw new Problem(response.status, '', address, '')
+    throw readProblem(response, new TextDecoder().decode(data))
   } catch (error) {
     if (error instanceof Stale || error instanceof Problem) throw error
     throw new Unreachable(address, { cause: error })

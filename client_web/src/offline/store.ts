@@ -16,11 +16,19 @@ export const keptAddress = (lesson: string): string => `/kept/${lesson}`
 
 const addressOf = (lesson: string, path: string): string => `${keptAddress(lesson)}/${path}`
 
-/** Where the materials of a kept lesson are, for a page that the service worker knows. */
-export const keptMaterials = (lesson: string): Place => ({
+/**
+ * Where the materials of a kept lesson are, for a page that the service worker knows: on this device,
+ * and those of which `isMissing` says so at `server` still.
+ */
+export const keptMaterials = (
+  lesson: string,
+  server: Place,
+  isMissing: (digest: string) => boolean,
+): Place => ({
   list: addressOf(lesson, MATERIALS),
-  file: (digest) => addressOf(lesson, `materials/${digest}`),
-  token: '',
+  file: (digest) =>
+    isMissing(digest) ? server.file(digest) : addressOf(lesson, `materials/${digest}`),
+  token: server.token,
 })
 
 const TYPES: Readonly<Record<string, string>> = {
