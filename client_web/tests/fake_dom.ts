@@ -94,7 +94,7 @@ export class FakeElement extends FakeNode {
   focus(): void {
     this.ownerDocument.activeElement = this
   }
-  /** As a modal dialog does: it gives the focus back when it closes. */
+  /** As a modal dialog does: it gives the focus back when it closes, and tells of that later. */
   showModal(): void {
     this.#before = this.ownerDocument.activeElement
     this.ownerDocument.activeElement = this
@@ -103,7 +103,7 @@ export class FakeElement extends FakeNode {
     if (this.#before === undefined) return
     this.ownerDocument.activeElement = this.#before
     this.#before = undefined
-    this.tell('close')
+    setTimeout(() => this.tell('close'))
   }
   /** An event that a browser would fire by itself, with what it carries. */
   tell(type: string, carried: object = {}): void {

@@ -154,15 +154,23 @@ describe('the overlay', () => {
     await drawn()
     expect(addresses).toEqual({ made: 2, revoked: 2 })
   })
-  it.each(['closes', 'is taken away'])('gives the focus back when it %s', async (how) => {
+  it('gives the focus back and says so when it closes', async () => {
     const before = page.createElement('button')
     before.focus()
     await open()
-    if (how === 'closes') button(words.close).press()
-    page.draw(null)
+    button(words.close).press()
     await drawn()
     expect(page.activeElement).toBe(before)
     expect(close).toHaveBeenCalledOnce()
+  })
+  it('gives the focus back when it is taken away, and says nothing to what took its place', async () => {
+    const before = page.createElement('button')
+    before.focus()
+    await open()
+    page.draw(null)
+    await drawn()
+    expect(page.activeElement).toBe(before)
+    expect(close).not.toHaveBeenCalled()
   })
 })
 
@@ -184,6 +192,23 @@ describe('the library', () => {
     page.draw(<LessonMaterials lesson={far as unknown as Lesson} token="T" kept={null} />)
     await drawn()
     expect(asked[0]).toBe('http://far.test/api/lessons/om/materials')
+  })
+  it('opens nothing by itself when files were taken out and given anew', async () => {
+    let given = FILES
+    answer = () => new Response(JSON.stringify({ materials: given }))
+    const draw = async (digest: string): Promise<void> => {
+      page.draw(<LessonMaterials lesson={lesson(digest)} token="T" kept={null} />)
+      await drawn()
+    }
+    await draw('1')
+    button('Sơ đồ.png').press()
+    await drawn()
+    expect(page.root.all('dialog')).toHaveLength(1)
+    given = []
+    await draw('2')
+    given = FILES
+    await draw('3')
+    expect([page.root.all('dialog').length, page.root.text.includes('Ôm.pdf')]).toEqual([0, true])
   })
   it('asks nothing for a lesson without any', async () => {
     page.draw(<LessonMaterials lesson={lesson(null)} token="T" kept={null} />)

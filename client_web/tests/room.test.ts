@@ -216,6 +216,34 @@ describe('the materials of a lesson', () => {
     expect(asked).toEqual(['http://relay.test/api/lessons/vat-ly-9/materials Bearer T'])
     expect(model.materials.materials).toEqual([FILE])
   })
+  it('stay when the lesson ends, beside those of the next one, until that begins', async () => {
+    const model = opened(null)
+    server.answers['POST'] = created('vat-ly-9')
+    await pass(300)
+    tell()
+    await pass(1_000)
+    const told = decode(new Uint8Array(WELCOME))
+    if (told.kind !== 'welcome' || told.lesson === null) throw new Error('no lesson')
+    const now = { ...told.lesson, recording: { ...told.lesson.recording } }
+    const later = { ...now, id: 'hoa-9', materials: 'e'.repeat(64), publishing: false, sources: [] }
+    const say = async (lesson: Packed): Promise<void> => {
+      lastSocket().onmessage?.({ data: pack([1, 'lesson', lesson]).slice().buffer })
+      await pass(1_000)
+    }
+    const places = (): (string | undefined)[] =>
+      [model.materials, model.nextMaterials].map((list) => list.place?.list.split('/').at(-2))
+    await say({ ...later, state: 'planned' })
+    expect(places()).toEqual(['vat-ly-9', undefined])
+    await say({ ...now, state: 'ended', publishing: false, sources: [] })
+    expect([model.stage, ...places()]).toEqual(['ended', 'vat-ly-9', 'hoa-9'])
+    expect([model.materials.materials, model.nextMaterials.materials]).toEqual([[FILE], [FILE]])
+    const { nextMaterials } = model
+    server.answers['POST'] = created('hoa-9')
+    await say({ ...later, state: 'live', publishing: true })
+    expect([model.lesson?.id, ...places()]).toEqual(['hoa-9', 'hoa-9', undefined])
+    // What was open of it stands as it was.
+    expect([model.materials === nextMaterials, asked.length]).toEqual([true, 2])
+  })
   it('are gone when the teacher has taken the last one out', async () => {
     const model = opened('vat-ly-9')
     await pass(300)

@@ -287,6 +287,7 @@ export const en: Messages = {
       voice: 'Still picture of the lesson',
     },
     materials: (count) => `Materials (${count})`,
+    materialsOfNext: (count) => `Materials of the next lesson (${count})`,
     materialsOpening: 'Opening the materials…',
     materialsClose: 'Back to the lesson',
     fullScreen: 'Full screen',

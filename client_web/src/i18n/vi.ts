@@ -277,6 +277,7 @@ export const vi = {
       voice: 'Ảnh tĩnh của buổi học',
     },
     materials: (count: number) => `Học liệu (${count})`,
+    materialsOfNext: (count: number) => `Học liệu buổi tới (${count})`,
     materialsOpening: 'Đang mở học liệu…',
     materialsClose: 'Về buổi học',
     fullScreen: 'Toàn màn hình',

@@ -25,6 +25,11 @@ export function LessonMaterials(props: { lesson: Lesson; token: string; kept: Pl
   }, [list, lesson, token, kept, digest])
   useEffect(() => () => list.follow(null, null), [list])
   const { materials, place } = list
+  const isEmpty = place === null || materials.length === 0
+  useEffect(() => {
+    // Files that were taken away and given anew later do not open by themselves.
+    if (isEmpty) pick(null)
+  }, [isEmpty])
   if (place === null || materials.length === 0) return null
   return (
     <section class="given" aria-labelledby="given-title">

@@ -38,11 +38,16 @@ export function MaterialsOverlay(props: {
   const [picked, pick] = useState<Material | null>(
     () => materials.find((one) => one.digest === props.first) ?? null,
   )
+  const isShown = useRef(true)
   useLayoutEffect(() => {
     const element = dialog.current
     element?.showModal()
-    // Closed before it is taken out of the page, it gives the focus back.
-    return () => element?.close()
+    return () => {
+      // Closed before it is taken out of the page, it gives the focus back. Browsers tell of that later,
+      // when another one may stand in its place.
+      isShown.current = false
+      element?.close()
+    }
   }, [])
   const [last, setLast] = useState<string | null>(null)
   useEffect(() => {
@@ -54,7 +59,12 @@ export function MaterialsOverlay(props: {
     pick(one)
   }
   return (
-    <dialog ref={dialog} class="materials" aria-labelledby="materials-title" onClose={close}>
+    <dialog
+      ref={dialog}
+      class="materials"
+      aria-labelledby="materials-title"
+      onClose={() => isShown.current && close()}
+    >
       <header>
         <h2 id="materials-title">{picked?.name ?? words.title}</h2>
         <div class="materials-ways">

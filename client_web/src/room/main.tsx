@@ -5,7 +5,7 @@ import './room.css'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { expose } from '../debug'
 import { clockTime, dayAndTime, savedLang, useLanguage } from '../i18n'
-import { LazyOverlay } from '../materials/lazy'
+import type { MaterialList } from '../materials/list'
 import { takeLink } from '../token'
 import { useNow, useObservable } from '../ui/hooks'
 import { Icon } from '../ui/icons'
@@ -14,6 +14,7 @@ import { LanguageSwitch, show } from '../ui/shell'
 import { Badge, unseenWords } from './badge'
 import { LivePicture, LiveVoice, StillPicture } from './media'
 import { Lateness, Question, RecordedPictures, SettingChoice, ShiftButtons } from './late'
+import { OpenMaterials } from './materials'
 import { RoomModel } from './model'
 import { canBeFull, fullWhenAllowed, isFull, stayAwake, toggleFull } from './screen'
 import type { Stage } from './stage'
@@ -30,7 +31,7 @@ function RoomPage(props: { model: RoomModel }) {
   useNow()
   const [presses, setPresses] = useState(0)
   const [blocked, setBlocked] = useState(false)
-  const [isOpen, open] = useState(false)
+  const [opened, open] = useState<string | null>(null)
   const onBlocked = useCallback((now: boolean) => setBlocked(now), [])
   const silent = useCallback(() => undefined, [])
   // Whatever is pressed on the page allows sound; it need not be that button.
@@ -52,11 +53,8 @@ function RoomPage(props: { model: RoomModel }) {
   const still = model.still
   const isLate = stage === 'late'
   const watching = stage === 'watching' || isLate
-  const { materials, place } = model.materials
-  useEffect(() => {
-    // Files that were taken away and given anew later do not open by themselves.
-    if (place === null) open(false)
-  }, [place])
+  const { materials, nextMaterials } = model
+  const openList = ({ place }: MaterialList): void => open(place?.list ?? null)
   const recorded = shift.shown
   // Asked for only when there is something to hear: an empty room has nothing to press.
   const isMute = isSilent && model.lesson?.publishing === true && stage !== 'ended'
@@ -116,7 +114,7 @@ function RoomPage(props: { model: RoomModel }) {
           {watching ? (
             !hold && recorded === null && <Watching model={model} />
           ) : (
-            <StageCard model={model} stage={stage} />
+            <StageCard model={model} stage={stage} openNext={() => openList(nextMaterials)} />
           )}
         </div>
         {isMute && (
@@ -143,20 +141,16 @@ function RoomPage(props: { model: RoomModel }) {
           fading={watching && !isMute && shift.state !== 'paused'}
           shift={isLate || (watching && mayShift(model)) ? shift : null}
           setting={shift}
-          materials={materials.length}
-          openMaterials={() => open(true)}
+          materials={materials.materials.length}
+          openMaterials={() => openList(materials)}
         />
       )}
-      {isOpen && place !== null && (
-        <LazyOverlay
-          key={place.list}
-          materials={materials}
-          place={place}
-          first={null}
-          closeWords={watching ? t.room.materialsClose : undefined}
-          close={() => open(false)}
-        />
-      )}
+      <OpenMaterials
+        lists={[materials, nextMaterials]}
+        opened={opened}
+        closeWords={watching ? t.room.materialsClose : undefined}
+        close={() => open(null)}
+      />
     </main>
   )
 }
@@ -179,7 +173,7 @@ function Watching(props: { model: RoomModel }) {
   )
 }
 
-function StageCard(props: { model: RoomModel; stage: Stage }) {
+function StageCard(props: { model: RoomModel; stage: Stage; openNext: () => void }) {
   const { t, lang } = useLanguage()
   const { stage, model } = props
   const lesson = model.lesson
@@ -220,6 +214,14 @@ function StageCard(props: { model: RoomModel; stage: Stage }) {
             <span>{t.room.startsAt(dayAndTime(model.next.planned_at * 1000, lang))}</span>
           )}
           <span>{t.room.nextText}</span>
+        </p>
+      )}
+      {model.nextMaterials.materials.length > 0 && (
+        <p>
+          <button type="button" class="button" aria-haspopup="dialog" onClick={props.openNext}>
+            <Icon name="file" />
+            {t.room.materialsOfNext(model.nextMaterials.materials.length)}
+          </button>
         </p>
       )}
       {stage === 'ended' && (

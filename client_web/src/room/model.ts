@@ -9,7 +9,7 @@ import { Observable } from '../observable'
 import { socketUrl } from '../api'
 import { request } from '../http'
 import type { Lang } from '../i18n'
-import { MaterialList, placeAt } from '../materials/list'
+import { MaterialList, placeAt, type Place } from '../materials/list'
 import { part, renew } from '../parts'
 import type { Link } from '../token'
 import { WhepViewer, type SlotMedia } from '../webrtc/whep'
@@ -40,8 +40,8 @@ export class RoomModel extends Observable {
   readonly events: EventsSocket | null
   /** The way into the recording and back. */
   readonly shift: TimeShift
-  /** The files of the lesson that is watched or waited for. */
-  readonly materials = new MaterialList()
+  #materials = new MaterialList()
+  #nextMaterials = new MaterialList()
   readonly #held = new Held()
   readonly #quality = new Quality()
   #viewer: WhepViewer | null = null
@@ -86,7 +86,7 @@ export class RoomModel extends Observable {
       say: (reason) => this.#say(reason),
     })
     this.shift.onChange(() => this.#follow())
-    this.materials.onChange(() => this.changed())
+    for (const list of [this.#materials, this.#nextMaterials]) list.onChange(() => this.changed())
     addEventListener('online', () => this.nudge())
   }
 
@@ -104,6 +104,16 @@ export class RoomModel extends Observable {
   get next(): LessonInfo | null {
     const known = this.events?.lesson ?? null
     return known?.state === 'planned' && known.id !== this.lesson?.id ? known : null
+  }
+
+  /** The files of the lesson that is watched or waited for; of one that ended, until another begins. */
+  get materials(): MaterialList {
+    return this.#materials
+  }
+
+  /** After the end: the files of the lesson that comes next. */
+  get nextMaterials(): MaterialList {
+    return this.#nextMaterials
   }
 
   get flowing(): boolean {
@@ -251,10 +261,16 @@ export class RoomModel extends Observable {
   }
 
   #followMaterials(): void {
-    const lesson = (this.stage === 'ended' ? this.next : null) ?? this.lesson
-    const place =
+    const placeOf = (lesson: LessonInfo | null): Place | null =>
       lesson === null ? null : placeAt(location.origin, lesson.id, this.link?.token ?? '')
-    this.materials.follow(place, lesson?.materials ?? null)
+    const { lesson } = this
+    const next = this.stage === 'ended' ? this.next : null
+    const place = placeOf(lesson)
+    // The next lesson begins, and its files are known already.
+    if (place !== null && place.list === this.#nextMaterials.place?.list)
+      [this.#materials, this.#nextMaterials] = [this.#nextMaterials, this.#materials]
+    this.#materials.follow(place, lesson?.materials ?? null)
+    this.#nextMaterials.follow(placeOf(next), next?.materials ?? null)
   }
 
   /** Silence is no fault while nothing live was asked for. */
