@@ -64,16 +64,21 @@ export class Patience {
 
   readonly abort = (): void => this.#end.abort()
 
-  /** The body of its answer, to the end. */
-  async read(response: Response): Promise<ArrayBuffer> {
+  /** The body of its answer, piece by piece, to the end or until `take` says that it is enough (false). */
+  async each(response: Response, take: (piece: Uint8Array<ArrayBuffer>) => boolean): Promise<void> {
     this.#wait()
     const reader = response.body?.getReader()
-    if (reader === undefined) return response.arrayBuffer()
-    const pieces: Uint8Array[] = []
+    if (reader === undefined) return void take(new Uint8Array(await response.arrayBuffer()))
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       this.#wait()
-      pieces.push(next.value)
+      if (!take(next.value)) return reader.cancel()
     }
+  }
+
+  /** The body of its answer, to the end, as a whole. */
+  async read(response: Response): Promise<ArrayBuffer> {
+    const pieces: Uint8Array[] = []
+    await this.each(response, (piece) => pieces.push(piece) > 0)
     const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0))
     let at = 0
     for (const piece of pieces) {

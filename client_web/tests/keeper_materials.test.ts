@@ -163,6 +163,136 @@ describe('a material that nobody has any more', () => {
   })
 })
 
+describe('a large material', () => {
+  const TEXT = 'đây là một tệp lớn '.repeat(400)
+  const DATA = new Uint8Array(bytes(TEXT))
+  let film: Material
+  let ranges: (string | null)[]
+  beforeEach(async () => {
+    film = { ...(await give('nhỏ', TEXT))[1]!, bytes: DATA.byteLength }
+    const [small] = await give('nhỏ')
+    const materials = [film, small]
+    files.set(LIST, bytes(JSON.stringify({ format: 1, lesson: 'toan-7', materials })))
+    files.set(`${LIST}/${film.digest}`, bytes(TEXT))
+    ranges = []
+  })
+  /** `data`, of which the network breaks off when it was read. */
+  const broken = (data: Uint8Array<ArrayBuffer>, status: number): Response => {
+    const pull = (stream: ReadableStreamDefaultController): void => stream.error(new TypeError())
+    const start = (stream: ReadableStreamDefaultController): void => stream.enqueue(data)
+    return new Response(new ReadableStream({ start, pull }, { highWaterMark: 0 }), { status })
+  }
+  const isWhole = (): void => expect(stored(film)).toEqual(bytes(TEXT))
+  const from = (range: string | null): number =>
+    Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0)
+  /** `reply` to what is asked of it. */
+  const serve = (reply: (at: number, count: number, cache: string) => Response): void => {
+    answer = (path, init) => {
+      if (path !== `${LIST}/${film.digest}`) return null
+      const range = new Headers(init.headers).get('Range')
+      ranges.push(range)
+      return reply(from(range), ranges.length, init.cache ?? '')
+    }
+  }
+
+  it('goes on from the byte that it reached', async () => {
+    serve((at, count) =>
+      count < 4
+        ? broken(DATA.slice(at, at + 1_000), at > 0 ? 206 : 200)
+        : new Response(DATA.slice(at), { status: 206 }),
+    )
+    const one = keeper()
+    await keep(one)
+    await vi.waitFor(() => expect(held(one).state).toBe('kept'))
+    expect(ranges).toEqual([null, 'bytes=1000-', 'bytes=2000-', 'bytes=3000-'])
+    expect(held(one).bytes).toBe(held(one).total)
+    isWhole()
+  })
+  it('goes on from there, too, when the school had not got it or its server was away between', async () => {
+    serve((at, count) => {
+      if (count === 2) return onItsWay()
+      if (count === 3) return new Response('<h1>Bad gateway</h1>', { status: 502 })
+      return count === 1
+        ? broken(DATA.slice(0, 1_000), 200)
+        : new Response(DATA.slice(at), { status: 206 })
+    })
+    const one = keeper()
+    await keep(one)
+    await vi.waitFor(() => expect(held(one).state).toBe('kept'))
+    expect(ranges).toEqual([null, 'bytes=1000-', 'bytes=1000-', 'bytes=1000-'])
+    isWhole()
+  })
+  it.each([
+    ['gives all of it again', 2, () => new Response(DATA)],
+    ['knows no such place', 3, () => new Response('', { status: 416 })],
+  ])('begins anew where its server %s', async (_what, times, reply) => {
+    serve((at, count) => {
+      if (count === 1) return broken(DATA.slice(0, 1_000), 200)
+      return at > 0 ? reply() : new Response(DATA)
+    })
+    const one = keeper()
+    await keep(one)
+    await vi.waitFor(() => expect(held(one).state).toBe('kept'))
+    expect(ranges).toHaveLength(times)
+    isWhole()
+  })
+  it('is asked for past the browser’s own cache when its pieces do not fit', async () => {
+    const caches: string[] = []
+    serve((at, count, cache) => {
+      caches.push(cache)
+      if (count === 1) return broken(DATA.slice(0, 1_000), 200)
+      return at > 0 ? new Response(DATA.slice(at - 1, -1), { status: 206 }) : new Response(DATA)
+    })
+    const one = keeper()
+    await keep(one)
+    await vi.waitFor(() => expect(held(one).state).toBe('kept'))
+    expect(caches).toEqual(['default', 'default', 'reload'])
+    isWhole()
+  })
+  it('is not read for longer than it is', async () => {
+    let pulled = 0
+    serve(
+      () =>
+        new Response(
+          new ReadableStream({
+            pull: (stream) => {
+              pulled += 1
+              stream.enqueue(new Uint8Array(1_000))
+              if (pulled % 40 === 0) stream.close()
+            },
+          }),
+        ),
+    )
+    const one = keeper()
+    await keep(one)
+    await vi.waitFor(() => expect(held(one).state).toBe('failed'))
+    expect(stored(film)).toBeUndefined()
+    expect(pulled / ranges.length).toBeLessThan(DATA.byteLength / 1_000 + 3)
+  })
+  it('is put together as what the browser may lay on its disk, one at a time', async () => {
+    const put: string[] = []
+    vi.spyOn(Store.prototype, 'put').mockImplementation(async (_lesson, path, data) => {
+      if (path.startsWith('materials/')) put.push(data instanceof Blob ? 'blob' : 'buffer')
+    })
+    let [now, most] = [0, 0]
+    answer = (path) => {
+      if (!path.startsWith(`${LIST}/`)) return null
+      most = Math.max(most, (now += 1))
+      return new Promise((resolve) =>
+        setTimeout(() => {
+          now -= 1
+          resolve(new Response(files.get(path) ?? null))
+        }, 5),
+      )
+    }
+    const one = keeper()
+    await keep(one)
+    await vi.waitFor(() => expect(put.length).toBeGreaterThan(1))
+    vi.restoreAllMocks()
+    expect([most, new Set(put)]).toEqual([1, new Set(['blob'])])
+  })
+})
+
 describe('a recording that is not whole', () => {
   it('does not play, whatever of the materials is here', async () => {
     await give('mot')

@@ -11,6 +11,7 @@ import { Backoff } from '../backoff'
 import { Problem, Unreachable } from '../http'
 import { pause, type Material, type Place } from '../materials/list'
 import { Observable } from '../observable'
+import { Arriving } from './arriving'
 import {
   holdsRecording,
   materialAt,
@@ -66,6 +67,8 @@ const TRIES = 4
 /** First wait before it is tried again, and by how much later ones are longer at most. */
 const RETRY_MS = 5_000
 const LONGER = 12
+/** Of a large file pages tell each time that so many bytes more came. */
+const STEP = 1e6
 /** What is left alone for the browser's own needs. */
 const RESERVE = 20e6
 
@@ -224,6 +227,8 @@ export class Keeper extends Observable {
 
   async #bring(id: string, stop: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.retryMs, this.retryMs * LONGER)
+    /** What came of the materials that are on their way, by path. */
+    const arriving = new Map<string, Arriving>()
     let renewals = 0
     while (!stop.aborted) {
       let state: KeepState
@@ -239,7 +244,7 @@ export class Keeper extends Observable {
         if (isWhole(record, held)) return
         const missing = record.files.filter((file) => !held.has(file.path))
         try {
-          await this.#fetchAll(record, missing, stop)
+          await this.#fetchAll(record, missing, arriving, stop)
         } catch (error) {
           if (!(error instanceof Stale) || renewals === TRIES || stop.aborted) throw error
           if (!(await this.#renew(record))) throw error
@@ -285,7 +290,12 @@ export class Keeper extends Observable {
   }
 
   /** The recording first; then what goes along with it, one by one. */
-  async #fetchAll(record: KeptLesson, missing: KeptFile[], stop: AbortSignal): Promise<void> {
+  async #fetchAll(
+    record: KeptLesson,
+    missing: KeptFile[],
+    arriving: Map<string, Arriving>,
+    stop: AbortSignal,
+  ): Promise<void> {
     const recorded = missing.filter(({ path }) => materialAt(path) === null)
     await this.#fetchRecording(record, recorded, stop)
     if (stop.aborted) return
@@ -296,7 +306,10 @@ export class Keeper extends Observable {
     for (const file of missing.filter(({ path }) => materialAt(path) !== null)) {
       if (stop.aborted) return
       try {
-        await this.#fetch(record, file, stop)
+        const one = arriving.get(file.path) ?? new Arriving(file.path, file.bytes)
+        arriving.set(file.path, one)
+        await this.#fetchMaterial(record.lesson, file, one, stop)
+        arriving.delete(file.path)
       } catch (error) {
         if (!isOfOneFile(error)) throw error
         faults.push(error)
@@ -316,7 +329,7 @@ export class Keeper extends Observable {
     const faults: unknown[] = []
     const work = async (): Promise<void> => {
       for (let file = queue.shift(); file !== undefined; file = queue.shift())
-        await this.#fetch(record, file, stop, failed.signal)
+        await this.#fetch(record, file, failed.signal, stop)
     }
     const worker = async (): Promise<void> => {
       try {
@@ -334,25 +347,53 @@ export class Keeper extends Observable {
 
   /** Bring `file`, until `end`, and put it in; after `stop` nothing is written any more. */
   async #fetch(
-    record: KeptLesson,
+    { lesson }: KeptLesson,
     file: KeptFile,
+    end: AbortSignal,
     stop: AbortSignal,
-    end: AbortSignal = stop,
   ): Promise<void> {
-    const { lesson } = record
     const data = await this.#source.file(lesson, file, end)
     if (stop.aborted) return
     await this.#putIn(lesson.id, file, data)
     const holding = this.#holdings.get(lesson.id)
-    if (holding !== undefined) {
-      holding.bytes += file.bytes
-      const digest = materialAt(file.path)
-      holding.missing = holding.missing.filter((one) => one.digest !== digest)
-    }
+    if (holding !== undefined) holding.bytes += file.bytes
     this.changed()
   }
 
-  async #putIn(lesson: string, file: KeptFile, data: ArrayBuffer): Promise<void> {
+  /** Likewise of a material, which may be larger than the device's memory: from where it was. */
+  async #fetchMaterial(
+    lesson: Lesson,
+    file: KeptFile,
+    arriving: Arriving,
+    stop: AbortSignal,
+  ): Promise<void> {
+    let counted = 0
+    const count = (bytes: number): void => {
+      const holding = this.#holdings.get(lesson.id)
+      if (holding !== undefined) holding.bytes += bytes - counted
+      counted = bytes
+      this.changed()
+    }
+    const grown = (): void => {
+      if (arriving.bytes - counted >= STEP) count(arriving.bytes)
+    }
+    count(arriving.bytes)
+    try {
+      const data = await this.#source.material(lesson, arriving, stop, grown)
+      if (stop.aborted) return
+      await this.#putIn(lesson.id, file, data)
+    } catch (error) {
+      count(arriving.bytes)
+      throw error
+    }
+    const holding = this.#holdings.get(lesson.id)
+    const digest = materialAt(file.path)
+    if (holding !== undefined)
+      holding.missing = holding.missing.filter((one) => one.digest !== digest)
+    count(file.bytes)
+  }
+
+  async #putIn(lesson: string, file: KeptFile, data: ArrayBuffer | Blob): Promise<void> {
     try {
       await this.store.put(lesson, file.path, data)
     } catch (error) {

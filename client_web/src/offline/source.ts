@@ -8,6 +8,7 @@ import type { Lesson } from '../api'
 import { sha256 } from '../digest'
 import { Patience, Problem, readProblem, request, Unreachable } from '../http'
 import type { Place } from '../materials/list'
+import type { Arriving } from './arriving'
 import {
   filesOf,
   materialAt,
@@ -91,17 +92,56 @@ export class Source {
     }
   }
 
-  /** The file, as its digest says it must be. Throws `Stale`, `Problem` or `Unreachable`. */
+  /**
+   * A file of the recording, as its digest says it must be. Throws `Stale`, `Problem` or `Unreachable`.
+   */
   async file(lesson: Lesson, file: KeptFile, stop: AbortSignal): Promise<ArrayBuffer> {
-    const digest = materialAt(file.path)
-    const address =
-      digest === null ? `${this.archive(lesson)}/${file.path}` : this.materials(lesson).file(digest)
+    const address = `${this.archive(lesson)}/${file.path}`
+    const read = (response: Response, patience: Patience): Promise<ArrayBuffer> =>
+      patience.read(response)
     // A rotten copy in the browser's own cache must not come back for ever.
-    for (const cache of ['default', 'reload'] as const) {
-      const data = await this.#ask((token) => bring(address, token, cache, stop))
+    for (const cache of CACHES) {
+      const data = await this.#ask((token) => bring(address, { token, cache, stop, read }))
       if (file.digest === null || (await sha256(data)) === file.digest) return data
     }
     throw new Stale(`the digest of ${file.path} is wrong`)
+  }
+
+  /**
+   * A material, likewise; what came of it stays in `arriving`, and it goes on from there. grown() is
+   * called whenever some of it came.
+   */
+  async material(
+    lesson: Lesson,
+    arriving: Arriving,
+    stop: AbortSignal,
+    grown: () => void,
+  ): Promise<Blob> {
+    const digest = materialAt(arriving.path) ?? ''
+    const address = this.materials(lesson).file(digest)
+    const read = async (response: Response, patience: Patience): Promise<void> => {
+      // From the start, whatever was asked for.
+      if (response.status !== 206) arriving.forget()
+      await patience.each(response, (piece) => {
+        const isEnough = !arriving.add(piece)
+        grown()
+        return !isEnough
+      })
+      if (arriving.bytes < arriving.total) throw new Unreachable(address)
+    }
+    for (const cache of CACHES) {
+      await this.#ask((token) =>
+        bring(address, { token, cache, stop, read, from: arriving.bytes }),
+      ).catch((error: unknown) => {
+        if (!(error instanceof Problem) || error.status !== 416) throw error
+        // The server knows no such place in it.
+        arriving.forget()
+        throw new Unreachable(address, { cause: error })
+      })
+      const whole = arriving.take(digest)
+      if (whole !== null) return whole
+    }
+    throw new Stale(`the digest of ${arriving.path} is wrong`)
   }
 
   async #text(address: string): Promise<string> {
@@ -133,20 +173,29 @@ export class Source {
   }
 }
 
-async function bring(
-  address: string,
-  token: string,
-  cache: RequestCache,
-  stop: AbortSignal,
-): Promise<ArrayBuffer> {
+const CACHES = ['default', 'reload'] as const
+
+interface Bringing<T> {
+  token: string
+  cache: RequestCache
+  stop: AbortSignal
+  /** What becomes of a good answer. */
+  read: (response: Response, patience: Patience) => Promise<T>
+  /** Bytes of it that are here already. */
+  from?: number
+}
+
+async function bring<T>(address: string, how: Bringing<T>): Promise<T> {
+  const { token, cache, stop, read, from = 0 } = how
   const headers: Record<string, string> = token === '' ? {} : { Authorization: `Bearer ${token}` }
+  if (from > 0) headers['Range'] = `bytes=${from}-`
   const patience = new Patience(SILENCE_MS, stop)
   // What goes by a network that was left hears nothing more.
   globalThis.addEventListener?.('online', patience.abort)
   try {
     const response = await fetch(address, { headers, signal: patience.signal, cache })
+    if (response.ok) return await read(response, patience)
     const data = await patience.read(response)
-    if (response.ok) return data
     if (response.status === 404 || response.status === 410) throw new Stale(`${address} is gone`)
     throw readProblem(response, new TextDecoder().decode(data))
   } catch (error) {

@@ -111,7 +111,7 @@ export class Store {
    * Put a file of a lesson that is here; of one that was deleted meanwhile, nothing. Throws
    * QuotaExceededError where there is no room.
    */
-  async put(lesson: string, path: string, data: ArrayBuffer): Promise<void> {
+  async put(lesson: string, path: string, data: ArrayBuffer | Blob): Promise<void> {
     if (!(await this.storage.has(PREFIX + lesson))) return
     await put(await this.storage.open(PREFIX + lesson), lesson, path, data)
   }
@@ -132,7 +132,7 @@ async function put(
   cache: Cache,
   lesson: string,
   path: string,
-  body: string | ArrayBuffer,
+  body: string | ArrayBuffer | Blob,
 ): Promise<void> {
   const kind = path.split('?')[0]?.split('.').pop() ?? ''
   const headers = { 'Content-Type': TYPES[kind] ?? 'application/octet-stream' }
