@@ -2,7 +2,7 @@
  * A lesson's materials over the page: the list, and the file that was picked.
  *
  * The browser's own modal dialog keeps the focus inside, closes at Escape and gives the focus back.
- * The page beneath goes on as it was: voices are heard, pictures move. Loaded when first wanted.
+ * The page beneath goes on as it was: voices are heard, pictures move. Rooms load it by `lazy`.
  */
 import './overlay.css'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'

@@ -14,7 +14,7 @@ import { LanguageSwitch, show } from '../ui/shell'
 import { Badge, unseenWords } from './badge'
 import { LivePicture, LiveVoice, StillPicture } from './media'
 import { Lateness, Question, RecordedPictures, SettingChoice, ShiftButtons } from './late'
-import { OpenMaterials } from './materials'
+import { OpenMaterials, type Opened } from './materials'
 import { RoomModel } from './model'
 import { canBeFull, fullWhenAllowed, isFull, stayAwake, toggleFull } from './screen'
 import type { Stage } from './stage'
@@ -31,7 +31,7 @@ function RoomPage(props: { model: RoomModel }) {
   useNow()
   const [presses, setPresses] = useState(0)
   const [blocked, setBlocked] = useState(false)
-  const [opened, open] = useState<string | null>(null)
+  const [opened, open] = useState<Opened | null>(null)
   const onBlocked = useCallback((now: boolean) => setBlocked(now), [])
   const silent = useCallback(() => undefined, [])
   // Whatever is pressed on the page allows sound; it need not be that button.
@@ -54,7 +54,8 @@ function RoomPage(props: { model: RoomModel }) {
   const isLate = stage === 'late'
   const watching = stage === 'watching' || isLate
   const { materials, nextMaterials } = model
-  const openList = ({ place }: MaterialList): void => open(place?.list ?? null)
+  const openList = ({ place }: MaterialList): void =>
+    open(place === null ? null : { list: place.list })
   const recorded = shift.shown
   // Asked for only when there is something to hear: an empty room has nothing to press.
   const isMute = isSilent && model.lesson?.publishing === true && stage !== 'ended'
@@ -148,6 +149,7 @@ function RoomPage(props: { model: RoomModel }) {
       <OpenMaterials
         lists={[materials, nextMaterials]}
         opened={opened}
+        mayRenew={stage === 'waiting' || stage === 'ended'}
         closeWords={watching ? t.room.materialsClose : undefined}
         close={() => open(null)}
       />

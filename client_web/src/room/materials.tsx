@@ -5,18 +5,29 @@
  * lesson ends, what the class works on stays; when the next one begins, it gives way to that.
  */
 import { useEffect } from 'preact/hooks'
-import { LazyOverlay } from '../materials/lazy'
+import { LazyOverlay, useOverlay } from '../materials/lazy'
 import type { MaterialList } from '../materials/list'
 
-/** opened: the address of that one of `lists` which stands open, or null. */
+/** A press on the button of a list, which is known by its address. */
+export interface Opened {
+  list: string
+}
+
+/**
+ * opened: the press that opened one of `lists`, or null. mayRenew: no lesson is watched, so the page may
+ * begin anew for a part of it that does not come.
+ */
 export function OpenMaterials(props: {
   lists: readonly MaterialList[]
-  opened: string | null
+  opened: Opened | null
+  mayRenew: boolean
   closeWords: string | undefined
   close: () => void
 }) {
   const { opened, close } = props
-  const list = props.lists.find((one) => one.place !== null && one.place.list === opened)
+  const hasAny = props.lists.some((one) => one.materials.length > 0)
+  const overlay = useOverlay(hasAny || opened !== null, opened, props.mayRenew)
+  const list = props.lists.find((one) => one.place !== null && one.place.list === opened?.list)
   const isGone = opened !== null && list === undefined
   useEffect(() => {
     // Files that were taken away and given anew later do not open by themselves.
@@ -26,6 +37,7 @@ export function OpenMaterials(props: {
   return (
     <LazyOverlay
       key={list.place.list}
+      overlay={overlay}
       materials={list.materials}
       place={list.place}
       first={null}
