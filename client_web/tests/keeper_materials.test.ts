@@ -293,6 +293,28 @@ describe('a large material', () => {
   })
 })
 
+describe('on a device with little room', () => {
+  beforeEach(() => {
+    const estimate = async (): Promise<StorageEstimate> => ({ quota: 20e6 + 100, usage: 0 })
+    vi.stubGlobal('navigator', { storage: { estimate } })
+  })
+  it('they can be left out, and stay so when the lesson has changed', async () => {
+    const [mot] = await give('một tệp lớn'.repeat(9))
+    const one = keeper()
+    const offer = await one.offer(GIVEN)
+    expect(offer.options.map((option) => option.leavesOut === true)).toEqual([false, true])
+    const [whole, alone] = offer.options
+    expect(whole!.bytes - alone!.bytes).toBe(mot!.bytes)
+    // A segment of it is another one by now.
+    const other = await relay(3, 'changed')
+    for (const [path, body] of other) files.set(path, body)
+    await one.keep(GIVEN, alone!, offer)
+    await vi.waitFor(() => expect(held(one).state).toBe('kept'))
+    expect(held(one)).toMatchObject({ hasMaterials: false, missing: [] })
+    expect([times(mot!), held(one).bytes]).toEqual([0, held(one).total])
+  })
+})
+
 describe('a recording that is not whole', () => {
   it('does not play, whatever of the materials is here', async () => {
     await give('mot')

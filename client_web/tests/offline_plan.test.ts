@@ -7,6 +7,7 @@ import {
   pick,
   playlistsIn,
   readArchive,
+  withMaterials,
   type Archive,
   type Rendition,
 } from '../src/offline/plan'
@@ -100,6 +101,56 @@ describe('what is offered first', () => {
     expect(offered(50e6)).toBe('slides')
     expect(offered(30e6)).toBe('voice')
     expect(offered(10e6)).toBeUndefined()
+  })
+})
+
+describe('what materials take beside it', () => {
+  const LIST = JSON.stringify({
+    materials: [{ name: 'Ôm.pdf', bytes: 100e6, digest: 'f'.repeat(64) }],
+  })
+  const plain = optionsOf(ARCHIVE, ALL)
+  const offered = (free: number | null): string[] =>
+    withMaterials(plain, LIST, free).map(
+      ({ size, bytes, leavesOut }) =>
+        `${size}${leavesOut === true ? ' alone' : ''} ${Math.round(bytes / 1e6)}`,
+    )
+  const first = (free: number | null): string | undefined => {
+    const found = pick(withMaterials(plain, LIST, free), ARCHIVE, free)
+    return found === null ? undefined : `${found.size}${found.leavesOut === true ? ' alone' : ''}`
+  }
+  it('is in each size, and in no others while there is room', () => {
+    for (const free of [null, 1e9])
+      expect(offered(free)).toEqual([
+        'large 301',
+        'medium 181',
+        'small 139',
+        'slides 121',
+        'voice 109',
+      ])
+  })
+  it('may be left out of what would take too much of the device', () => {
+    expect(offered(270e6)).toEqual([
+      'large 301',
+      'large alone 201',
+      'medium 181',
+      'medium alone 81',
+      'small 139',
+      'small alone 39',
+      'slides 121',
+      'voice 109',
+    ])
+    expect(offered(30e6).slice(-2)).toEqual(['voice 109', 'voice alone 9'])
+  })
+  it('is left out of the first offer only where nothing fits with it', () => {
+    expect([first(null), first(1e9), first(270e6)]).toEqual(['medium', 'medium', 'slides'])
+    expect([first(150e6), first(30e6), first(10e6)]).toEqual([
+      'small alone',
+      'voice alone',
+      undefined,
+    ])
+  })
+  it('is nothing where the lesson has none', () => {
+    expect(withMaterials(plain, null, 10e6)).toEqual(plain)
   })
 })
 

@@ -136,17 +136,18 @@ describe('a lesson whose files are all here', () => {
 
 describe('a lesson some of whose materials are not here', () => {
   const MISSING = ['Ôm.pdf', 'Phiếu.docx'].map((name) => ({ name, bytes: 1, digest: name }))
-  const standing = (): PageWorker => {
+  const standing = async (): Promise<PageWorker> => {
     const container = new FakeContainer([new TypeError('Failed to fetch')])
     container.active = {}
     const worker = workerOf(container)
     worker.start()
+    await drawn()
     return worker
   }
   it.each(['loading', 'waiting', 'on-its-way', 'full', 'failed'] as const)(
     'plays, and says which and why (%s)',
     async (state) => {
-      panel(new FakeKeeper(state, MISSING), standing())
+      panel(new FakeKeeper(state, MISSING), await standing())
       await drawn()
       expect(page.root.text).toContain(words.offline.keptWith.active('4 MB'))
       expect(page.root.text).toContain(words.offline.lacks('Ôm.pdf, Phiếu.docx'))
@@ -154,14 +155,14 @@ describe('a lesson some of whose materials are not here', () => {
     },
   )
   it('blames no network while they are on their way to the school', async () => {
-    panel(new FakeKeeper('on-its-way', MISSING), standing())
+    panel(new FakeKeeper('on-its-way', MISSING), await standing())
     await drawn()
     expect(page.root.text).not.toContain('mạng, sẽ')
     expect(page.root.text).toContain('đang trên đường về trường')
   })
   it('says on the shelf how many', async () => {
     const keeper = new FakeKeeper('on-its-way', MISSING) as unknown as Keeper
-    page.draw(<KeptShelf keeper={keeper} offline={false} worker={standing()} />)
+    page.draw(<KeptShelf keeper={keeper} offline={false} worker={await standing()} />)
     await drawn()
     expect(page.root.text).toContain(`${words.offline.keptShort.active}, 4 MB`)
     expect(page.root.text).toContain(words.offline.lacksShort(2))
@@ -189,6 +190,27 @@ describe('pressing to keep a lesson', () => {
     page.root.all('button')[0]?.press()
     await drawn()
     expect([keeper.begun, worker.state]).toEqual([0, 'refused'])
+  })
+  it('names what is kept without the materials, where that is offered', async () => {
+    const keeper = new FakeKeeper(null)
+    const small = { size: 'small', renditions: ['voice'], bytes: 105e6 } as const
+    const alone = { ...small, bytes: 5e6, leavesOut: true } as const
+    const voice = { size: 'voice', renditions: ['voice'], bytes: 101e6 } as const
+    keeper.offer = async () => ({ options: [small, alone, voice], suggested: small, free: 2e8 })
+    const keep = vi.spyOn(keeper, 'keep')
+    panel(keeper, workerOf(new FakeContainer([new FakeWorker()])))
+    await drawn()
+    page.root.all('button')[0]?.press()
+    await drawn()
+    expect(page.root.all('option').map((one) => one.text)).toEqual([
+      words.offline.option(words.offline.sizes.small, '105 MB'),
+      words.offline.optionWithout(words.offline.sizes.small, '5 MB'),
+      words.offline.option(words.offline.sizes.voice, '101 MB'),
+    ])
+    page.root.all('select')[0]?.change('small-alone')
+    await drawn()
+    page.root.all('button')[0]?.press()
+    expect(keep.mock.calls[0]).toContain(alone)
   })
   it('is answered at once, and begins it once', async () => {
     const keeper = new FakeKeeper(null)

@@ -381,6 +381,7 @@ export const en: Messages = {
       voice: 'Voice alone',
     },
     option: (what: string, size: string) => `${what}, ${size}`,
+    optionWithout: (what: string, size: string) => `${what}, without the materials, ${size}`,
     save: (size: string) => `Keep ${size}`,
     noRoom: (size: string, free: string) =>
       `Not enough room: the lesson needs at least ${size}, the device has ${free}. Delete kept lessons or other files.`,

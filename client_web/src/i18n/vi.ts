@@ -375,6 +375,7 @@ export const vi = {
       voice: 'Chỉ tiếng',
     },
     option: (what: string, size: string) => `${what}, ${size}`,
+    optionWithout: (what: string, size: string) => `${what}, không kèm học liệu, ${size}`,
     save: (size: string) => `Lưu ${size}`,
     noRoom: (size: string, free: string) =>
       `Máy không đủ chỗ: bài cần ít nhất ${size}, máy còn ${free}. Hãy xóa bớt bài đã lưu hoặc tệp khác.`,

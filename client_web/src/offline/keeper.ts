@@ -137,9 +137,9 @@ export class Keeper extends Observable {
   /** What may be kept of `lesson`. Throws Problem or Unreachable. */
   async offer(lesson: Lesson): Promise<Offer> {
     const { archive, materials } = await this.#source.read(lesson)
-    const options = this.#options(archive, materials)
     this.#space = await space()
     const free = this.#space.free === null ? null : Math.max(0, this.#space.free - RESERVE)
+    const options = withMaterials(this.#options(archive), materials, free)
     return { archive, materials, options, suggested: pick(options, archive, free), free }
   }
 
@@ -269,11 +269,13 @@ export class Keeper extends Observable {
   async #renew(record: KeptLesson): Promise<boolean> {
     const { lesson } = record
     const found = await this.#source.read(lesson)
-    const options = this.#options(found.archive, found.materials)
     const least = SIZES.indexOf(record.size)
+    const options = this.#options(found.archive)
     const option = options.find((one) => SIZES.indexOf(one.size) >= least)
     if (option === undefined) return false
-    const renewed = await this.#source.record(lesson, option, found)
+    const { leavesOut } = record
+    const chosen = leavesOut === true ? { ...option, leavesOut } : option
+    const renewed = await this.#source.record(lesson, chosen, found)
     const key = ({ path, digest }: KeptFile): string => `${path} ${digest}`
     const old = new Set(record.files.map(key))
     const same = renewed.files.filter((file) => old.has(key(file)))
@@ -401,8 +403,8 @@ export class Keeper extends Observable {
     }
   }
 
-  #options(archive: Archive, materials: string | null): Option[] {
-    return withMaterials(optionsOf(archive, new Set(this.plays.split(','))), materials)
+  #options(archive: Archive): Option[] {
+    return optionsOf(archive, new Set(this.plays.split(',')))
   }
 
   /** Take note of what the store has of a lesson; `state` unless it is whole. False: it has nothing. */

@@ -65,6 +65,9 @@ export function KeepPanel(props: { keeper: Keeper; lesson: Lesson; worker?: Page
   )
 }
 
+const nameOf = ({ size, leavesOut }: Option): string =>
+  leavesOut === true ? `${size}-alone` : size
+
 function Choose(props: { offer: Offer; keep: (option: Option) => void; lang: string }) {
   const { t } = useLanguage()
   const { offer, lang } = props
@@ -81,15 +84,18 @@ function Choose(props: { offer: Offer; keep: (option: Option) => void; lang: str
       <label class="field">
         <span>{t.offline.size}</span>
         <select
-          value={now.size}
+          value={nameOf(now)}
           onChange={(event) => {
             const value = event.currentTarget.value
-            choose(offer.options.find((one) => one.size === value) ?? null)
+            choose(offer.options.find((one) => nameOf(one) === value) ?? null)
           }}
         >
           {offer.options.map((one) => (
-            <option value={one.size} disabled={!fits(one)}>
-              {t.offline.option(t.offline.sizes[one.size], size(one.bytes))}
+            <option value={nameOf(one)} disabled={!fits(one)}>
+              {t.offline[one.leavesOut === true ? 'optionWithout' : 'option'](
+                t.offline.sizes[one.size],
+                size(one.bytes),
+              )}
             </option>
           ))}
         </select>

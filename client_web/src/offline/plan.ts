@@ -27,6 +27,8 @@ export interface KeptLesson {
   files: KeptFile[]
   /** The list of the lesson's materials as text; older records, and lessons without any, have none. */
   materials?: string
+  /** Whoever keeps it wanted it without its materials, for their space. */
+  leavesOut?: true
   /** Milliseconds since 1970. */
   addedAt: number
 }
@@ -40,6 +42,8 @@ export interface Option {
   size: Size
   renditions: string[]
   bytes: number
+  /** The lesson's materials are left out, for their space. */
+  leavesOut?: true
 }
 
 interface FileEntry {
@@ -153,13 +157,21 @@ const PLENTY_LINES = 480
 
 /**
  * The option to offer first with `free` bytes free (null: the browser does not tell): the largest
- * that takes at most half of them and has at most 480 lines; null when none fits.
+ * that takes at most half of them and has at most 480 lines, without materials only where none fits
+ * with them; null when none fits.
  */
 export function pick(
   options: readonly Option[],
   archive: Archive,
   free: number | null,
 ): Option | null {
+  const [whole, rest] = [false, true].map((isLess) =>
+    options.filter((one) => (one.leavesOut === true) === isLess),
+  )
+  return pickOf(whole ?? [], archive, free) ?? pickOf(rest ?? [], archive, free)
+}
+
+function pickOf(options: readonly Option[], archive: Archive, free: number | null): Option | null {
   const fitting = options.filter((one) => free === null || one.bytes <= free * SHARE)
   const modest = fitting.filter((one) =>
     one.renditions.every((name) => {
@@ -238,10 +250,22 @@ export const missingMaterials = (kept: KeptLesson, held: ReadonlySet<string>): M
 export const holdsRecording = (kept: KeptLesson, held: ReadonlySet<string>): boolean =>
   kept.files.every(({ path }) => held.has(path) || materialAt(path) !== null)
 
-/** `options`, each with the lesson's materials beside what is recorded. */
-export function withMaterials(options: readonly Option[], list: string | null): Option[] {
+/**
+ * `options`, each with the lesson's materials (`list`) beside what is recorded; and without them after
+ * it where that would take too much of the `free` bytes (null: the browser does not tell).
+ */
+export function withMaterials(
+  options: readonly Option[],
+  list: string | null,
+  free: number | null,
+): Option[] {
   const more = totalBytes(materialsIn(list))
-  return options.map((one) => ({ ...one, bytes: one.bytes + more }))
+  if (more === 0) return [...options]
+  return options.flatMap((one): Option[] => {
+    const bytes = one.bytes + more
+    const isMuch = free !== null && bytes > free * SHARE
+    return [{ ...one, bytes }, ...(isMuch ? [{ ...one, leavesOut: true as const }] : [])]
+  })
 }
 
 /** Media playlists that a master playlist names, without queries. */

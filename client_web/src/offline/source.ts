@@ -59,8 +59,9 @@ export class Source {
   async record(
     lesson: Lesson,
     option: Option,
-    { archive, materials }: { archive: Archive; materials: string | null },
+    { archive, materials: given }: { archive: Archive; materials: string | null },
   ): Promise<KeptLesson> {
+    const materials = option.leavesOut === true ? null : given
     const only = [...option.renditions].sort().join()
     const query = new URLSearchParams({ only, play: this.plays })
     const base = this.archive(lesson)
@@ -88,6 +89,7 @@ export class Source {
       playlists,
       files: [...filesOf(archive, playlists), ...materialsIn(materials)],
       ...(materials === null ? {} : { materials }),
+      ...(option.leavesOut === true ? { leavesOut: true } : {}),
       addedAt: Date.now(),
     }
   }
