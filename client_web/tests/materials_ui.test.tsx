@@ -1,5 +1,5 @@
 /*
- * What is seen of materials: the way in and out of the overlay, and what teachers read of their files.
+ * What is seen of materials: the overlay, and what teachers read of their files.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Lesson } from '../src/api'
@@ -175,12 +175,19 @@ describe('the overlay', () => {
 })
 
 describe('the library', () => {
+  let player: { main: { paused: boolean; pause: () => void }; play: () => void }
+  beforeEach(() => {
+    const main = { paused: false, pause: () => void (main.paused = true) }
+    player = { main, play: () => void (main.paused = false) }
+  })
   const lesson = (materials: string | null): Lesson =>
     ({ id: 'om', title: 'Ôm', playable: true, materials }) as unknown as Lesson
   it('lists what was given along with a lesson, and opens it', async () => {
     answer = (url) =>
       new Response(url.endsWith('/materials') ? JSON.stringify({ materials: FILES }) : '0123')
-    page.draw(<LessonMaterials lesson={lesson('d'.repeat(64))} token="T" kept={null} />)
+    page.draw(
+      <LessonMaterials lesson={lesson('d'.repeat(64))} token="T" kept={null} player={player} />,
+    )
     await drawn()
     expect(asked).toEqual(['http://relay.test/api/lessons/om/materials'])
     button('Sơ đồ.png').press()
@@ -189,15 +196,55 @@ describe('the library', () => {
   })
   it('asks the relay that has the recording', async () => {
     const far = { ...lesson('d'), playable: undefined, relay: 'http://far.test' }
-    page.draw(<LessonMaterials lesson={far as unknown as Lesson} token="T" kept={null} />)
+    page.draw(
+      <LessonMaterials lesson={far as unknown as Lesson} token="T" kept={null} player={player} />,
+    )
     await drawn()
     expect(asked[0]).toBe('http://far.test/api/lessons/om/materials')
+  })
+  describe('with film and sound', () => {
+    const MEDIA = [file('Phim.mp4', 'a'), file('Hát.mp3', 'b'), file('Sơ đồ.png', 'c')]
+    beforeEach(async () => {
+      answer = (url) =>
+        new Response(url.endsWith('/materials') ? JSON.stringify({ materials: MEDIA }) : '0123')
+      page.draw(<LessonMaterials lesson={lesson('d')} token="T" kept={null} player={player} />)
+      await drawn()
+    })
+    const pick = async (name: string): Promise<void> => {
+      button(name).press()
+      await drawn()
+    }
+    it.each([
+      ['Phim.mp4', 'video'],
+      ['Hát.mp3', 'audio'],
+    ])(
+      'stops the recording while %s plays, and lets it go on afterwards',
+      async (name, element) => {
+        await pick(name)
+        expect(player.main.paused).toBe(false)
+        page.root.all(element)[0]?.tell('play')
+        expect(player.main.paused).toBe(true)
+        await pick(words.close)
+        expect(player.main.paused).toBe(false)
+      },
+    )
+    it('begins no recording that somebody stopped', async () => {
+      player.main.paused = true
+      await pick('Phim.mp4')
+      page.root.all('video')[0]?.tell('play')
+      await pick(words.close)
+      expect(player.main.paused).toBe(true)
+    })
+    it('lets it go on behind what has no sound', async () => {
+      await pick('Sơ đồ.png')
+      expect(player.main.paused).toBe(false)
+    })
   })
   it('opens nothing by itself when files were taken out and given anew', async () => {
     let given = FILES
     answer = () => new Response(JSON.stringify({ materials: given }))
     const draw = async (digest: string): Promise<void> => {
-      page.draw(<LessonMaterials lesson={lesson(digest)} token="T" kept={null} />)
+      page.draw(<LessonMaterials lesson={lesson(digest)} token="T" kept={null} player={player} />)
       await drawn()
     }
     await draw('1')
@@ -211,13 +258,13 @@ describe('the library', () => {
     expect([page.root.all('dialog').length, page.root.text.includes('Ôm.pdf')]).toEqual([0, true])
   })
   it('asks nothing for a lesson without any', async () => {
-    page.draw(<LessonMaterials lesson={lesson(null)} token="T" kept={null} />)
+    page.draw(<LessonMaterials lesson={lesson(null)} token="T" kept={null} player={player} />)
     await drawn()
     expect([asked, page.root.text]).toEqual([[], ''])
   })
   it('asks no server for what is kept on the device', async () => {
     const kept = { list: '/kept/om/materials.json', file: (one: string) => one, token: '' }
-    page.draw(<LessonMaterials lesson={lesson('d')} token="T" kept={kept} />)
+    page.draw(<LessonMaterials lesson={lesson('d')} token="T" kept={kept} player={player} />)
     await drawn()
     expect(asked[0]).toBe('/kept/om/materials.json')
   })
@@ -447,11 +494,5 @@ describe('the page after the lesson', () => {
     desk.unfinished = 2
     await draw()
     expect(page.root.text).toContain(words.teach.others(2))
-  })
-})
-
-describe('the way in', () => {
-  it('says how many files there are', () => {
-    expect(pages.room.materials(3)).toBe('Học liệu (3)')
   })
 })

@@ -208,3 +208,9 @@ describe('the part that shows files', () => {
     expect(reloads).toBe(1)
   })
 })
+
+describe('the way in', () => {
+  it('says how many files there are', () => {
+    expect(pages.room.materials(3)).toBe('Học liệu (3)')
+  })
+})

@@ -86,7 +86,7 @@ export function Watch(props: { lesson: Lesson; token: string; keeper: Keeper | n
   return (
     <>
       <Stage player={player} isHere={isHere} />
-      <LessonMaterials lesson={lesson} token={token} kept={kept} />
+      <LessonMaterials lesson={lesson} token={token} kept={kept} player={player} />
       {isOwn && keeper && !isRefused && <KeepPanel keeper={keeper} lesson={lesson} />}
       {isOwn && (keeper === null || isRefused) && (
         <FilePanel lesson={lesson} archive={archive} token={token} />

@@ -29,6 +29,8 @@ export function MaterialsOverlay(props: {
   first: string | null
   /** Words on the button that closes. */
   closeWords?: string | undefined
+  /** Film or sound of a file begins to play. */
+  onPlay?: () => void
   close: () => void
 }) {
   const { materials, place, close } = props
@@ -93,7 +95,7 @@ export function MaterialsOverlay(props: {
           last={last ?? materials[0]?.digest ?? null}
         />
       ) : (
-        <Viewer key={picked.digest} material={picked} place={place} />
+        <Viewer key={picked.digest} material={picked} place={place} onPlay={props.onPlay} />
       )}
     </dialog>
   )

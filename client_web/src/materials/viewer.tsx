@@ -14,7 +14,12 @@ import { MaterialFile } from './file'
 import { kindOf } from './kinds'
 import type { Material, Place } from './list'
 
-export function Viewer(props: { material: Material; place: Place }) {
+/** onPlay: film or sound begins to play. */
+export function Viewer(props: {
+  material: Material
+  place: Place
+  onPlay?: (() => void) | undefined
+}) {
   const { material, place } = props
   const words = useMaterialsWords()
   const { lang } = useLanguage()
@@ -43,7 +48,7 @@ export function Viewer(props: { material: Material; place: Place }) {
           <progress value={file.percent} max={100} />
         </label>
       )}
-      {url !== null && <Shown file={file} url={url} />}
+      {url !== null && <Shown file={file} url={url} onPlay={props.onPlay} />}
     </div>
   )
 }
@@ -57,8 +62,8 @@ function State(props: { title: string; text: string }) {
   )
 }
 
-function Shown(props: { file: MaterialFile; url: string }) {
-  const { file, url } = props
+function Shown(props: { file: MaterialFile; url: string; onPlay: (() => void) | undefined }) {
+  const { file, url, onPlay } = props
   const { name } = file.material
   const words = useMaterialsWords()
   const [broken, setBroken] = useState(false)
@@ -87,9 +92,11 @@ function Shown(props: { file: MaterialFile; url: string }) {
         {/* Side by side with thumbnails a page would be small on a projector. */}
         {kind === 'pdf' && <iframe src={`${url}#view=FitH&navpanes=0`} title={name} />}
         {kind === 'film' && (
-          <video src={url} aria-label={name} controls playsInline onError={fail} />
+          <video src={url} aria-label={name} controls playsInline onPlay={onPlay} onError={fail} />
         )}
-        {kind === 'sound' && <audio src={url} aria-label={name} controls onError={fail} />}
+        {kind === 'sound' && (
+          <audio src={url} aria-label={name} controls onPlay={onPlay} onError={fail} />
+        )}
         {kind === 'text' && <Text blob={file.blob} name={name} />}
       </div>
       {download}
