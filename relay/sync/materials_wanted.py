@@ -2,14 +2,16 @@
 
 Here: the lessons that those above tell of, those of archives here, what somebody waits for, what
 waits for room. Not here: in which order they come (`materials_plan`), fetching (`materials`).
-`tell`, `note` and `ask` are for the event loop and any thread; `refresh` blocks, and is called by
-one thread at a time.
+`tell`, `note` and `came` are for any thread. `start` and `refresh` block, and are called by one
+thread at a time, which alone changes what is known of lessons; all else is for the event loop.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +54,8 @@ class Wanted:
         self._held = held
         self._is_pinned = is_pinned
         self._list_told = list_told
+        # What is told, noted and due is changed and gone through under it.
+        self._lock = threading.Lock()
         self._told: tuple[LessonInfo, ...] | None = None
         self._noted: set[str] = set()
         self._coming: dict[str, LessonInfo] = {}
@@ -60,24 +64,28 @@ class Wanted:
         self._asked: dict[_Key, float] = {}
         self._put_off: dict[str, float] = {}
         self._is_known = False
-        self.dues: dict[str, Due] = {}
-        """Lessons of which something is not here."""
+        # Lessons of which something is not here.
+        self._dues: dict[str, Due] = {}
 
     # What others tell.
 
     def tell(self, lessons: Iterable[LessonInfo]) -> None:
         """The lessons that are planned or live, all of them."""
-        self._told = tuple(lessons)
+        known = tuple(lessons)
+        with self._lock:
+            self._told = known
 
-    def note(self, lesson: str) -> None:
-        """Something about it may have changed: its archive, or a file that was found rotten."""
-        self._noted.add(lesson)
+    def note(self, *lessons: str) -> None:
+        """Something about them may have changed: an archive, or a file that was found rotten."""
+        with self._lock:
+            self._noted.update(lessons)
 
     def came(self, digest: str) -> None:
         """A file is here, for every lesson that has it."""
-        for lesson, due in self.dues.items():
-            if any(digest == one for one, _ in due.files or ()):
-                self._noted.add(lesson)
+        with self._lock:
+            for lesson, due in self._dues.items():
+                if any(digest == one for one, _ in due.files or ()):
+                    self._noted.add(lesson)
 
     def ask(self, lesson: str, digest: str, now: float, seconds: float = _ASKED_S) -> None:
         """Somebody waits for a file, "" for the list, for so many seconds yet at the most."""
@@ -85,7 +93,7 @@ class Wanted:
             until = now + min(seconds, _ASKED_S)
             self._asked[lesson, digest] = max(until, self._asked.get((lesson, digest), until))
             self._put_off.pop(lesson, None)
-            self._noted.add(lesson)
+            self.note(lesson)
 
     def put_off(self, lesson: str, until: float) -> None:
         """Nothing can be done for it before `until`."""
@@ -107,7 +115,12 @@ class Wanted:
         """Lessons of which something is not here, but those that are put off."""
         for lesson in [name for name, until in self._put_off.items() if until <= now]:
             del self._put_off[lesson]
-        return [due for name, due in self.dues.items() if name not in self._put_off]
+        return [due for name, due in self.dues().items() if name not in self._put_off]
+
+    def dues(self) -> dict[str, Due]:
+        """Lessons of which something is not here; for any thread."""
+        with self._lock:
+            return dict(self._dues)
 
     def is_kept(self, lesson: str) -> bool:
         """Whether its list stays, whatever else needs the room; for any thread."""
@@ -140,19 +153,25 @@ class Wanted:
             held = self._store.held(lesson)
             if held is not None and lesson not in self._coming:
                 self._past.setdefault(lesson, (held.digest, held.at))
-        self._noted.update(self._held(), self._past, self._coming)
+        self.note(*self._held(), *self._past, *self._coming)
 
     def refresh(self) -> None:
         """Take in what was told and noted. Raises Absent. Blocks."""
-        told, self._told = self._told, None
+        with self._lock:
+            told, self._told = self._told, None
         if told is not None:
             self._take_told(told)
-        for lesson in [name for name in self._coming if name in self._noted]:
-            self._noted.discard(lesson)
+        with self._lock:
+            coming = self._noted.intersection(self._coming)
+            self._noted -= coming
+        for lesson in coming:
             self._consider(lesson)
         self._is_known = True
-        for _ in range(min(_CONSIDERED, len(self._noted))):
-            self._consider(self._noted.pop())
+        with self._lock:
+            others = list(islice(self._noted, _CONSIDERED))
+            self._noted.difference_update(others)
+        for lesson in others:
+            self._consider(lesson)
 
     def _take_told(self, told: tuple[LessonInfo, ...]) -> None:
         coming = {info.id: info for info in told if info.state is not LessonState.ENDED}
@@ -161,7 +180,7 @@ class Wanted:
                 # Over, or moved elsewhere; what is here of it stays while there is room.
                 if before.materials:
                     self._past[lesson] = before.materials, self.at(lesson)
-                self._noted.add(lesson)
+                self.note(lesson)
         changed = {name for name, info in coming.items() if info != self._coming.get(name)}
         self._coming = coming
         for lesson in changed:
@@ -170,7 +189,7 @@ class Wanted:
                 self._store.drop(lesson)
             else:
                 self._store.date(lesson, self.at(lesson))
-        self._noted |= changed
+        self.note(*changed)
 
     def _consider(self, lesson: str) -> None:
         """Whether something of it is to come."""
@@ -188,21 +207,28 @@ class Wanted:
                 self._past[lesson] = told, at if isinstance(at, float) else 0.0
             if at := self.at(lesson):
                 self._store.date(lesson, at)
+        due = self._due(lesson)
+        with self._lock:
+            if due is not None:
+                self._dues[lesson] = due
+            else:
+                self._dues.pop(lesson, None)
+
+    def _due(self, lesson: str) -> Due | None:
         digest = self.list_digest(lesson)
-        self.dues.pop(lesson, None)
         if not digest:
-            return
+            return None
         info, held = self._coming.get(lesson), self._store.held(lesson)
         files: tuple[tuple[str, int], ...] | None = None
         if held is not None and held.digest == digest:
             missing = self._store.missing(lesson)
             files = tuple((one.digest, self._store.left(one)) for one in missing)
         if files == ():
-            return
+            return None
         live = info is not None and info.state is LessonState.LIVE
         planned_at = info.planned_at if info is not None else self.at(lesson)
         older = files is None and held is not None
-        self.dues[lesson] = Due(lesson, digest, planned_at, info is not None, live, files, older)
+        return Due(lesson, digest, planned_at, info is not None, live, files, older)
 
     def progress(self) -> dict[str, int]:
         """lessons: to come, that have materials. whole: of these, with everything here. lists_left,
@@ -211,7 +237,8 @@ class Wanted:
         if not self._is_known:
             lists = len(lessons)
             return {"lessons": lists, "whole": 0, "lists_left": lists} | _NOTHING
-        dues = [due for name in lessons if (due := self.dues.get(name)) is not None]
+        found = self.dues()
+        dues = [due for name in lessons if (due := found.get(name)) is not None]
         files = {digest: size for due in dues for digest, size in due.files or ()}
         return {
             "lessons": len(lessons),
