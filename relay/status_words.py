@@ -54,6 +54,7 @@ _VI: Final[dict[str, str]] = {
     "materials-whole": "của {lessons} bài sắp tới: đã đủ",
     "materials-some": "của {lessons} bài sắp tới: {whole} bài đã đủ",
     "materials-left": "đang tải về {files} tệp ({bytes})",
+    "materials-no-room-for": "chưa đủ chỗ cho {files} tệp ({bytes}) của {lessons} bài",
     "materials-lists": "đang hỏi danh sách của {lists} bài",
     "power": "Lần mất điện gần nhất",
     "power-none": "chưa có lần nào được ghi lại",
@@ -108,6 +109,11 @@ _VI: Final[dict[str, str]] = {
     "disk-damaged": (
         "Đĩa này đã làm hỏng vài phần của bài giảng. Chúng được tải lại, nhưng đĩa có thể"
         " sắp hỏng: hãy chuẩn bị thay đĩa hoặc thẻ nhớ."
+    ),
+    "materials-no-room": (
+        "Không đủ chỗ cho học liệu của bài sắp dạy, nên lớp học sẽ thiếu tệp. Hãy tăng "
+        "materials_gb trong /etc/classroom/relay.toml, hoặc xoá bớt trên đĩa, rồi: sudo "
+        "systemctl restart classroom-relay."
     ),
     "power-often": (
         "Máy này mất điện nhiều lần trong 30 ngày. Bài giảng không hỏng, nhưng đĩa sẽ "
@@ -184,6 +190,7 @@ _EN: Final[dict[str, str]] = {
     "materials-whole": "of {lessons} coming lessons all here",
     "materials-some": "of {lessons} coming lessons {whole} all here",
     "materials-left": "{files} files ({bytes}) on the way",
+    "materials-no-room-for": "no room yet for {files} files ({bytes}) of {lessons} lessons",
     "materials-lists": "the lists of {lists} lessons on the way",
     "power": "Last power cut",
     "power-none": "none on record",
@@ -238,6 +245,11 @@ _EN: Final[dict[str, str]] = {
     "disk-damaged": (
         "This disk has damaged parts of lessons. They are fetched again, but the disk may"
         " fail soon: get a new disk or card ready."
+    ),
+    "materials-no-room": (
+        "There is no room for the learning materials of a lesson that is taught soon, so its "
+        "class will lack files. Raise materials_gb in /etc/classroom/relay.toml, or delete "
+        "something from the disk, then: sudo systemctl restart classroom-relay."
     ),
     "power-often": (
         "This machine lost its power several times within 30 days. Lessons survive that, "
@@ -369,9 +381,14 @@ def _materials(materials: Mapping[str, Any], words: Mapping[str, str]) -> str:
     if materials["whole"] == materials["lessons"]:
         return words["materials-whole"].format(**materials)
     parts = [words["materials-some"].format(**materials)]
-    if materials["files_left"]:
-        left = {"files": materials["files_left"], "bytes": size(materials["bytes_left"])}
+    without, bytes_without = materials["files_without_room"], materials["bytes_without_room"]
+    if files := materials["files_left"] - without:
+        left = {"files": files, "bytes": size(materials["bytes_left"] - bytes_without)}
         parts.append(words["materials-left"].format(**left))
+    if without:
+        left = {"files": without, "bytes": size(bytes_without)}
+        lessons = materials["lessons_without_room"]
+        parts.append(words["materials-no-room-for"].format(lessons=lessons, **left))
     if materials["lists_left"]:
         parts.append(words["materials-lists"].format(lists=materials["lists_left"]))
     return "; ".join(parts)

@@ -222,26 +222,27 @@ class MaterialStore:
     # Room.
 
     def make_room(
-        self, size: int, lesson: str, is_kept: Callable[[str], bool], before: float = math.inf
+        self,
+        size: int,
+        candidates: Iterable[str] = (),
+        gone: Callable[[str], object] = lambda lesson: None,
     ) -> bool:
-        """Whether `size` more bytes fit, once lists of lessons longest past have made room, and
-        their files with them. Nothing goes when that would not do. is_kept(lesson): its list stays.
-        before: lists of lessons of this date and later stay too. Raises Absent."""
+        """Whether `size` more bytes fit, once lists have made room, and their files with them.
+        Nothing goes when that would not do. candidates: lessons whose lists may go, the first one
+        first; looked at only when there is no room. gone(lesson): its list went. Raises Absent."""
         with self.writing(), self._lock:
             lacking = self._lacking(size)
             if lacking <= 0:
                 return True
-            candidates = sorted(
-                (held.at, name)
-                for name, held in self._lists.items()
-                if name != lesson and held.at < before and not is_kept(name)
-            )
-            gone: set[str] = set()
+            chosen: list[str] = []
             naming = Counter(self._named(self._lists.values()))
-            for _, name in candidates:
-                gone.add(name)
-                lacking -= len(self._lists[name].data)
-                for digest in self._named([self._lists[name]]):
+            for name in candidates:
+                held = self._lists.get(name)
+                if held is None:
+                    continue
+                chosen.append(name)
+                lacking -= len(held.data)
+                for digest in self._named([held]):
                     naming[digest] -= 1
                     if not naming[digest]:
                         lacking -= self.blobs.size(digest)
@@ -249,11 +250,12 @@ class MaterialStore:
                     break
             if lacking > 0:
                 return False
-            for name in gone:
+            for name in chosen:
                 _log.info("materials-evicted", extra={"lesson": name})
                 del self._lists[name]
                 remove(self._path(name))
                 self._evicted += 1
+                gone(name)
             sync_directory(self._lists_folder)
             self.tidy()
             return self._lacking(size) <= 0

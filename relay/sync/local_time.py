@@ -23,7 +23,9 @@ _LAST_DATE: Final = 253_402_300_800.0
 class LocalTime:
     """Gives `Moment`s."""
 
-    def __init__(self, now: Clock, wall: Clock) -> None:
+    def __init__(self, now: Clock, wall: Clock, *, is_right: bool = False) -> None:
+        """is_right: our own clock is one by which others go."""
+        self._is_right = is_right
         self._now = now
         self._wall = wall
         # A source's date less our monotonic clock, which no correction of the date moves.
@@ -35,8 +37,8 @@ class LocalTime:
 
     @property
     def is_told(self) -> bool:
-        """Whether a source has said what date it is."""
-        return self._told is not None
+        """Whether a source has said what date it is, or need not."""
+        return self._is_right or self._told is not None
 
     def moment(self) -> Moment:
         """Now."""

@@ -54,6 +54,10 @@ _WRONG_TIMES: Final = 3
 # What was whole at the last start is looked at again, and what came from a drive, so that what
 # rotted is found before the class finds it (s).
 _LOOK_SECONDS: Final = 60.0
+# Until a source has told the date, no lesson makes room for one that comes sooner: soon again (s).
+_UNDATED_SECONDS: Final = 5.0
+# That there is no room is told at most so often (s); the page tells it all the time.
+_TELL_SECONDS: Final = 3600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +92,7 @@ class MaterialSync:
         self._wrong: Counter[str] = Counter()
         self._refused: dict[str, float] = {}
         self._looked_at = 0.0
+        self._told_no_room = -math.inf
         self._looking: asyncio.Task[None] | None = None
         self.holds_link = False
         """Whether something of lessons to come can cross the weak link, before recordings."""
@@ -143,27 +148,32 @@ class MaterialSync:
             # Whatever stands in the store then may be of others.
             self._senders.clear()
         try:
-            await asyncio.to_thread(self._look)
+            moment = self._link.time.moment()
+            date = moment.wall if self._link.time.is_told else None
+            await asyncio.to_thread(self._look, date)
         except Absent as error:
             self._link.leave_disk(error.what)
             return
         refusal = self._link.look()  # a lesson may have begun meanwhile
-        now, date = self._now(), self._link.time.moment().wall
+        now = self._now()
         self._look_again(tasks, now)
         self._end_what_may_not(refusal)
         asked = self.wanted.asked(now)
-        for fetch in next_fetches(self.wanted.possible(now), asked, date):
+        possible = self.wanted.possible(now)
+        for fetch in next_fetches(possible, asked, moment.wall, dated=date is not None):
             if self._refused.get(fetch.digest, 0.0) > now:
+                continue
+            if self.wanted.waits_for_room(fetch.lesson, fetch.digest, now):
                 continue
             if not await self._start(tasks, fetch, refusal, now):
                 break
 
-    def _look(self) -> None:
+    def _look(self, date: float | None) -> None:
         """Blocks. Raises Absent."""
         if not self._scanned:
             self.wanted.start()
             self._scanned = True
-        self.wanted.refresh()
+        self.wanted.refresh(date)
 
     def _look_again(self, tasks: asyncio.TaskGroup, now: float) -> None:
         due = self._looking is None or now - self._looked_at > _LOOK_SECONDS
@@ -267,24 +277,38 @@ class MaterialSync:
     async def _has_room(self, fetch: Fetch, material: Material) -> bool:
         if self.store.blobs.have(fetch.digest) or fetch.digest in self._senders:
             return True
-        before = self.wanted.at(fetch.lesson) if fetch.tier is Tier.PAST else math.inf
+        went: list[str] = []
 
         def make() -> bool:
-            kept = self.wanted.is_kept
-            if not self.store.make_room(material.bytes, fetch.lesson, kept, before):
+            order = self.wanted.giving_way(fetch.lesson)
+            if not self.store.make_room(material.bytes, order, went.append):
                 return False
             self.store.begin(material)
             return True
 
         try:
-            if await asyncio.to_thread(make):
-                return True
+            has_room = await asyncio.to_thread(make)
         except Absent as error:
             self._link.leave_disk(error.what)
             return False
-        _log.warning("materials-no-room", extra={"lesson": fetch.lesson, "bytes": material.bytes})
-        self.wanted.put_off(fetch.lesson, self._now() + PUT_OFF_SECONDS)
-        return False
+        finally:
+            self.wanted.gone(went)
+        if has_room:
+            self.wanted.has_room(fetch.lesson, fetch.digest)
+        else:
+            self._lacks_room(fetch, material)
+        return has_room
+
+    def _lacks_room(self, fetch: Fetch, material: Material) -> None:
+        now = self._now()
+        wait = PUT_OFF_SECONDS if self.wanted.is_dated else _UNDATED_SECONDS
+        self.wanted.lacks_room(fetch.lesson, fetch.digest, now + wait)
+        if fetch.tier is Tier.PAST or now < self._told_no_room + _TELL_SECONDS:
+            return
+        self._told_no_room = now
+        facts = {"lesson": fetch.lesson, "bytes": material.bytes}
+        lessons = self.wanted.progress()["lessons_without_room"]
+        _log.warning("materials-no-room", extra=facts | {"lessons": lessons})
 
     def _stretch(self, material: Material, near: bool) -> Stretch | None:
         """The next one to ask for; None when all that is not here is under way."""

@@ -140,7 +140,7 @@ def bring(store: MaterialStore, drive: Path, wanted: Sequence[str], progress: Pr
             known = store.blobs.all()
             need = sum(one.bytes for one in files if one.digest not in known)
             need += len(held.data) if store.held(name) is None else 0
-            if not store.make_room(need, name, lambda lesson: True):
+            if not store.make_room(need):
                 outcome.left_out[name] = NO_ROOM
                 continue
             if store.held(name) is None:

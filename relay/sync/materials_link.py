@@ -94,7 +94,8 @@ class RootLink:
         self.plan = Plan()
         self.width = Width()
         self.allowance = Allowance(Limits())
-        self.time = LocalTime(now, date)
+        # The control plane beside it has the same clock.
+        self.time = LocalTime(now, date, is_right=True)
         self.sources: list[Source] = []
         self.counts: Counter[str] = Counter()
 

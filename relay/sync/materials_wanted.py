@@ -1,16 +1,17 @@
 """Of which lessons materials should be here, and what of them is not.
 
 Here: the lessons that those above tell of, those of archives here, what somebody waits for, what
-waits for room. Not here: in which order they come (`materials_plan`), fetching (`materials`).
-`tell`, `note` and `came` are for any thread. `start` and `refresh` block, and are called by one
-thread at a time, which alone changes what is known of lessons; all else is for the event loop.
+waits for room. Not here: in which order they come and go (`materials_plan`), fetching
+(`materials`). `tell`, `note` and `came` are for any thread. `start` and `refresh` block, and are
+called by one thread at a time, which alone changes what is known of lessons; all else is for the
+event loop.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 from classroom.archive.materials import Material
 from classroom.wire import LessonInfo, LessonState
 from relay.cache.materials import MaterialStore
-from relay.sync.materials_plan import Due
+from relay.sync.materials_plan import Due, Held, fell_through, giving_way
 from relay.sync.offer import about_of, list_in
 
 _log: Final = logging.getLogger("relay.sync")
@@ -26,12 +27,23 @@ _log: Final = logging.getLogger("relay.sync")
 # Who asked and did not ask again for so long (s) waits no more; pages ask every few seconds.
 _ASKED_S: Final = 60.0
 _ASKED_MOST: Final = 64
+# Lessons of which it is known that somebody asked; the others go first when room is needed.
+_USED_MOST: Final = 4096
+# For a lesson that begins within so long (s) somebody should see to it that there is room.
+_NEAR_S: Final = 24 * 3600.0
 
 # Lessons looked at in one go: at the start there are as many as a library has, and the link waits.
 _CONSIDERED: Final = 200
 
 _Key = tuple[str, str]
-_NOTHING: Final = {"files_left": 0, "bytes_left": 0}
+_NOTHING: Final = dict.fromkeys(
+    (
+        *("files_left", "bytes_left"),
+        *("lessons_without_room", "soon_without_room"),
+        *("files_without_room", "bytes_without_room"),
+    ),
+    0,
+)
 
 
 class Wanted:
@@ -54,7 +66,7 @@ class Wanted:
         self._held = held
         self._is_pinned = is_pinned
         self._list_told = list_told
-        # What is told, noted and due is changed and gone through under it.
+        # What is told, noted, due and used is changed and gone through under it.
         self._lock = threading.Lock()
         self._told: tuple[LessonInfo, ...] | None = None
         self._noted: set[str] = set()
@@ -62,8 +74,14 @@ class Wanted:
         # Digest of the list and date, of lessons that are over.
         self._past: dict[str, tuple[str, float]] = {}
         self._asked: dict[_Key, float] = {}
+        # Number of the last time that something of a lesson was asked for.
+        self._used: dict[str, int] = {}
+        self._uses = 0
         self._put_off: dict[str, float] = {}
+        # Files for which there was no room, and when that is looked at again.
+        self._no_room: dict[_Key, float] = {}
         self._is_known = False
+        self._date: float | None = None
         # Lessons of which something is not here.
         self._dues: dict[str, Due] = {}
 
@@ -89,15 +107,44 @@ class Wanted:
 
     def ask(self, lesson: str, digest: str, now: float, seconds: float = _ASKED_S) -> None:
         """Somebody waits for a file, "" for the list, for so many seconds yet at the most."""
-        if len(self._asked) < _ASKED_MOST or (lesson, digest) in self._asked:
+        key = lesson, digest
+        if len(self._asked) < _ASKED_MOST or key in self._asked:
             until = now + min(seconds, _ASKED_S)
-            self._asked[lesson, digest] = max(until, self._asked.get((lesson, digest), until))
+            self._asked[key] = max(until, self._asked.get(key, until))
             self._put_off.pop(lesson, None)
+            if key in self._no_room:
+                self._no_room[key] = now
+            self._uses += 1
+            with self._lock:
+                self._used.pop(lesson, None)
+                self._used[lesson] = self._uses
+                if len(self._used) > _USED_MOST:
+                    del self._used[next(iter(self._used))]
             self.note(lesson)
 
     def put_off(self, lesson: str, until: float) -> None:
         """Nothing can be done for it before `until`."""
         self._put_off[lesson] = until
+
+    def lacks_room(self, lesson: str, digest: str, until: float) -> None:
+        """There is no room for the file; that is looked at again at `until`."""
+        dues = self.dues()
+        self._no_room = {key: at for key, at in self._no_room.items() if key[0] in dues}
+        self._no_room[lesson, digest] = until
+
+    def has_room(self, lesson: str, digest: str) -> None:
+        """There is room for the file."""
+        self._no_room.pop((lesson, digest), None)
+
+    def gone(self, lessons: Iterable[str]) -> None:
+        """Their lists made room for others. What is to come will be needed again; what is over, or
+        fell through, comes again when somebody asks for it."""
+        for lesson in lessons:
+            if self._is_to_come(lesson):
+                self.note(lesson)
+            else:
+                with self._lock:
+                    self._dues.pop(lesson, None)
 
     # What follows from it.
 
@@ -117,14 +164,46 @@ class Wanted:
             del self._put_off[lesson]
         return [due for name, due in self.dues().items() if name not in self._put_off]
 
+    def waits_for_room(self, lesson: str, digest: str, now: float) -> bool:
+        """Whether there was no room for the file, and it is too early to look again."""
+        return self._no_room.get((lesson, digest), now) > now
+
     def dues(self) -> dict[str, Due]:
         """Lessons of which something is not here; for any thread."""
         with self._lock:
             return dict(self._dues)
 
+    @property
+    def is_dated(self) -> bool:
+        """Whether the date was known at the last `refresh`."""
+        return self._date is not None
+
     def is_kept(self, lesson: str) -> bool:
-        """Whether its list stays, whatever else needs the room; for any thread."""
+        """Whether a class is to have it, or somebody pinned it; for any thread."""
         return lesson in self._coming or self._is_pinned(lesson)
+
+    def giving_way(self, lesson: str) -> Iterator[str]:
+        """Lessons whose lists may go for the lesson, first one first; for any thread."""
+        names = [name for name in self._store.lessons() if not self._is_pinned(name)]
+        others = [self._as_held(name) for name in names]
+        yield from giving_way(self._as_held(lesson), others, self._date)
+
+    def _as_held(self, lesson: str) -> Held:
+        info, held = self._coming.get(lesson), self._store.held(lesson)
+        used = self._used.get(lesson, 0)
+        if info is not None:
+            live = info.state is LessonState.LIVE
+            return Held(lesson, info.planned_at, coming=True, live=live, used=used)
+        at = self.at(lesson) or (held.at if held is not None else 0.0)
+        return Held(lesson, at, over=lesson in self._past, used=used)
+
+    def _is_to_come(self, lesson: str) -> bool:
+        """Whether it is told of, and did not fall through."""
+        info, date = self._coming.get(lesson), self._date
+        live = info is not None and info.state is LessonState.LIVE
+        return info is not None and (
+            date is None or not fell_through(info.planned_at, date, live=live)
+        )
 
     def at(self, lesson: str) -> float:
         """The lesson's date, 0 for not known."""
@@ -155,8 +234,10 @@ class Wanted:
                 self._past.setdefault(lesson, (held.digest, held.at))
         self.note(*self._held(), *self._past, *self._coming)
 
-    def refresh(self) -> None:
-        """Take in what was told and noted. Raises Absent. Blocks."""
+    def refresh(self, date: float | None) -> None:
+        """Take in what was told and noted. date: now, unix seconds; None where none can be relied
+        on. Raises Absent. Blocks."""
+        self._date = date
         with self._lock:
             told, self._told = self._told, None
         if told is not None:
@@ -232,18 +313,37 @@ class Wanted:
 
     def progress(self) -> dict[str, int]:
         """lessons: to come, that have materials. whole: of these, with everything here. lists_left,
-        files_left, bytes_left: still to come of the others."""
-        lessons = [name for name, info in list(self._coming.items()) if info.materials]
+        files_left, bytes_left: still to come of the others. lessons_without_room,
+        files_without_room, bytes_without_room: for which of these there is no room now;
+        soon_without_room: lessons of them that run or begin within a day."""
+        coming = list(self._coming.items())
+        lessons = [name for name, info in coming if info.materials and self._is_to_come(name)]
         if not self._is_known:
             lists = len(lessons)
             return {"lessons": lists, "whole": 0, "lists_left": lists} | _NOTHING
         found = self.dues()
         dues = [due for name in lessons if (due := found.get(name)) is not None]
         files = {digest: size for due in dues for digest, size in due.files or ()}
+        without = [
+            (due, digest, size)
+            for due in dues
+            for digest, size in due.files or ()
+            if (due.lesson, digest) in self._no_room
+        ]
+        shut = {digest: size for _, digest, size in without}
         return {
             "lessons": len(lessons),
             "whole": len(lessons) - len(dues),
             "lists_left": sum(due.files is None for due in dues),
             "files_left": len(files),
             "bytes_left": sum(files.values()),
+            "lessons_without_room": len({due.lesson for due, _, _ in without}),
+            "soon_without_room": len({due.lesson for due, _, _ in without if self._is_near(due)}),
+            "files_without_room": len(shut),
+            "bytes_without_room": sum(shut.values()),
         }
+
+    def _is_near(self, due: Due) -> bool:
+        if due.live or due.planned_at is None:
+            return True
+        return self._date is not None and due.planned_at - self._date <= _NEAR_S

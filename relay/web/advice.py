@@ -30,6 +30,7 @@ LEVELS: Final[Mapping[str, str]] = {
     "school-away": WARN,
     "disk-low": WARN,
     "disk-damaged": WARN,
+    "materials-no-room": WARN,
     "power-often": WARN,
     "restarts-often": WARN,
     "clock-wrong": WARN,
@@ -102,6 +103,8 @@ def _disk(status: Mapping[str, Any]) -> Iterator[str]:
         yield "quota-full"
     if status["damaged"]:
         yield "disk-damaged"
+    if status["materials"]["soon_without_room"]:
+        yield "materials-no-room"
 
 
 def _past(status: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,10 @@ _GAUGES: Final = {
     "lists_left": "Of these, whose list is still to come",
     "files_left": "Files of lessons to come that are not here yet",
     "bytes_left": "Bytes of these that are still to come",
+    "lessons_without_room": "Lessons to come with files for which there is no room now",
+    "soon_without_room": "Of these, that run or begin within a day",
+    "files_without_room": "Files of these lessons for which there is no room now",
+    "bytes_without_room": "Bytes of these",
 }
 _HELD: Final = {
     "bytes": "Bytes of all materials",

@@ -424,3 +424,32 @@ async def test_without_room_what_is_longest_past_goes_and_no_more(
         assert school.store.lessons() == ["cu-nhi", "lon", "moi"]
         await eventually(lambda: school.materials.wanted.progress()["files_left"] == 1)
     assert school.store.counters()["evicted"] == 1
+
+
+async def test_the_next_lessons_have_the_room_and_that_others_have_none_is_said_once(
+    tmp_path: Path, parent: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.time()
+    dates = {"far": 30 * 86_400.0, "soon": 3600.0, "sooner": 1800.0}
+    told = {
+        name: coming(name, fill(parent.materials, name, some_bytes(seed)), now + in_s)
+        for seed, (name, in_s) in enumerate(dates.items())
+    }
+    school = school_of(tmp_path, parent, materials_bytes=250 * KB)
+    school.tell(told["far"])
+    async with school.fetching():
+        await eventually(lambda: whole(school, "far"))
+        school.tell(*told.values())
+        await eventually(lambda: whole(school, "soon") and whole(school, "sooner"))
+        progress = school.materials.wanted.progress
+        await eventually(lambda: progress()["lessons_without_room"] == 1)
+        # A page waits for it, and asks again and again; it comes after the others all the same.
+        for _ in range(3):
+            school.materials.ask("far", sha(some_bytes(0)))
+            await asyncio.sleep(0.3)
+        assert progress()["files_without_room"] == 1
+        assert whole(school, "soon")
+        assert whole(school, "sooner")
+    said = [one for one in caplog.records if one.message == "materials-no-room"]
+    assert len(said) == 1
+    assert school.store.counters()["evicted"] == 1

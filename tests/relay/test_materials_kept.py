@@ -148,24 +148,27 @@ def test_files_stay_while_a_list_names_them(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "lists") == []
 
 
-def test_lists_longest_past_go_first_and_kept_ones_never(tmp_path: Path) -> None:
+def test_lists_go_in_the_order_that_is_told_and_others_never(tmp_path: Path) -> None:
     store = begun(tmp_path, 350 * KB)
     shared = some_bytes(9)
     fill(store, "cu-nhat", shared, at=1.0)
     fill(store, "cu-nhi", some_bytes(2), at=2.0)
     fill(store, "sap-day", shared, at=9.0)
-    coming = {"sap-day", "moi"}.__contains__
-    # The oldest list has no file of its own, so it goes in vain but for its own bytes.
-    assert store.make_room(200 * KB, "moi", coming)
+    gone: list[str] = []
+    # While it fits nothing goes, and after that no more than it takes.
+    assert store.make_room(50 * KB, ["cu-nhi"], gone.append)
+    assert gone == []
+    # The first list has no file of its own, so it goes in vain but for its own bytes.
+    assert store.make_room(200 * KB, ["cu-nhat", "not-here", "cu-nhi", "sap-day"], gone.append)
+    assert gone == ["cu-nhat", "cu-nhi"]
     assert store.lessons() == ["sap-day"]
     assert store.find(sha(shared)) is not None
     # Nothing goes for what does not fit all the same.
     fill(store, "cu-nhat", some_bytes(3), at=1.0)
-    assert not store.make_room(300 * KB, "moi", coming)
+    assert not store.make_room(300 * KB, ["cu-nhat"])
     assert store.lessons() == ["cu-nhat", "sap-day"]
-    # A past lesson's puts out only what is longer past, so that two do not put out each other.
-    assert not store.make_room(200 * KB, "cu-ba", coming, before=1.0)
-    assert store.make_room(200 * KB, "cu-ba", coming, before=1.5)
+    assert not store.make_room(200 * KB)
+    assert store.make_room(200 * KB, ["cu-nhat"])
 
 
 def test_what_grows_has_its_room_already(tmp_path: Path) -> None:
@@ -173,21 +176,21 @@ def test_what_grows_has_its_room_already(tmp_path: Path) -> None:
     data = some_bytes(1)
     take(store, "toan-1", data)
     store.begin(material(data, "x.pdf"))
-    assert not store.make_room(100 * KB, "toan-2", lambda lesson: True)
+    assert not store.make_room(100 * KB)
 
 
 def test_the_floor_of_the_disk_counts(tmp_path: Path) -> None:
     free = 500 * KB
     store = MaterialStore(tmp_path, floor_bytes=450 * KB, free=lambda: free)
     store.scan()
-    assert store.make_room(50 * KB, "toan-1", bool)
-    assert not store.make_room(51 * KB, "toan-1", bool)
+    assert store.make_room(50 * KB)
+    assert not store.make_room(51 * KB)
     # What is still to come of a file that grows has its room already.
     data = some_bytes(1, 40 * KB)
     take(store, "toan-1", data)
     store.begin(material(data))
-    assert not store.make_room(11 * KB, "toan-2", bool)
-    assert store.make_room(9 * KB, "toan-2", lambda lesson: True)
+    assert not store.make_room(11 * KB)
+    assert store.make_room(9 * KB)
 
 
 def test_a_full_disk_is_told_and_leaves_no_half(

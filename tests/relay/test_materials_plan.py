@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from relay.sync.materials_plan import SOON_S, Due, Fetch, Tier, may_come, next_fetches
+from relay.sync.materials_plan import (
+    SOON_S,
+    Due,
+    Fetch,
+    Held,
+    Tier,
+    giving_way,
+    may_come,
+    next_fetches,
+)
 
 DATE = 1_780_000_000.0
 HOUR = 3600.0
@@ -54,6 +63,73 @@ def test_a_list_that_was_changed_after_its_lesson_comes_soon_and_its_files_in_th
         "tomorrow:b:coming",
     ]
     assert order(due("over", -9 * DAY, "c", coming=False)) == ["over:c:past"]
+
+
+def test_what_fell_through_comes_after_all_that_somebody_may_need() -> None:
+    fell, over = due("fell", -2 * DAY, "a"), due("over", -9 * DAY, "b", coming=False)
+    late = due("late", -23 * HOUR, "c")
+    assert order(fell, over, late) == ["late:c:coming", "over:b:past", "fell:a:coming"]
+    assert order(fell, over, asked={("fell", "a")})[0] == "fell:a:asked"
+    # By a date on which nobody can rely nothing fell through.
+    found = next_fetches([over, fell], set(), DATE, dated=False)
+    assert [one.lesson for one in found] == ["fell", "over"]
+
+
+def held(
+    lesson: str,
+    in_s: float | None = None,
+    *,
+    coming: bool = False,
+    live: bool = False,
+    over: bool = False,
+    used: int = 0,
+) -> Held:
+    at = None if in_s is None else DATE + in_s
+    return Held(lesson, at, coming, live, over, used)
+
+
+# Last to go first; the one that runs never goes.
+STANDING = (
+    held("now", -HOUR, coming=True, live=True),
+    held("late", -HOUR / 2, coming=True),
+    held("any-time", coming=True),
+    held("in-an-hour", HOUR, coming=True),
+    held("missed", -20 * HOUR, coming=True),
+    held("tomorrow", DAY, coming=True),
+    held("tomorrow-too", DAY, coming=True),
+    held("next-month", 30 * DAY, coming=True),
+    held("asked-last", -300 * DAY, over=True, used=2),
+    held("fell-and-asked", -9 * DAY, coming=True, used=1),
+    held("over", -DAY, over=True),
+    held("long-over", -90 * DAY, over=True),
+    held("fell", -2 * DAY, coming=True),
+    held("fell-long-ago", -365 * DAY, coming=True),
+    held("taken-back", 9 * DAY),
+    held("unknown", 0.0),
+)
+
+
+@pytest.mark.parametrize("place", range(len(STANDING)))
+def test_a_lesson_puts_out_what_stands_after_it_last_one_first(place: int) -> None:
+    after = [one.lesson for one in STANDING[place + 1 :]]
+    assert list(giving_way(STANDING[place], STANDING, DATE)) == after[::-1]
+
+
+def test_no_two_lessons_put_out_each_other() -> None:
+    for date in (DATE, DATE + YEARS, DATE - YEARS, DATE + 20 * HOUR, None):
+        pairs = {
+            (one.lesson, gone)
+            for one in STANDING
+            for gone in giving_way(one, STANDING, date)
+            if not one.live
+        }
+        assert not any((gone, one) in pairs for one, gone in pairs)
+
+
+def test_without_a_date_nothing_to_come_goes() -> None:
+    in_an_hour = STANDING[3]
+    found = list(giving_way(in_an_hour, STANDING, None))
+    assert found == [one.lesson for one in STANDING[::-1] if not one.coming]
 
 
 def test_a_file_of_two_lessons_comes_once_with_the_sooner() -> None:

@@ -1,4 +1,4 @@
-"""Which materials should be here."""
+"""Which materials should be here: what makes room, what is told of it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,132 @@ import pytest
 
 from classroom.wire import LessonInfo
 from relay.cache.materials import MaterialStore
+from relay.sync.materials_plan import next_fetches
 from relay.sync.materials_wanted import Wanted
-from tests.fakes.materials import coming
+from tests.fakes.materials import KB, coming, fill, some_bytes, take
 
 DATE = 1_780_000_000.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 class Here:
-    """A relay's materials without a link."""
+    """A relay's materials without a link. restart: another process of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = MaterialStore(folder / "materials")
-        self.wanted = Wanted(self.store, folder / "archives", list, lambda lesson: False)
+    def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
+        self.archives = folder / "archives"
+        self._folder = folder / "materials"
+        self._quota = quota_bytes
+        self.pinned: set[str] = set()
+        self.restart()
+
+    def restart(self) -> None:
+        self.store = MaterialStore(self._folder, quota_bytes=self._quota)
+        self.wanted = Wanted(self.store, self.archives, list, self.pinned.__contains__)
         self.wanted.start()
+        self.wanted.refresh(DATE)
 
     def tell(self, *lessons: LessonInfo) -> None:
         self.wanted.tell(lessons)
-        self.wanted.refresh()
+        self.wanted.refresh(DATE)
+
+    def fetches(self) -> list[str]:
+        """Lessons of which something is to be fetched, in order."""
+        found = next_fetches(self.wanted.possible(0.0), (), DATE)
+        return list(dict.fromkeys(fetch.lesson for fetch in found))
+
+    def make_room(self, size: int, lesson: str) -> list[str] | None:
+        """The lessons that go for it, None when there is no room."""
+        went: list[str] = []
+        if not self.store.make_room(size, self.wanted.giving_way(lesson), went.append):
+            return None
+        self.wanted.gone(went)
+        self.wanted.refresh(DATE)
+        return went
+
+    def archive(self, lesson: str, about: str = "{}") -> None:
+        """Something of its recording is here."""
+        (self.archives / lesson).mkdir(parents=True)
+        (self.archives / lesson / "about.json").write_text(about)
+        self.wanted.note(lesson)
+        self.wanted.refresh(DATE)
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Here:
-    return Here(tmp_path)
+    return Here(tmp_path, 350 * KB)
+
+
+def test_lessons_that_never_were_and_far_ones_make_room_for_the_next(here: Here) -> None:
+    dates = {"fell": -365 * DAY, "far": 30 * DAY, "farther": 31 * DAY}
+    told = []
+    for seed, (name, in_s) in enumerate(dates.items()):
+        at = DATE + in_s
+        told.append(coming(name, fill(here.store, name, some_bytes(seed), at=at), at))
+    soon = coming("soon", take(here.store, "soon", some_bytes(9)), DATE + HOUR)
+    here.tell(*told, soon)
+    assert here.make_room(100 * KB, "soon") == ["fell"]
+    # What fell through comes again only when somebody asks for it, what is to come by itself.
+    assert here.fetches() == ["soon"]
+    assert here.make_room(200 * KB, "soon") == ["farther"]
+    assert here.fetches() == ["soon", "farther"]
+    # It puts out nothing that comes before it, and so waits.
+    assert here.make_room(300 * KB, "farther") is None
+    here.wanted.ask("fell", "", 0.0)
+    here.wanted.refresh(DATE)
+    assert here.fetches() == ["soon", "farther", "fell"]
+
+
+def test_a_pinned_lesson_stays(here: Here) -> None:
+    for seed, name in enumerate(("one", "two", "three")):
+        fill(here.store, name, some_bytes(seed), at=float(seed))
+    here.pinned.add("one")
+    assert here.make_room(100 * KB, "four") is None
+    here.archive("four", f'{{"materials": "{"a" * 64}", "planned_at": 9.0}}')
+    assert here.make_room(100 * KB, "four") == ["two"]
+
+
+def test_an_old_lesson_that_somebody_opened_is_not_put_out_by_a_newer_one(here: Here) -> None:
+    for seed, name in enumerate(("old", "mid", "new"), 1):
+        digest = fill(here.store, name, some_bytes(seed), at=float(seed))
+        here.archive(name, f'{{"materials": "{digest}", "planned_at": {seed}.0}}')
+    here.wanted.ask("old", "", 0.0)
+    assert here.make_room(100 * KB, "new") == ["mid"]
+    assert here.make_room(200 * KB, "new") is None
+    assert here.make_room(200 * KB, "old") == ["new"]
+
+
+def test_what_has_no_room_is_told_and_is_not_on_its_way(here: Here) -> None:
+    one, two = some_bytes(1), some_bytes(2)
+    lists = {name: take(here.store, name, one, two) for name in ("soon", "fell")}
+    here.tell(
+        coming("soon", lists["soon"], DATE + 2 * HOUR),
+        coming("fell", lists["fell"], DATE - 2 * DAY),
+    )
+    digests = [digest for digest, _ in here.wanted.dues()["soon"].files or ()]
+    here.wanted.lacks_room("soon", digests[0], 600.0)
+    here.wanted.lacks_room("fell", digests[0], 600.0)
+    assert here.wanted.waits_for_room("soon", digests[0], 599.0)
+    assert not here.wanted.waits_for_room("soon", digests[1], 599.0)
+    # What fell through is none that is to come.
+    told = {
+        "lessons": 1,
+        "whole": 0,
+        "lists_left": 0,
+        "files_left": 2,
+        "bytes_left": 200 * KB,
+        "lessons_without_room": 1,
+        "soon_without_room": 1,
+        "files_without_room": 1,
+        "bytes_without_room": 100 * KB,
+    }
+    assert here.wanted.progress() == told
+    # Who waits makes it be looked for at once; that there is none is still so.
+    here.wanted.ask("soon", digests[0], 5.0)
+    assert not here.wanted.waits_for_room("soon", digests[0], 5.0)
+    assert here.wanted.progress() == told
+    here.wanted.has_room("soon", digests[0])
+    assert here.wanted.progress()["files_without_room"] == 0
 
 
 @contextmanager

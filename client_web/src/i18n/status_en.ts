@@ -104,6 +104,10 @@ export const statusEn: StatusWords = {
       title: 'The disk has damaged parts of lessons',
       text: 'They are fetched again, but the disk may fail soon: get a new disk or card ready.',
     },
+    'materials-no-room': {
+      title: 'No room for the learning materials of a lesson that is taught soon',
+      text: 'Its class will lack files. Raise their share (materials_gb) or delete something from the disk, and restart the machine.',
+    },
     'power-often': {
       title: 'This machine lost its power several times',
       text: 'Lessons survive that, disks do not for long. Get a small battery (UPS), and shut the machine down properly; do not pull the plug.',

@@ -103,6 +103,10 @@ export const statusVi = {
       title: 'Đĩa làm hỏng vài phần của bài giảng',
       text: 'Chúng được tải lại, nhưng đĩa có thể sắp hỏng: hãy chuẩn bị thay đĩa hoặc thẻ nhớ.',
     },
+    'materials-no-room': {
+      title: 'Không đủ chỗ cho học liệu của bài sắp dạy',
+      text: 'Lớp học sẽ thiếu tệp. Hãy tăng phần dành cho học liệu (materials_gb) hoặc xóa bớt trên đĩa, rồi khởi động lại máy.',
+    },
     'power-often': {
       title: 'Máy này mất điện nhiều lần',
       text: 'Bài giảng không hỏng, nhưng đĩa sẽ nhanh hỏng. Nên có bộ lưu điện nhỏ, và tắt máy đúng cách, đừng rút điện.',
