@@ -88,7 +88,8 @@ class Wanted:
     # What others tell.
 
     def tell(self, lessons: Iterable[LessonInfo]) -> None:
-        """The lessons that are planned or live, all of them."""
+        """The lessons that are planned or live, all of them. One that is not among them any more
+        and is not over was taken back, or moved elsewhere."""
         known = tuple(lessons)
         with self._lock:
             self._told = known
@@ -258,10 +259,12 @@ class Wanted:
         coming = {info.id: info for info in told if info.state is not LessonState.ENDED}
         for lesson, before in self._coming.items():
             if lesson not in coming:
-                # Over, or moved elsewhere; what is here of it stays while there is room.
+                # Over, moved elsewhere or taken back: `_look_back` sees which.
                 if before.materials:
                     self._past[lesson] = before.materials, self.at(lesson)
-                self.note(lesson)
+                with self._lock:
+                    self._used.pop(lesson, None)
+                    self._noted.add(lesson)
         changed = {name for name, info in coming.items() if info != self._coming.get(name)}
         self._coming = coming
         for lesson in changed:
@@ -272,22 +275,33 @@ class Wanted:
                 self._store.date(lesson, self.at(lesson))
         self.note(*changed)
 
+    def _look_back(self, lesson: str) -> None:
+        """See whether a lesson that is not to come is over, and what it has then. What was taken
+        back before it began left no archive, and nobody told that it ended; what is here of it
+        stays while there is room, for it may be told of again."""
+        directory = self._archives / lesson
+        about, held = about_of(directory), self._store.held(lesson)
+        told = self._list_told(lesson)
+        if told is None:
+            told, _ = list_in(about)
+        if told == "":
+            # Its teacher took the last file back.
+            self._past.pop(lesson, None)
+            self._store.drop(lesson)
+        elif told is not None:
+            at = about.get("planned_at") or about.get("started_at") or self.at(lesson)
+            self._past[lesson] = told, at if isinstance(at, float) else 0.0
+        elif not directory.is_dir() and lesson not in self._used:
+            self._past.pop(lesson, None)
+        elif held is not None:
+            self._past.setdefault(lesson, (held.digest, held.at))
+        if at := self.at(lesson):
+            self._store.date(lesson, at)
+
     def _consider(self, lesson: str) -> None:
         """Whether something of it is to come."""
         if lesson not in self._coming:
-            about = about_of(self._archives / lesson)
-            told = self._list_told(lesson)
-            if told is None:
-                told, _ = list_in(about)
-            if told == "":
-                # Its teacher took the last file back.
-                self._past.pop(lesson, None)
-                self._store.drop(lesson)
-            elif told is not None:
-                at = about.get("planned_at") or about.get("started_at") or self.at(lesson)
-                self._past[lesson] = told, at if isinstance(at, float) else 0.0
-            if at := self.at(lesson):
-                self._store.date(lesson, at)
+            self._look_back(lesson)
         due = self._due(lesson)
         with self._lock:
             if due is not None:

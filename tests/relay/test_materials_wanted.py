@@ -1,4 +1,4 @@
-"""Which materials should be here: what makes room, what is told of it."""
+"""Which materials should be here: what was taken back, what makes room, what is told of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from classroom.wire import LessonInfo
+from relay.cache.cache import Cache
 from relay.cache.materials import MaterialStore
+from relay.settings import RelaySettings
 from relay.sync.materials_plan import next_fetches
 from relay.sync.materials_wanted import Wanted
+from relay.web.access import Access
+from relay.web.lesson_materials import LessonMaterials
+from relay.web.lessons import KnownLessons
 from tests.fakes.materials import KB, coming, fill, some_bytes, take
 
 DATE = 1_780_000_000.0
@@ -22,18 +27,22 @@ DAY = 24 * HOUR
 
 
 class Here:
-    """A relay's materials without a link. restart: another process of it."""
+    """A relay's materials without a link. over: lessons that ended with their lists, as those above
+    told. restart: another process of it."""
 
     def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
         self.archives = folder / "archives"
         self._folder = folder / "materials"
         self._quota = quota_bytes
         self.pinned: set[str] = set()
+        self.over: dict[str, str] = {}
         self.restart()
 
     def restart(self) -> None:
         self.store = MaterialStore(self._folder, quota_bytes=self._quota)
-        self.wanted = Wanted(self.store, self.archives, list, self.pinned.__contains__)
+        self.wanted = Wanted(
+            self.store, self.archives, list, self.pinned.__contains__, self.over.get
+        )
         self.wanted.start()
         self.wanted.refresh(DATE)
 
@@ -54,6 +63,12 @@ class Here:
         self.wanted.gone(went)
         self.wanted.refresh(DATE)
         return went
+
+    def digest(self, lesson: str) -> str:
+        """Of the list that is here."""
+        held = self.store.held(lesson)
+        assert held is not None
+        return held.digest
 
     def archive(self, lesson: str, about: str = "{}") -> None:
         """Something of its recording is here."""
@@ -105,6 +120,82 @@ def test_an_old_lesson_that_somebody_opened_is_not_put_out_by_a_newer_one(here: 
     assert here.make_room(100 * KB, "new") == ["mid"]
     assert here.make_room(200 * KB, "new") is None
     assert here.make_room(200 * KB, "old") == ["new"]
+
+
+def test_a_lesson_taken_back_is_due_no_more_and_goes_first(tmp_path: Path) -> None:
+    here = Here(tmp_path, 350 * KB)
+    for seed, name in enumerate(("over", "fell")):
+        fill(here.store, name, some_bytes(seed), at=5.0)
+    here.archive("over", f'{{"materials": "{here.digest("over")}", "planned_at": 5.0}}')
+    fell = coming("fell", here.digest("fell"), DATE - 9 * DAY)
+    at = DATE + DAY
+    planned = coming("xoa", take(here.store, "xoa", some_bytes(2), some_bytes(3), at=at), at)
+    here.tell(fell, planned)
+    assert here.fetches() == ["xoa"]
+    # Somebody looked at it before, which does not keep it.
+    here.wanted.ask("xoa", "", 0.0)
+    here.tell(fell)
+    assert here.fetches() == []
+    here.restart()
+    here.tell(fell)
+    assert here.fetches() == []
+    # What is here of it stays while there is room: it may have moved, and come back.
+    assert here.store.held("xoa") is not None
+    here.tell(fell, planned)
+    assert here.fetches() == ["xoa"]
+    here.tell(fell)
+    here.archive("moi", f'{{"materials": "{"a" * 64}", "planned_at": 9.0}}')
+    assert list(here.wanted.giving_way("moi")) == ["xoa", "fell", "over"]
+
+
+@pytest.mark.parametrize("archive_first", [False, True])
+def test_a_lesson_that_was_held_is_due_whatever_is_heard_of_first(
+    here: Here, archive_first: bool
+) -> None:
+    digest = take(here.store, "toan-1", some_bytes(1), at=DATE)
+    info = coming("toan-1", digest, DATE)
+    here.tell(info)
+    # The school was cut off while it ran: all that it hears is that it is not to come any more.
+    if not archive_first:
+        here.tell()
+        assert here.fetches() == []
+    here.archive("toan-1", f'{{"materials": "{digest}", "planned_at": {DATE}}}')
+    here.tell()
+    assert here.fetches() == ["toan-1"]
+    here.restart()
+    here.wanted.note("toan-1")
+    here.wanted.refresh(DATE)
+    assert here.fetches() == ["toan-1"]
+
+
+def test_a_lesson_that_ended_is_due_before_anything_of_its_recording_is_here(here: Here) -> None:
+    info = coming("toan-1", take(here.store, "toan-1", some_bytes(1), at=DATE), DATE, live=True)
+    here.tell(info)
+    here.over["toan-1"] = info.materials or ""
+    here.tell()
+    assert here.fetches() == ["toan-1"]
+    here.restart()
+    assert here.fetches() == ["toan-1"]
+
+
+def test_a_relay_tells_what_ended_from_what_was_taken_back_after_a_restart(tmp_path: Path) -> None:
+    store = MaterialStore(tmp_path / "materials")
+    store.scan()
+    planned, live = (
+        coming(name, take(store, name, some_bytes(1)), DATE, live=name == "toan-1")
+        for name in ("xoa", "toan-1")
+    )
+    lessons = KnownLessons(tmp_path / "lessons.msgpack")
+    lessons.told([planned, live])
+    lessons.told([])
+    lessons = KnownLessons(tmp_path / "lessons.msgpack")
+    settings = RelaySettings(data=str(tmp_path))
+    access = Access(lambda: "http://127.0.0.1:1", tmp_path / "keys.json")
+    cache = Cache(tmp_path / "archives", tmp_path / "cache.json", root=True)
+    wanted = LessonMaterials(settings, access, lessons, cache, None, lambda: "").sync.wanted
+    wanted.start()
+    wanted.refresh(DATE)
+    assert list(wanted.dues()) == ["toan-1"]
 
 
 def test_what_has_no_room_is_told_and_is_not_on_its_way(here: Here) -> None:
