@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
             root=not settings.parents,
             quota_bytes=round(settings.cache.quota_gb * 1e9),
             floor_bytes=floor,
+            claim=materials.claim,
         )
         try:
             if options.command == "export":

@@ -114,6 +114,7 @@ class Service:
             root=not settings.parents,
             quota_bytes=round(settings.cache.quota_gb * 1e9),
             floor_bytes=round(settings.cache.free_floor_gb * 1e9),
+            claim=lambda: self.materials.store.claim(),
             live=self._is_live,
         )
         self.offers = OfferRoutes(

@@ -34,7 +34,7 @@ from relay.cache.files import (
     write_atomic,
 )
 from relay.cache.growing import place
-from relay.cache.held import Held, Space
+from relay.cache.held import Claim, Held, Space
 from relay.cache.merge import View
 from relay.cache.parts import Part, parts
 from relay.cache.reading import SOURCE, Reader
@@ -70,12 +70,14 @@ class Cache:
         root: bool,
         quota_bytes: int = 0,
         floor_bytes: int = 0,
+        claim: Callable[[], Claim] = Claim,
         live: Callable[[str], bool] = lambda lesson: False,
         monotonic: Clock = monotonic,
         free: Callable[[], int] | None = None,
     ) -> None:
         """archives: directory of all lessons. state: file for last uses, pins and wants; it may be
-        lost. root: this relay has no parent, so nothing is ever put out. live(lesson): whether it
+        lost. root: this relay has no parent, so nothing is ever put out. claim(): what else has a
+        right to room on this disk; what it does not take yet stays free. live(lesson): whether it
         runs or is being recorded here now. free(): bytes free on the disk, None to ask the system.
         """
         self._archives = archives
@@ -87,6 +89,7 @@ class Cache:
             root=root,
             quota=quota_bytes,
             floor=floor_bytes,
+            claim=claim,
             live=live,
             reader=self._reader,
             monotonic=monotonic,
@@ -392,6 +395,8 @@ class Cache:
     def make_room(self, size: int, lesson: str | None = None) -> int:
         """Put out lessons until `size` bytes fit under quota and floor; returns the bytes freed.
 
+        What `claim` has a right to stays free besides, as far as lessons are put out for it that
+        somebody else has a copy of.
         lesson: the one that needs them; only what matters less than it is put out, and nothing if
         that would not be enough. Never put out: what is pinned, live, recorded or served now; on
         the root relay, anything at all. Raises Absent.

@@ -1,6 +1,6 @@
-"""What a cache tells of itself: lessons held, and how full it is. PURE.
+"""What a cache tells of itself: lessons held, and how full it is; what else is on its disk. PURE.
 
-Here: two records. Not here: how they come about (`room`).
+Here: three records. Not here: how they come about (`room`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ class Held:
     recorded: bool
     pinned: bool
     wanted_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Bytes of something else on the disk of the archives. most: that it may take, 0 for nothing to
+    be kept free. taken: that it takes now."""
+
+    most: int = 0
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)

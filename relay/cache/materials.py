@@ -31,6 +31,7 @@ from classroom.archive.names import is_lesson
 from classroom.errors import Absent, Refused
 from relay.cache.blobs import Blobs
 from relay.cache.files import free_bytes, make_directory, remove, sync_directory, write_atomic
+from relay.cache.held import Claim
 from relay.cache.trouble import Trouble
 
 _log: Final = logging.getLogger("relay.cache")
@@ -142,6 +143,12 @@ class MaterialStore:
             "evicted": self._evicted,
             **self.blobs.counts,
         }
+
+    def claim(self) -> Claim:
+        """What recordings leave to materials; nothing before `scan`. For any thread."""
+        if not self._scanned:
+            return Claim()
+        return Claim(self._quota, self._held() - self.blobs.due)
 
     def _held(self) -> int:
         return self.blobs.held + sum(len(one.data) for one in list(self._lists.values()))

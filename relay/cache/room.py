@@ -31,7 +31,7 @@ from relay.cache.files import (
     tree_size,
     write_atomic,
 )
-from relay.cache.held import Held, Space
+from relay.cache.held import Claim, Held, Space
 from relay.cache.index import Entry, Index
 from relay.cache.reading import SOURCE, Reader
 from relay.cache.trouble import Trouble
@@ -43,6 +43,9 @@ _EVICTED: Final = ".evicted-"
 _SAVE_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 0.2
 """How long one `tend` looks at archives whose size is not known; the rest waits for the next."""
+_CLAIM_SHARE: Final = 4
+"""Of the room of archives and claim together, one part in so many is kept free for the claim at the
+most: on a disk that is smaller than somebody thought, recordings still have the most of it."""
 
 
 class Room:
@@ -56,6 +59,7 @@ class Room:
         root: bool,
         quota: int,
         floor: int,
+        claim: Callable[[], Claim],
         live: Callable[[str], bool],
         reader: Reader,
         monotonic: Clock,
@@ -66,6 +70,7 @@ class Room:
         self.root = root
         self._quota = quota
         self._floor = floor
+        self._claim = claim
         self._live = live
         self._reader = reader
         self._now = monotonic
@@ -208,10 +213,13 @@ class Room:
         with self._lock:
             index = self._index
             names: list[str] = []
+            claimed = self._claimed(free, lesson)
             if not self.root:
                 names = index.candidates(self._now(), self._live, lesson, epoch)
+            if claimed:
+                names = self._with_copies(names)
             possible = sum(index.entries[name].size for name in names)
-            room = free - self._floor
+            room = free - self._floor - claimed
             if self._quota and not self.root:
                 room = min(room, self._quota - index.held)
             return max(0, room + possible)
@@ -236,11 +244,33 @@ class Room:
         free = self._free_now()
         with self._lock:
             index = self._index
-            lacking = index.lacking(size, free=free, quota=self._quota, floor=self._floor)
-            if not lacking:
+            claimed, whole = self._claimed(free, lesson), lesson is not None
+            lacking, wished = (
+                index.lacking(size, free=free, quota=self._quota, floor=floor)
+                for floor in (self._floor, self._floor + claimed)
+            )
+            if not wished:
                 return []
             names = index.candidates(self._now(), self._live, lesson)
-            return index.choose(lacking, names, whole=lesson is not None)
+            if claimed:
+                chosen = index.choose(wished, self._with_copies(names), whole=whole)
+                if whole or sum(index.entries[name].size for name in chosen) >= lacking:
+                    return chosen
+            return index.choose(lacking, names, whole=whole)
+
+    def _claimed(self, free: int, lesson: str | None) -> int:
+        """Bytes above the floor that stay free for the claim, whoever needs room; not so for a
+        lesson that somebody pinned. Under the lock."""
+        entry = self._index.entries.get(lesson) if lesson is not None else None
+        claim = self._claim()
+        if self.root or not claim.most or (entry is not None and entry.pinned):
+            return 0
+        both = max(0, free - self._floor + self._index.held + claim.taken)
+        return max(0, min(claim.most, both // _CLAIM_SHARE) - claim.taken)
+
+    def _with_copies(self, names: list[str]) -> list[str]:
+        """Those of which somebody else has a copy, perhaps: for the claim no others go."""
+        return [name for name in names if not self._index.entries[name].recorded]
 
     def _evict(self, lesson: str) -> int:
         path, gone = self._archives / lesson, self._archives / f"{_EVICTED}{lesson}"

@@ -13,6 +13,8 @@ import pytest
 from classroom.archive.names import EVENTS, HEADER, JOURNAL, MANIFEST
 from classroom.errors import Absent, Misuse, Refused
 from relay.cache.cache import Cache
+from relay.cache.files import tree_size
+from relay.cache.held import Claim
 from relay.cache.parts import Part
 from relay.cache.reading import SOURCE
 from tests.fakes.archives import LESSON, Made, make, read
@@ -29,6 +31,9 @@ class School:
         self.now = 1000.0
         self.free = 10**12
         self.quota = self.floor = 0
+        self.claim = Claim()
+        self.disk: int | None = None
+        """All its bytes; None for one on which always `free` are free."""
         self.root = False
         self.cache = self.start()
 
@@ -45,12 +50,19 @@ class School:
             root=self.root,
             quota_bytes=self.quota,
             floor_bytes=self.floor,
+            claim=lambda: self.claim,
             live=lambda lesson: lesson in self.live,
             monotonic=lambda: self.now,
-            free=lambda: self.free,
+            free=self.free_now,
         )
         self.cache.tend()
         return self.cache
+
+    def free_now(self) -> int:
+        """What is free on the disk."""
+        if self.disk is None:
+            return self.free
+        return self.disk - tree_size(self.archives) - self.claim.taken
 
     def fetch(self, source: Made) -> list[Part]:
         """What is missing, fetched; returns it."""

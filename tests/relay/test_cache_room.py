@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from classroom.errors import Absent, Refused
+from relay.cache.held import Claim
 from relay.cache.index import SERVED_SECONDS
 from tests.fakes.archives import make
 from tests.relay.test_cache import School
@@ -54,6 +55,72 @@ def test_the_floor_counts_like_the_quota(school: School) -> None:
     school.restart()
     # Nothing that was done made room: the other files of the disk are in the way.
     assert here(school) == []
+
+
+def test_recordings_filled_to_the_floor_make_room_for_what_others_may_take(
+    school: School,
+) -> None:
+    least = size(school, "lesson-1")
+    held = school.cache.space().held
+    school.floor = 10**6
+    school.disk = school.floor + held
+    school.claim = Claim(most=least // 2)
+    school.restart()
+    assert here(school) == ["lesson-2", "lesson-3"]
+    assert school.free_now() == school.floor + least
+    # What is fetched leaves it free; and what was put out for it is not fetched again.
+    assert school.cache.room_for("lesson-4") == least - least // 2
+    assert school.cache.make_room(least, "lesson-4") == 0
+    assert school.cache.was_evicted("lesson-1")
+    # What others took is theirs: for that nothing goes a second time.
+    school.claim = Claim(most=least // 2, taken=least // 2)
+    school.cache.tend()
+    assert school.cache.room_for("lesson-4") == least - least // 2
+    assert here(school) == ["lesson-2", "lesson-3"]
+
+
+def test_a_small_disk_leaves_the_most_of_it_to_recordings(school: School) -> None:
+    school.floor = 10**6
+    school.disk = school.floor + school.cache.space().held
+    school.claim = Claim(most=10**12)
+    school.restart()
+    # One of three is more than a quarter, and no more than that is kept for others.
+    assert here(school) == ["lesson-2", "lesson-3"]
+    school.claim = Claim(most=10**12, taken=school.free_now() - school.floor)
+    school.cache.tend()
+    assert here(school) == ["lesson-2", "lesson-3"]
+
+
+def test_for_what_others_may_take_no_only_copy_and_no_pinned_lesson_goes(
+    tmp_path: Path,
+) -> None:
+    school = School(tmp_path)
+    for number in (1, 2):
+        make(f"lesson-{number}").write(school.archives)
+    school.copy(make("lesson-3"))
+    school.cache.pin("lesson-3")
+    school.floor = 10**6
+    school.disk = school.floor + school.start().space().held
+    school.claim = Claim(most=10**12)
+    school.restart()
+    assert here(school) == ["lesson-1", "lesson-2", "lesson-3"]
+    assert [held.recorded for held in school.cache.held()] == [True, True, False]
+    # For the floor itself only copies go, as ever.
+    school.disk -= 1
+    school.cache.tend()
+    assert len(here(school)) == 2
+    assert school.cache.holding("lesson-3") is not None
+    # A lesson that somebody pinned may have all the room there is.
+    others = school.cache.room_for("lesson-4")
+    school.cache.pin("lesson-4")
+    assert school.cache.room_for("lesson-4") > school.free_now() - school.floor > others
+
+
+def test_the_root_keeps_nothing_free_for_others(school: School) -> None:
+    school.root, school.claim, school.free = True, Claim(most=10**9), 10**6
+    school.restart()
+    assert len(here(school)) == 3
+    assert school.cache.room_for("lesson-4") == 10**6
 
 
 def test_a_lesson_that_is_watched_live_or_pinned_stays(school: School) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from classroom.errors import Absent, Refused
+from relay.cache.held import Claim
 from relay.cache.materials import MaterialStore
 from tests.fakes.materials import KB, bring, fill, list_of, material, sha, some_bytes, take
 
@@ -177,6 +178,20 @@ def test_what_grows_has_its_room_already(tmp_path: Path) -> None:
     take(store, "toan-1", data)
     store.begin(material(data, "x.pdf"))
     assert not store.make_room(100 * KB)
+
+
+def test_recordings_leave_what_is_not_taken_yet(tmp_path: Path) -> None:
+    # Before it looked, nobody knows how much is taken, and nothing is put out for it.
+    assert MaterialStore(tmp_path, quota_bytes=300 * KB).claim() == Claim()
+    store = begun(tmp_path, 300 * KB)
+    data = some_bytes(1)
+    listed = len(list_of("toan-1", data))
+    take(store, "toan-1", data)
+    assert store.claim() == Claim(most=300 * KB, taken=listed)
+    # What grows takes what came of it.
+    store.begin(material(data, "x.pdf"))
+    store.blobs.write(sha(data), 0, data[: 20 * KB])
+    assert store.claim().taken == listed + 20 * KB
 
 
 def test_the_floor_of_the_disk_counts(tmp_path: Path) -> None:
