@@ -41,6 +41,14 @@ async def test_lists_and_files_of_lessons_to_come_are_here_soonest_first(
     later = fill(parent.materials, "ly-1", three, two)
     sooner = fill(parent.materials, "toan-1", one, two)
     school = school_of(tmp_path, parent)
+
+    async def one_list_first(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Lists come side by side, too, and files of the first that is here would be asked for.
+        if request.path == "/api/lessons/ly-1/materials":
+            await eventually(lambda: school.store.held("toan-1"))
+        return await handler(request)
+
+    parent.mischief = one_list_first
     now = time.time()
     school.tell(coming("ly-1", later, now + 48 * HOUR), coming("toan-1", sooner, now + 24 * HOUR))
     async with school.fetching():
