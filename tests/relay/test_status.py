@@ -239,9 +239,10 @@ def test_who_may_not_look_is_told_to_ask_as_root(
     config.write_text(f"data = {str(open_path / 'data')!r}\n")
     config.chmod(0o644)
     monkeypatch.setattr(status_command, "_USUAL_CONFIG", config)
+    # Python loads what it needs of itself now: where it is installed nobody may look, perhaps.
+    assert status_command.run(options("--lang", "en")) == 1
     with closed(open_path / shut), pytest.raises(Misuse, match="sudo classroom-relay status"):
         status_command.run(options("--lang", "en"))
-    assert status_command.run(options("--lang", "en")) == 1
 
 
 @pytest.mark.parametrize(
