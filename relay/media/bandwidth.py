@@ -9,7 +9,7 @@ wire: a packet counts its bytes and 28 of IP and UDP.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from operator import sub
 from typing import Any, Final
 
@@ -127,13 +127,15 @@ class BandwidthEstimate(RateControl):
         sent_size: Sequence[int],
         rtt: float,
         now: float,
+        again: Container[int] = (),
     ) -> None:
         """One transport-wide feedback.
 
         arrivals: seconds on the viewer's clock, or None for lost, of packets `base`, `base`+1, …
         offset: to be added to them, see `ArrivalClock`.
         sent_at, sent_size: rings indexed by the packet number modulo their length (a power of
-        two): when it was sent, its bytes.
+        two): when it was sent, its bytes. again: numbers, of 16 bits, of packets that were sent
+        again under the same number: that they arrive at last takes back no loss.
         """
         if self._glanced:
             self._enter(sent_size, now)
@@ -141,7 +143,7 @@ class BandwidthEstimate(RateControl):
         count = len(arrivals)
         known = self._next
         if base < known or count > ring >> 1:
-            base, arrivals = self._unread(base, arrivals, ring >> 1)
+            base, arrivals = self._unread(base, arrivals, ring >> 1, again)
             count = len(arrivals)
             if not count:
                 return
@@ -363,7 +365,7 @@ class BandwidthEstimate(RateControl):
     # What is odd about a report
 
     def _unread(
-        self, base: int, arrivals: Sequence[float | None], most: int
+        self, base: int, arrivals: Sequence[float | None], most: int, resent: Container[int]
     ) -> tuple[int, Sequence[float | None]]:
         """What no report told of before, and at most so many; late packets are found again."""
         again = min(max(self._next - base, 0), len(arrivals))
@@ -375,7 +377,7 @@ class BandwidthEstimate(RateControl):
                 if at is not None and number in missing
             ]
             missing.difference_update(late)
-            self._losses.found(len(late))
+            self._losses.found(sum(number & 0xFFFF not in resent for number in late))
         skipped = max(again, len(arrivals) - most)
         return base + skipped, arrivals[skipped:]
 

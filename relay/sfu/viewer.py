@@ -6,7 +6,7 @@ wire's send log (transport-wide numbers) is read here and written by the fan-out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from relay.media import ntp
@@ -40,6 +40,10 @@ class SendLog(Protocol):
     @property
     def sent_size(self) -> Sequence[int]:
         """Bytes."""
+
+    @property
+    def again(self) -> Container[int]:
+        """Numbers, of 16 bits, of packets that left a second time."""
 
 
 W = TypeVar("W", bound=SendLog)
@@ -161,7 +165,7 @@ class Viewer(Generic[W]):
         trip = now - wire.sent_at[newest & len(wire.sent_at) - 1]
         self.repairs.round_trip = min(trip, LONGEST_TRIP)
         self.bandwidth.receive_feedback(
-            base, arrivals, offset, wire.sent_at, wire.sent_size, self.rtt, now
+            base, arrivals, offset, wire.sent_at, wire.sent_size, self.rtt, now, wire.again
         )
 
     def receive_calm_feedback(self, data: bytes, now: float) -> bool:

@@ -481,6 +481,8 @@ class NativeFanOut:
                 number = self.logs.sent_one(wire.row, len(packet) + wire.tag, self._clock())
                 if again is not None:
                     self.logs.keep_one(wire.row, own, number)
+            else:
+                wire.note_again(number)
             _unsigned16(packet, twcc_offset, number & 0xFFFF)
         self._send_protected(wire, packet, protect)
 

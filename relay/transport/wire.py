@@ -7,12 +7,15 @@ the fan-out reads it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from pylibsrtp import Session
 
 from relay.transport.native import SOCKADDR_BYTES, CData, ffi, srtp_context
 from relay.transport.send_log import SendLogs
+
+# Packets that left again, of which feedback may still tell: more than are asked for in ten seconds.
+_AGAIN: Final = 512
 
 # Urgency of what a stream is given: how much may wait before it for it still to be written.
 CONTROL, VOICE, PICTURE = range(3)
@@ -40,6 +43,7 @@ class Wire:
         "_sessions",
         "address",
         "address_length",
+        "again",
         "heard",
         "row",
         "rx",
@@ -66,6 +70,8 @@ class Wire:
         """SSRCs of authentic packets, as they stand in them."""
         self._logs: SendLogs | None = None
         self.row = -1
+        self.again: dict[int, None] = {}
+        """Transport-wide numbers, of 16 bits, of packets that left a second time; oldest first."""
         self.sent_at: Sequence[float] = ()
         self.sent_size: Sequence[int] = ()
 
@@ -74,6 +80,13 @@ class Wire:
         self.stream = None
         ffi.buffer(self._memory)[: len(sockaddr)] = sockaddr
         self.address_length = len(sockaddr)
+
+    def note_again(self, number: int) -> None:
+        """The packet with this transport-wide number leaves a second time."""
+        self.again.pop(number, None)
+        self.again[number] = None
+        if len(self.again) > _AGAIN:
+            del self.again[next(iter(self.again))]
 
     def begin_log(self, logs: SendLogs) -> None:
         """Media will be sent: note it in `logs`."""

@@ -79,6 +79,7 @@ class FakeWire:
         self.transport_sequence = 0
         self.left: dict[bytes, int] = {}
         """By sequence number and SSRC: the transport-wide number that a packet left with."""
+        self.again: set[int] = set()
         self.sent_at = array("d", bytes(8 * RING))
         self.sent_size = array("H", bytes(2 * RING))
 

@@ -120,6 +120,7 @@ class FakeFanOut:
         left = wire.left.get(bytes(packet[2:4] + packet[8:12])) if again else None
         if left is not None and twcc_offset:
             self.packets += 1
+            wire.again.add(left)
             struct.pack_into("!H", packet, twcc_offset, left)
             wire.send(bytes(packet))
             return

@@ -234,6 +234,8 @@ def test_what_leaves_again_under_its_number_is_the_same_to_the_last_bit(
     struct.pack_into("!HI", again, 2, 6 + room.shift, 1_000 + 10 * room.shift)
     fan_out.send_rtp(room.wire, bytearray(again), TWCC_AT, 2.0, again=True)
     assert datagrams(room) == [left[1]]
+    # What feedback says of it from now on may tell of the second time.
+    assert list(room.wire.again) == [1]
     # Nothing was numbered for it, so that the next one follows the last.
     assert list(room.wire.sent_size[:4]) == [106, 106, 106, 0]
     # What never left goes out as new; what is forgotten does not at all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Container
 
 from relay.media.bandwidth import BandwidthEstimate
 
@@ -40,10 +41,10 @@ class Feeder:
             self.now += 0.1
             self.report(base, arrivals)
 
-    def report(self, base: int, arrivals: list[float | None]) -> None:
-        """One feedback that arrives now."""
+    def report(self, base: int, arrivals: list[float | None], again: Container[int] = ()) -> None:
+        """One feedback that arrives now. again: numbers of packets that were sent twice."""
         self.estimate.receive_feedback(
-            base, arrivals, self.wrapped, self.sent_at, self.sent_size, 0.1, self.now
+            base, arrivals, self.wrapped, self.sent_at, self.sent_size, 0.1, self.now, again
         )
 
     def glance(self, count: int = 10, *, first: float = 0.05, last: float = 0.05) -> bool:

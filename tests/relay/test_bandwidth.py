@@ -306,6 +306,16 @@ def test_a_late_packet_is_not_lost_after_all() -> None:
     assert feeder.estimate.loss < 0.5 * lost
 
 
+def test_that_a_lost_packet_comes_when_it_is_sent_again_takes_back_no_loss() -> None:
+    feeder = Feeder()
+    feeder.run(1.0, 800_000.0, loss=2)
+    lost = feeder.estimate.loss
+    first = feeder.number - 100
+    again = {number & 0xFFFF for number in range(first, feeder.number)}
+    feeder.report(first, [feeder.now + 7.05] * 100, again)
+    assert feeder.estimate.loss == lost
+
+
 def test_a_report_longer_than_the_log_is_read_at_its_end() -> None:
     feeder = Feeder()
     feeder.run(20.0, 800_000.0)

@@ -194,6 +194,7 @@ class Log:
     def __init__(self) -> None:
         self.sent_at = array("d", bytes(8 * 1024))
         self.sent_size = array("H", bytes(2 * 1024))
+        self.again: set[int] = set()
 
 
 @pytest.mark.parametrize("beat", [7.3, 8.0, 0.1])
