@@ -6,6 +6,7 @@ critical fail the test; what only a person can judge is not here.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ AXE = Path(__file__).resolve().parents[2] / "client_web" / "node_modules/axe-cor
 LANGUAGES = ("vi", "en")
 SIZES = ((1024, 768), (360, 740))
 GRAVE = ("serious", "critical")
+ICON = DIST / "app" / "icon-192.png"
 
 
 async def _context(browser: Browser) -> BrowserContext:
@@ -56,11 +58,18 @@ class _Line:
         self._open[-1].send(wire.encode(message))
 
 
-async def _look_over(page: Page, name: str) -> list[str]:
-    """Grave findings on the page as it is now, in each language and size."""
+async def _look_over(
+    page: Page, name: str, over: Callable[[], Awaitable[object]] | None = None
+) -> list[str]:
+    """Grave findings on the page as it is now, in each language and size.
+
+    over: opens what is to be looked at over the page, where nothing beneath it can be pressed.
+    """
     found: list[str] = []
     for language in LANGUAGES:
         await page.click(f".languages button[lang={language}]")
+        if over is not None:
+            await over()
         for width, height in SIZES:
             await page.set_viewport_size({"width": width, "height": height})
             await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => done()))")
@@ -77,7 +86,19 @@ async def _look_over(page: Page, name: str) -> list[str]:
             )
             if wide > 0:
                 found.append(f"{name} {language} {width}: wider than the screen by {wide} px")
+        if over is not None:
+            await page.keyboard.press("Escape")
     return found
+
+
+async def _open_materials(page: Page) -> None:
+    await page.click("button[aria-haspopup=dialog]")
+    await page.wait_for_selector("dialog.materials .materials-list")
+
+
+async def _open_picture(page: Page) -> None:
+    await page.click(f".materials-list button:has-text('{ICON.name}')")
+    await page.wait_for_selector("dialog.materials img")
 
 
 async def test_pages_have_no_grave_barriers(demo: Demo, open_browser: OpenBrowser) -> None:
@@ -109,6 +130,19 @@ async def test_pages_have_no_grave_barriers(demo: Demo, open_browser: OpenBrowse
     await to_teacher.tap(teacher)
     await teacher.goto(demo.pages["teach"])
     await until(teacher, devices="ready", events="open")
+    files = [ICON, DIST / "app" / "icon-512.png"]
+    await teacher.set_input_files("input[type=file]", files)
+    await teacher.wait_for_function(
+        "() => document.querySelectorAll('.given .files li:not(.sending)').length === 2"
+    )
+    await until(room, materials=2)
+    found += await _look_over(room, "materials of a room", lambda: _open_materials(room))
+
+    async def open_both() -> None:
+        await _open_materials(room)
+        await _open_picture(room)
+
+    found += await _look_over(room, "picture of a room", open_both)
     found += await _look_over(teacher, "teacher before the lesson")
     await teacher.click("button.go")
     await until(teacher, session="live", phase="live")
@@ -131,7 +165,9 @@ async def test_pages_have_no_grave_barriers(demo: Demo, open_browser: OpenBrowse
     found += await _look_over(library, "library")
     await library.click("a.entry")
     await until(library, player="ready")
+    await library.wait_for_selector(".materials-list")
     found += await _look_over(library, "player")
+    found += await _look_over(library, "picture over the player", lambda: _open_picture(library))
 
     await teacher.click(f".languages button[lang={LANGUAGES[0]}]")
     await teacher.click("button.danger.big")
