@@ -47,17 +47,26 @@ async def post_offer(http: aiohttp.ClientSession, place: Place, offer: str) -> t
             body = await _body(response)
             if response.status != 201:
                 raise _refusal(response, body)
-            location = response.headers.get("Location")
-            if location is None:
-                raise Absent(
-                    f"{place.url} gave no Location, so the session could not be ended later.",
-                    fix="Check that this address is a WHIP endpoint.",
-                )
-            return body.decode("utf-8", "replace"), response.url.join(URL(location))
+            return body.decode("utf-8", "replace"), _resource(response)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise _silence(place.url, error) from error
     except ValueError as error:
         raise Misuse(f"“{place.url}” is not a web address.") from error
+
+
+def _resource(response: aiohttp.ClientResponse) -> URL:
+    """The session's own address. Raises Absent."""
+    location, resource = response.headers.get("Location"), None
+    if location is not None:
+        with contextlib.suppress(ValueError):
+            resource = response.url.join(URL(location))
+    if resource is None or resource.scheme not in ("http", "https") or not resource.is_absolute():
+        given = "no Location" if location is None else f"the Location “{location}”"
+        raise Absent(
+            f"{response.url} gave {given}, so the session could not be ended later.",
+            fix="Check that this address is a WHIP endpoint.",
+        )
+    return resource
 
 
 def _silence(url: str, error: Exception) -> Absent:

@@ -24,7 +24,15 @@ from classroom.host.sources import Source
 from classroom.host.whip import Place, client, lesson_place, post_offer
 from tests.relay.offers import OFFERS
 
-DEEP = b"[" * 100_000
+
+class Deep(bytes):
+    """Named shortly, since Hypothesis warns of long reports where it was to report a failure."""
+
+    def __repr__(self) -> str:
+        return "DEEP"
+
+
+DEEP = Deep(b"[" * 100_000)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: (
@@ -93,6 +101,13 @@ async def test_any_answer_is_a_session_or_one_of_our_errors(
             place = await lesson_place(url, "physics-9", "t")
             assert status in (200, 201)
             assert isinstance(place.url, str)
+
+
+@pytest.mark.parametrize("location", [None, "a:b", "x:", "https:abc", "ftp://h/x", "http://[/x"])
+async def test_a_session_without_an_address_of_its_own_is_none(location: str | None) -> None:
+    async with answering(201, b"v=0", "application/sdp", location) as url, client() as http:
+        with pytest.raises(Absent, match=r"Location.* could not be ended later"):
+            await post_offer(http, Place(f"{url}/whip/x", "t"), "v=0")
 
 
 class _Silent(Source):
