@@ -20,12 +20,11 @@ from classroom.wire import MAX_LISTS, ListChange, RelayArchive
 from relay.sync import materials
 from relay.sync.about import keep_about
 from relay.sync.client import Rules
-from relay.web import central, child_line
 from relay.web.late_lists import LateLists
 from tests.eventually import eventually
 from tests.fakes.keeping_relay import KeepingRelay
 from tests.fakes.materials import fill, list_of, sha, some_bytes, take
-from tests.fakes.relay_tree import TreeRelay, lesson
+from tests.fakes.relay_tree import TreeRelay, hurry, lesson
 from tests.live import central as live
 
 ONE, TWO = some_bytes(1), some_bytes(2)
@@ -34,11 +33,7 @@ LESSON = "toan-7"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same steps, without the pauses that spare weak links."""
-    for name in ("_SETTLE_SECONDS", "_ROOMS_SECONDS", "_NEXT_SECONDS"):
-        monkeypatch.setattr(central, name, 0.01)
-    monkeypatch.setattr(central, "retry_delay", lambda attempt, spread: 0.02)
-    monkeypatch.setattr(child_line, "_SETTLE_SECONDS", 0.005)
+    hurry(monkeypatch)
     monkeypatch.setattr(materials, "_AGAIN_S", 0.1)
 
 

@@ -320,11 +320,8 @@ async def test_the_store_is_not_looked_at_anew_while_what_was_cut_is_written_dow
     assert not link.counts["bugs"]
 
 
-async def test_all_that_came_is_only_looked_at_after_a_restart(
-    tmp_path: Path, parent: Relay
-) -> None:
-    data = some_bytes(1)
-    digest = fill(parent.materials, "toan-1", data)
+def all_came_before(tmp_path: Path, parent: Relay, data: bytes) -> None:
+    """The school was stopped when all of a file of `toan-1` had come, before it was looked at."""
     begun = School(tmp_path / "school", [parent.url])
     begun.store.scan()
     take(begun.store, "toan-1", data)
@@ -332,6 +329,14 @@ async def test_all_that_came_is_only_looked_at_after_a_restart(
     begun.store.blobs.write(sha(data), 0, data)
     begun.store.blobs.keep(sha(data))
     begun.cache.close()
+
+
+async def test_all_that_came_is_only_looked_at_after_a_restart(
+    tmp_path: Path, parent: Relay
+) -> None:
+    data = some_bytes(1)
+    digest = fill(parent.materials, "toan-1", data)
+    all_came_before(tmp_path, parent, data)
     school = school_of(tmp_path, parent)
     school.tell(coming("toan-1", digest))
     async with school.fetching():
@@ -355,13 +360,7 @@ async def test_what_came_and_cannot_be_read_back_comes_again_and_stops_nothing_e
 ) -> None:
     data = some_bytes(1)
     digest = fill(parent.materials, "toan-1", data)
-    begun = School(tmp_path / "school", [parent.url])
-    begun.store.scan()
-    take(begun.store, "toan-1", data)
-    begun.store.begin(begun.store.missing("toan-1")[0])
-    begun.store.blobs.write(sha(data), 0, data)
-    begun.store.blobs.keep(sha(data))
-    begun.cache.close()
+    all_came_before(tmp_path, parent, data)
     # One sector of it: whatever is written anew stands elsewhere.
     sector = tmp_path / "sector"
     os.link(tmp_path / "school" / "materials" / "files" / f"{sha(data)}.fetch", sector)

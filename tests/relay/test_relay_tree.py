@@ -36,18 +36,14 @@ from relay.web.told_up import report
 from relay.web.tree_metrics import tree_families
 from relay.web.voice_wish import WishOfLesson
 from tests.eventually import eventually
-from tests.fakes.relay_tree import TreeRelay, lesson
+from tests.fakes.relay_tree import TreeRelay, hurry, lesson
 
 PLANNED = LessonState.PLANNED
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same steps, without the pauses that spare weak links."""
-    for name in ("_SETTLE_SECONDS", "_ROOMS_SECONDS", "_NEXT_SECONDS"):
-        monkeypatch.setattr(central, name, 0.01)
-    monkeypatch.setattr(central, "retry_delay", lambda attempt, spread: 0.02)
-    monkeypatch.setattr(child_line, "_SETTLE_SECONDS", 0.005)
+    hurry(monkeypatch)
 
 
 def titles(relay: TreeRelay) -> set[str]:
