@@ -168,3 +168,10 @@ export class FakeDocument {
     render(page, this.root as unknown as Element)
   }
 }
+
+/** The first button below `root` whose words begin with `text`. */
+export function buttonIn(root: FakeElement, text: string): FakeElement {
+  const found = root.all('button').find((one) => one.text.startsWith(text))
+  if (found === undefined) throw new Error(`no button says ${text}`)
+  return found
+}

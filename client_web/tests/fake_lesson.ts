@@ -110,3 +110,26 @@ export async function relay(count: number, said = 'segment'): Promise<Map<string
   for (const [name, body] of Object.entries(text)) files.set(`${BASE}/${name}`, bytes(body))
   return files
 }
+
+/** What a test's relay answers in place of a file: an Error is a network that is away. */
+export type Answer = (
+  path: string,
+  init: RequestInit,
+) => Response | Error | Promise<Response> | null
+
+/** The answer to one request, noted in `asked`: what `answer` gives, else one of the `files`. */
+export async function answered(
+  url: string,
+  init: RequestInit,
+  files: ReadonlyMap<string, ArrayBuffer>,
+  asked: string[],
+  answer: Answer,
+): Promise<Response> {
+  const path = url.split('?')[0] ?? url
+  asked.push(path)
+  const given = answer(path, init)
+  if (given instanceof Error) throw given
+  if (given !== null) return given
+  const body = files.get(path)
+  return body === undefined ? new Response('{}', { status: 404 }) : new Response(body)
+}

@@ -5,7 +5,16 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { placeAt } from '../src/materials/list'
 import { Keeper } from '../src/offline/keeper'
 import { Store } from '../src/offline/store'
-import { BASE, bytes, FakeCaches, FakeLocks, LESSON, relay } from './fake_lesson'
+import {
+  type Answer,
+  answered,
+  BASE,
+  bytes,
+  FakeCaches,
+  FakeLocks,
+  LESSON,
+  relay,
+} from './fake_lesson'
 
 interface Opened {
   match: (path: string) => Promise<Response | undefined>
@@ -16,7 +25,7 @@ let storage: FakeCaches
 let files: Map<string, ArrayBuffer>
 let asked: string[]
 let token: string
-let answer: (path: string, init: RequestInit) => Response | Error | Promise<Response> | null
+let answer: Answer
 let page: EventTarget
 
 beforeEach(async () => {
@@ -29,15 +38,9 @@ beforeEach(async () => {
   vi.stubGlobal('navigator', { locks: new FakeLocks() })
   vi.stubGlobal('addEventListener', page.addEventListener.bind(page))
   vi.stubGlobal('removeEventListener', page.removeEventListener.bind(page))
-  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
-    const path = url.split('?')[0] ?? url
-    asked.push(path)
-    const given = answer(path, init)
-    if (given instanceof Error) throw given
-    if (given !== null) return given
-    const body = files.get(path)
-    return body === undefined ? new Response('{}', { status: 404 }) : new Response(body)
-  })
+  vi.stubGlobal('fetch', (url: string, init: RequestInit) =>
+    answered(url, init, files, asked, answer),
+  )
 })
 afterEach(() => {
   vi.useRealTimers()

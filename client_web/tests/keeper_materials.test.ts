@@ -8,7 +8,7 @@ import type { Material } from '../src/materials/list'
 import { placeAt } from '../src/materials/list'
 import { Keeper, type Holding } from '../src/offline/keeper'
 import { keptMaterials, Store } from '../src/offline/store'
-import { BASE, bytes, FakeCaches, relay } from './fake_lesson'
+import { type Answer, answered, BASE, bytes, FakeCaches, relay } from './fake_lesson'
 
 const GIVEN = { id: 'toan-7', title: 'Toán', playable: true, materials: 'd'.repeat(64) } as Lesson
 const LIST = 'http://relay.test/api/lessons/toan-7/materials'
@@ -16,7 +16,7 @@ const LIST = 'http://relay.test/api/lessons/toan-7/materials'
 let storage: FakeCaches
 let files: Map<string, ArrayBuffer>
 let asked: string[]
-let answer: (path: string, init: RequestInit) => Response | Promise<Response> | Error | null
+let answer: Answer
 
 beforeEach(async () => {
   storage = new FakeCaches()
@@ -24,15 +24,9 @@ beforeEach(async () => {
   asked = []
   answer = () => null
   vi.stubGlobal('navigator', {})
-  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
-    const path = url.split('?')[0] ?? url
-    asked.push(path)
-    const given = answer(path, init)
-    if (given instanceof Error) throw given
-    if (given !== null) return given
-    const body = files.get(path)
-    return body === undefined ? new Response('{}', { status: 404 }) : new Response(body)
-  })
+  vi.stubGlobal('fetch', (url: string, init: RequestInit) =>
+    answered(url, init, files, asked, answer),
+  )
 })
 afterEach(async () => {
   for (const one of open.splice(0)) one.stop()

@@ -16,7 +16,7 @@ import { Materials, PlainMaterials } from '../src/teach/given'
 import type { MaterialsDesk, Said, Unremoved, Upload } from '../src/teach/materials'
 import type { Studio } from '../src/teach/studio'
 import { fakeBlobAddresses, type BlobAddresses } from './fake_blobs'
-import { FakeDocument, type FakeElement } from './fake_dom'
+import { buttonIn, FakeDocument, type FakeElement } from './fake_dom'
 
 const PLACE = placeAt('http://relay.test', 'om', 'T')
 const file = (name: string, sign: string): Material => ({
@@ -56,11 +56,7 @@ afterEach(() => {
 })
 
 const drawn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(200)
-const button = (text: string): FakeElement => {
-  const found = page.root.all('button').find((one) => one.text.startsWith(text))
-  if (found === undefined) throw new Error(`no button says ${text}`)
-  return found
-}
+const button = (text: string): FakeElement => buttonIn(page.root, text)
 const attribute = (name: string, of: string): string | null => {
   const [found] = page.root.all(name)
   const value = (found as unknown as Record<string, unknown> | undefined)?.[of]

@@ -9,7 +9,7 @@ import { MaterialList, placeAt } from '../src/materials/list'
 import { OpenMaterials, type Opened } from '../src/room/materials'
 import { fakeBlobAddresses } from './fake_blobs'
 import { FakeStorage } from './fake_browser'
-import { FakeDocument, type FakeElement } from './fake_dom'
+import { buttonIn, FakeDocument, type FakeElement } from './fake_dom'
 
 const FILES = ['a', 'b'].map((sign) => ({ name: `${sign}.txt`, bytes: 4, digest: sign.repeat(64) }))
 const placeOf = (lesson: string) => placeAt('http://relay.test', lesson, 'T')
@@ -104,11 +104,7 @@ async function openList(lesson: string): Promise<void> {
   const isShown = (): boolean => page.root.all('ul').length > 0
   await until(() => isShown() || page.root.text.includes(pages.room.materialsMissing))
 }
-const button = (text: string): FakeElement => {
-  const found = page.root.all('button').find((one) => one.text.startsWith(text))
-  if (found === undefined) throw new Error(`no button says ${text}`)
-  return found
-}
+const button = (text: string): FakeElement => buttonIn(page.root, text)
 const title = (): string | undefined => page.root.all('h2')[0]?.text
 
 describe('the files that are open', () => {

@@ -6,7 +6,7 @@ import type { Lesson } from '../src/api'
 import { Watch } from '../src/library/watch'
 import { Observable } from '../src/observable'
 import type { Holding, Keeper } from '../src/offline/keeper'
-import { FakeDocument, type FakeElement } from './fake_dom'
+import { buttonIn, FakeDocument, type FakeElement } from './fake_dom'
 
 const LESSON = {
   id: 'om',
@@ -72,11 +72,7 @@ afterEach(() => {
 })
 
 const drawn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(200)
-const button = (text: string): FakeElement => {
-  const found = page.root.all('button').find((one) => one.text.startsWith(text))
-  if (found === undefined) throw new Error(`no button says ${text}`)
-  return found
-}
+const button = (text: string): FakeElement => buttonIn(page.root, text)
 
 class FakeKeeper extends Observable {
   constructor(private readonly held: Partial<Holding>) {
