@@ -244,6 +244,7 @@ async def test_a_relay_is_told_its_lessons_live_ones_first(central: Central, tea
 async def test_media_of_a_planned_lesson_makes_it_live(central: Central, teacher: str) -> None:
     lesson = await central.plan(teacher)
     async with relay(central) as root, page(central, teacher, lesson) as socket:
+        assert isinstance(await next_message(socket), wire.Welcome)
         await root.report(lesson, publishing=True)
         live = await lesson_where(socket, "publishing", True)
         assert live.state == "live"
