@@ -195,6 +195,68 @@ describe('a still picture', () => {
   })
 })
 
+describe('the picture of the camera', () => {
+  const say = (...sources: Source[]): void => {
+    const told = decode(new Uint8Array(WELCOME))
+    if (told.kind !== 'welcome' || told.lesson === null) throw new Error('no lesson')
+    const lesson = { ...told.lesson, recording: { ...told.lesson.recording }, sources }
+    lastSocket().onmessage?.({ data: pack([1, 'lesson', lesson]).slice().buffer })
+  }
+  let came = 0
+  /** Voice, and pictures if it is said, come for so long. */
+  const come = async (seconds: number, pictures = true): Promise<void> => {
+    for (let second = 0; second < seconds; second += 1) {
+      came += 1
+      FakePeer.last.receive('0', came * 5_000)
+      if (pictures) FakePeer.last.receive('1', came * 9_000, came * 15)
+      await pass(1_000)
+    }
+  }
+
+  async function watching(): Promise<RoomModel> {
+    server.answers['POST'] = created('vat-ly-9')
+    const model = opened('vat-ly-9')
+    await pass(300)
+    tell()
+    say('voice', 'camera')
+    await come(3)
+    expect(model.stage).toBe('watching')
+    expect(model.shown.camera).not.toBeNull()
+    return model
+  }
+
+  it('stays after an outage until the next one is there: the voice comes first', async () => {
+    const model = await watching()
+    say()
+    await pass(30_000)
+    expect(model.flowing).toBe(false)
+    say('voice')
+    await come(2, false)
+    expect(model.stage).toBe('watching')
+    expect(model.shown.camera).not.toBeNull()
+    say('voice', 'camera')
+    await come(20)
+    expect(model.shown.camera).not.toBeNull()
+  })
+  it('goes when the teacher has put it away meanwhile', async () => {
+    const model = await watching()
+    say()
+    await pass(30_000)
+    say('voice')
+    await come(8, false)
+    expect(model.shown.camera).toBeNull()
+  })
+  it('does not come back after an outage if it was put away before', async () => {
+    const model = await watching()
+    say('voice')
+    await come(8, false)
+    expect(model.shown.camera).toBeNull()
+    await pass(30_000)
+    await come(1, false)
+    expect(model.shown.camera).toBeNull()
+  })
+})
+
 describe('the materials of a lesson', () => {
   const FILE = { name: 'Ôm.pdf', bytes: 10, digest: 'f'.repeat(64) }
   let asked: string[]

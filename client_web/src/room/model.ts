@@ -51,7 +51,7 @@ export class RoomModel extends Observable {
   #hasFlowed = false
   /** The session was being repaired since media last came. */
   #wasLost = false
-  /** The pictures that were on last, and when. */
+  /** The pictures that were on last, and when it was last so, or nothing came at all. */
   #seen: Picture[] = []
   #seenAt = 0
   /** When the source of the still was last told to be on, and whether it was put away since. */
@@ -172,9 +172,12 @@ export class RoomModel extends Observable {
 
   #notePictures(): void {
     const on = this.#picturesOn()
-    if (on.length === 0) return
-    this.#seen = on
-    this.#seenAt = Date.now()
+    const { flowing } = this
+    const isLong = flowing && Date.now() - this.#seenAt > LINGER_MS
+    if (on.length > 0) this.#seen = on
+    else if (isLong || this.stage === 'ended') this.#seen = []
+    // While nothing comes nobody puts a picture away; and the voice is back before the next one is.
+    if (on.length > 0 || !flowing) this.#seenAt = Date.now()
   }
 
   /** What this room receives, and why, or null while it is not known. */
@@ -202,7 +205,10 @@ export class RoomModel extends Observable {
       // It is kept while it is away: the relay sends nobody the same slide twice.
       this.#stillIsAway = false
       this.#stillOnAt = Date.now()
-    } else if (sources !== undefined && this.flowing) {
+    } else if (!this.flowing) {
+      // After an outage the voice is back before anything else is.
+      this.#stillOnAt = Date.now()
+    } else if (sources !== undefined) {
       // As for video: of a teacher who is being cut off, pictures go before the voice does.
       const isLong = Date.now() - this.#stillOnAt > LINGER_MS
       this.#stillIsAway ||= isLong || sources.some((name) => name !== 'voice')
@@ -355,7 +361,7 @@ export class RoomModel extends Observable {
     })
     this.#watched = lesson
     this.#hasFlowed = false
-    this.#seenAt = 0
+    this.#seen = []
     this.#viewer = viewer
     viewer.onChange(() => {
       if (this.#viewer !== viewer) return
