@@ -31,6 +31,10 @@ CLEAN: Final = 0.005
 # Beyond the losses of any link that we are made for.
 HEAVY: Final = 0.25
 OWN_MOST: Final = 0.2
+# What a link loses of its own is an average over so many packets.
+LEARNED_PACKETS: Final = 200
+# `smoothed` scatters like a share of so many packets.
+SMOOTHED_PACKETS: Final = 200
 # A trial is decided within so many packets, at the earliest and at the latest.
 TRIAL_PACKETS: Final = 60
 TRIAL_MOST: Final = 160
@@ -136,7 +140,7 @@ class LossWatch:
             # Most windows of most links.
             windows.append((self._newest, rate, count, 0))
             self._suspect = self._risen = (0, 0)
-            self._learn(self.own * (1.0 - min(1.0, count / 200)))
+            self._learn(self.own * (1.0 - min(1.0, count / LEARNED_PACKETS)))
             return Verdict.FINE
         lower = lower_lost = 0
         upper, upper_lost = count, lost
@@ -154,20 +158,23 @@ class LossWatch:
         self._suspect = (upper, upper_lost)
         if not compared:
             # The last few hundred packets at whatever rate.
-            lower, lower_lost = 200, round(200 * self.own)
+            lower, lower_lost = LEARNED_PACKETS, round(LEARNED_PACKETS * self.own)
             upper, upper_lost = count, lost
         alone = self._exceeds(count, lost, lower, lower_lost, SUSPECT)
-        heavy = self.window > HEAVY and self.smoothed > HEAVY
+        most = HEAVY + self._scatter(HEAVY, SMOOTHED_PACKETS)
+        heavy = self.window > most and self.smoothed > most
         before, self._risen = self._risen, (count, lost) if alone or heavy else (0, 0)
         if alone or heavy:
             if not before[0]:
                 # One bad moment of the air looks the same.
                 return Verdict.FINE
             self._suspect = (count + before[0], lost + before[1])
-            return Verdict.GROWS if compared or self.window > HEAVY else Verdict.RISEN
+            return Verdict.GROWS if compared or heavy else Verdict.RISEN
         if compared and self._exceeds(upper, upper_lost, lower, lower_lost, SUSPECT):
             return Verdict.GROWS
-        self._learn(self.own + (self.window - self.own) * min(1.0, count / 200))
+        # The more losses cling, the more packets it takes to know.
+        known = LEARNED_PACKETS * max(1.0, 0.5 * self._burst)
+        self._learn(self.own + (self.window - self.own) * min(1.0, count / known))
         return Verdict.FINE
 
     def begin_trial(self) -> float:
@@ -207,10 +214,14 @@ class LossWatch:
     ) -> bool:
         """Whether more was lost of the one than of the other, and not by chance."""
         pooled = max((upper_lost + lower_lost) / (upper + lower), 0.01)
-        clings = max(1.0, 2.0 * self._burst - 1.0)
-        scatter = sqrt(pooled * (1.0 - pooled) * clings * (1.0 / upper + 1.0 / lower))
+        scatter = self._scatter(pooled, 1.0 / (1.0 / upper + 1.0 / lower))
         excess = upper_lost / upper - lower_lost / lower
         return excess > max(LEAST_EXCESS, sigmas * scatter)
+
+    def _scatter(self, fraction: float, count: float) -> float:
+        """The standard deviation of the share lost of `count` packets: clinging ones scatter."""
+        clings = max(1.0, 2.0 * self._burst - 1.0)
+        return sqrt(fraction * (1.0 - fraction) * clings / count)
 
     def _learn(self, own: float) -> None:
         self.own = min(own, OWN_MOST)

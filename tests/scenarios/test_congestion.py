@@ -105,6 +105,27 @@ def test_fifteen_percent_of_loss_are_not_taken_for_congestion(seed: int) -> None
     assert queued < 0.15
 
 
+def test_losses_in_bursts_rarely_take_the_picture() -> None:
+    """All of a 350 kbit/s picture or the half of it beside a doubled voice: never less for long."""
+    samples = below = 0
+    for seed in range(60):
+        run = link(
+            500e3,
+            0.2,
+            0.05,
+            burst=8.0,
+            seed=seed,
+            ladder=(45e3, 65e3, 100e3, 130e3, 350e3),
+            voice=(50.0, 240),
+        )
+        run.run(SETTLED)
+        for _ in range(1_000):
+            run.run(0.05)
+            samples += 1
+            below += run.estimate.bitrate < 245e3
+    assert below / samples < 0.015
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("rate", "trip"), [(64e3, 0.6), (40e3, 0.8)])
 def test_the_narrowest_links_are_not_overfilled(rate: float, trip: float, seed: int) -> None:
