@@ -114,6 +114,11 @@ class BandwidthEstimate(RateControl):
         return self._losses.smoothed
 
     @property
+    def own_loss(self) -> float:
+        """What the link loses at any rate, 0 to 1: the air's share, not a full queue's."""
+        return self._losses.own
+
+    @property
     def burst(self) -> float:
         """Packets lost in a row, on average."""
         return self._losses.burst

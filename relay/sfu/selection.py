@@ -62,9 +62,11 @@ _TRY_SECONDS: Final = 4.0
 _SETTLING_SECONDS: Final = 0.5
 _SETTLING: Final = 1.3
 # Until a link pushed back, all that is chosen together is no more than so many times what was seen
-# to pass; where that is much, less.
+# to pass; where that is much, less, and less still by so many times what the link loses: what makes
+# up for that comes on top, the more of it the longer the loss is known.
 _BOLD: Final = 1.5
 _BOLD_LARGE: Final = 1.25
+_BOLD_LOSS: Final = 4.0
 _BOLD_UNTIL: Final = 300_000.0
 _SHOWING: Final = (SCREEN, PROGRAMME, CAMERA)
 
@@ -224,6 +226,7 @@ class Selection(Generic[W]):
             self._joining.want(leg, layer, ALL_TEMPORAL, now)
         viewer.flows = bitrate > 0.0
         frames = frames_of(bitrate, thin=viewer.thin)
+        viewer.voice_to_come = 0.0
         if now >= viewer.next_plan:
             viewer.next_plan = now + ALLOCATION_INTERVAL
             link = LinkState(
@@ -237,9 +240,12 @@ class Selection(Generic[W]):
             )
             if viewer.plan.update(link, frames, now):
                 self._follow_plan(viewer)
-        if leg is None or not leg.red_depth:
-            return bitrate
-        return bitrate + leg.red_depth * frames
+        depth = leg.red_depth if leg is not None else 0
+        if viewer.thin and bitrate and voice is not None:
+            full = voice.options[-1].bitrate
+            more = full - bitrate + depth * (frames_of(full, thin=False) - frames)
+            viewer.voice_to_come = max(0.0, more)
+        return bitrate + depth * frames
 
     def _follow_plan(self, viewer: Viewer[W]) -> None:
         plan = viewer.plan
@@ -284,7 +290,8 @@ class Selection(Generic[W]):
             # An estimate runs ahead of what has passed; a picture that the link does not take
             # would cost the voice.
             passed = max(estimate.proven, viewer.started)
-            bold = min(_BOLD * passed, max(_BOLD_UNTIL, _BOLD_LARGE * passed))
+            large = max(1.0, _BOLD_LARGE - _BOLD_LOSS * estimate.own_loss)
+            bold = min(_BOLD * passed, max(_BOLD_UNTIL, large * passed))
             budget = min(budget, bold - (estimate.bitrate - budget))
         option = choose(offering.options, budget, sharp=sharp)
         current = offering.option_of(leg)
@@ -299,10 +306,16 @@ class Selection(Generic[W]):
             if current.bitrate <= most or now < viewer.trying_until:
                 option = current
         elif option is not None and (current is None or _order(option) > _order(current)):
-            if hold.has_failed and current is not None:
-                option = choose(offering.options, budget, sharp=sharp, again=True)
-                option = current if option is None else max(option, current, key=_order)
-            if option == current:
+            # From still pictures to moving ones there is a keyframe to be carried, too; and nothing
+            # is worse to look at than pictures that move for two seconds now and then.
+            # They are begun beside the full voice, or that would end them as the link is found.
+            begins = current is None and leg.denied and not sharp
+            if begins or (current is not None and hold.has_failed):
+                left = budget - viewer.voice_to_come if begins else budget
+                option = choose(offering.options, left, sharp=sharp, again=True)
+                if current is not None:
+                    option = current if option is None else max(option, current, key=_order)
+            if option is None or option == current:
                 pass
             elif current is None and not leg.denied:
                 pass  # a source that was away comes back, or is new: to what it fits

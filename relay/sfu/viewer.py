@@ -90,6 +90,8 @@ class Viewer(Generic[W]):
         """Whether a voice or video is sent to it."""
         self.thin = False
         """Whether it receives the low-rate voice."""
+        self.voice_to_come = 0.0
+        """bit/s that the full voice takes more than the low-rate one; 0 for who receives that."""
         self.plan = RepairPlan(now)
         self.next_plan = now
         self.rung: Rung | None = None

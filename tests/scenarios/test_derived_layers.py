@@ -243,6 +243,25 @@ def test_a_room_goes_to_the_thin_voice_and_back_without_a_hole(depth: int) -> No
     flawless(room, "voice")
 
 
+def test_a_room_with_the_thin_voice_keeps_room_for_the_full_one_before_pictures_move() -> None:
+    """Or the full voice, which comes first, would put an end to them as the link is found."""
+    lesson, _ = derived_lesson()
+    lesson.publish(camera(), voice())
+    lesson.advance(3.0)
+    room = lesson.open_room("room")
+    need(lesson, voice=True)
+    lesson.advance(10.0)
+    found = lesson.router._selection._offerings.current(lesson.router._layers(), lesson.now)
+    thin, full = (one.bitrate for one in found["voice"].options)
+    least = 1.6 * found["camera"].options[0].bitrate
+    for bitrate, moves in ((thin, False), (thin + least, False), (full + least, True)):
+        need(lesson, voice=True)
+        limit(lesson, room, bitrate)
+        lesson.advance(20.0)
+        assert streams(lesson, room, "voice", 2.0) == {VOICE}
+        assert bool(streams(lesson, room, "camera", 2.0)) is moves
+
+
 def test_without_its_worker_a_room_goes_back_to_the_source_and_on_when_one_is_back() -> None:
     lesson, worker = derived_lesson()
     teacher = lesson.publish(single())
