@@ -93,11 +93,32 @@ def test_a_freeze_counts_with_and_without_an_end_but_not_among_stills() -> None:
     assert figures.picture(_rows(10, still=(0.0, 10.0), rung="stills"), WHOLE)["freeze_pct"] is None
 
 
+def test_only_what_is_to_move_is_measured_by_its_motion() -> None:
+    """Stills for three seconds, then moving pictures of which the first takes one."""
+    rows = _rows(10, still=(0.0, 4.0))
+    for row in rows:
+        row["state"]["rung"] = "stills" if row["t"] <= 103.0 else "small"
+    picture = figures.picture(rows, WHOLE)
+    assert picture["freeze_pct"] == pytest.approx(100 * 1.1 / 7.0, abs=0.5)
+    assert picture["moving_fps"] == pytest.approx(60 / 7.0, abs=0.1)
+    assert figures.picture(_rows(10, rung="stills"), WHOLE)["moving_fps"] is None
+    # The other way round: moving pictures that stop, and three seconds later are given up.
+    rows = _rows(10, still=(4.0, 10.0))
+    for row in rows:
+        row["state"]["rung"] = "small" if row["t"] <= 107.0 else "stills"
+    assert figures.picture(rows, WHOLE)["freeze_pct"] == pytest.approx(100 * 3.1 / 7.0, abs=0.5)
+
+
 def test_a_still_grows_old_until_the_next_one() -> None:
-    rows = _rows(10, rung="stills")
+    rows = _rows(10, rung="stills", still=(0.0, 10.0))
     for row in rows:
         row["state"]["still"] = 1e3 * (101.0 if row["t"] < 107.0 else 106.5)
     assert figures.picture(rows, WHOLE)["still_age_s"] == pytest.approx(5.9)
+    # Moving pictures end: the last of them stands.
+    rows = _rows(10, still=(5.0, 10.0))
+    for row in rows:
+        row["state"]["rung"] = "small" if row["t"] <= 105.0 else "stills"
+    assert figures.picture(rows, WHOLE)["still_age_s"] == pytest.approx(5.0)
     assert figures.picture(_rows(10), WHOLE)["still_age_s"] is None
 
 

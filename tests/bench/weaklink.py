@@ -214,9 +214,11 @@ def disturbed(found: Mapping[str, Any]) -> str | None:
 def _line(found: dict[str, Any]) -> str:
     """One run in a line, for who waits."""
     frames = found["teacher_fps"]
+    moving = found["moving_fps"]
     parts = [
         f"voice concealed {found['concealed_pct']:.2f} %",
         f"{found['fps']:.1f} pictures/s of {min(frames.values(), default=0.0):.1f}",
+        "stills" if moving is None else f"{moving:.1f} while they move",
         f"{found['height']:.0f} lines",
         f"{found.get('link_kbit_s', 0.0):.0f} kbit/s",
         f"queue {found.get('queue_p95_ms', 0.0):.0f} ms",

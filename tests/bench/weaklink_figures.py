@@ -99,14 +99,13 @@ def picture(rows: Sequence[Row], window: Window) -> Figures:
     """How the camera's picture fared. Freezes count only while the rung has a moving picture."""
     inside = window.of(rows)
     heights = [counter(row, "camera", "frameHeight") for row in inside]
-    moving = sum(
-        float(after["t"] - before["t"])
-        for before, after in pairwise(inside)
-        if after["state"].get("rung") not in _PICTURELESS
-    )
+    parts = [pair for pair in pairwise(inside) if pair[1]["state"].get("rung") not in _PICTURELESS]
+    moving = sum(float(after["t"] - before["t"]) for before, after in parts)
+    shown = sum(grown(pair, "camera", "framesDecoded") for pair in parts)
     frozen = _frozen(inside, window)
     return {
         "fps": grown(inside, "camera", "framesDecoded") / window.seconds,
+        "moving_fps": shown / moving if moving > _STILL_S else None,
         "height": sorted(heights)[len(heights) // 2] if heights else 0.0,
         "freeze_pct": 100.0 * min(1.0, frozen / moving) if moving > _STILL_S else None,
         "picture_gap_s": picture_gap(inside, window),
@@ -117,18 +116,21 @@ def picture(rows: Sequence[Row], window: Window) -> Figures:
 
 
 def _frozen(rows: Sequence[Row], window: Window) -> float:
-    """The browser's own freezes, and the one that has no end yet, in seconds."""
+    """The browser's own freezes, and those that no picture ended, in seconds."""
     total = 0.0
-    last = window.start
+    last = since = window.start
     for before, after in pairwise(rows):
         pair = (before, after)
         if after["state"].get("rung") in _PICTURELESS:
-            last = float(after["t"])
+            # Stills may be what ended it.
+            open_end = float(after["t"]) - last
+            total += open_end if open_end > _STILL_S else 0.0
+            last = since = float(after["t"])
             continue
-        # It is counted when it ends, though it may have begun before.
+        # It is counted when it ends, though it may have begun before: among stills, for one.
         stood = grown(pair, "camera", "totalFreezesDuration")
         stood += grown(pair, "camera", "totalPausesDuration")
-        total += min(stood, float(after["t"]) - window.start)
+        total += min(stood, float(after["t"]) - since)
         if grown(pair, "camera", "framesDecoded") > 0:
             last = float(after["t"])
     open_end = window.end - last
@@ -146,16 +148,20 @@ def picture_gap(rows: Sequence[Row], window: Window) -> float:
 
 
 def still_age(rows: Sequence[Row], window: Window) -> float | None:
-    """How old the oldest still picture became while the rung was stills, in seconds; or None.
+    """How old the oldest picture to be seen became while the rung was stills, in seconds; or None.
 
     The page tells when a still was captured in milliseconds since 1970, which page time is too.
+    Where moving pictures have just ended, the last of them is what is seen.
     """
-    ages = [
-        float(row["t"]) - (row["state"].get("still") or 1e3 * window.start) / 1e3
-        for row in rows
-        if row["state"].get("rung") == "stills"
-    ]
-    return max(ages, default=None)
+    oldest: float | None = None
+    moved = window.start
+    for before, after in pairwise(rows):
+        if grown((before, after), "camera", "framesDecoded") > 0:
+            moved = float(after["t"])
+        if after["state"].get("rung") == "stills":
+            seen = max(moved, (after["state"].get("still") or 0.0) / 1e3)
+            oldest = max(oldest or 0.0, float(after["t"]) - seen)
+    return oldest
 
 
 def height_within(rows: Sequence[Row], until: float) -> float:

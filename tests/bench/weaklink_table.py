@@ -14,13 +14,14 @@ from typing import Any, Final
 Figures = Mapping[str, Any]
 
 # The figures of which a smaller one is worse.
-MORE_IS_BETTER: Final = ("fps", "height", "height_15s", "same_session")
+MORE_IS_BETTER: Final = ("fps", "moving_fps", "height", "height_15s", "same_session")
 # The figures that are compared between queues; all others come from the queue with the worse voice.
 JUDGED: Final = (
     "concealed_pct",
     "concealed_audible_pct",
     "voice_gap_s",
     "fps",
+    "moving_fps",
     "height",
     "height_15s",
     "freeze_pct",
@@ -44,7 +45,7 @@ JUDGED: Final = (
     "moving_after_sent_s",
 )
 # None says of these that there was nothing to judge; of all others, that it never happened.
-MAY_BE_ABSENT: Final = ("freeze_pct", "still_age_s")
+MAY_BE_ABSENT: Final = ("moving_fps", "freeze_pct", "still_age_s")
 # Left empty, and printed all the same: it is measured by another command.
 ELSEWHERE: Final = {"rooms-200": "200 rooms, half of them poor, for 10 minutes (virtual time)"}
 
@@ -96,16 +97,17 @@ def markdown(result: Mapping[str, Any]) -> str:
     scenarios: Mapping[str, Any] = result["scenarios"]
     rows: list[tuple[str, ...]] = [
         (
-            *("link", "voice concealed %", "not silent %", "longest gap s", "pictures/s", "lines"),
-            *("frozen %", "longest still s", "first voice s", "first picture s", "moving s"),
-            *("oldest still s", "queue p95 ms", "kbit/s put on the link"),
+            *("link", "voice concealed %", "not silent %", "longest gap s", "pictures/s"),
+            *("while they move", "lines", "frozen %", "longest still s"),
+            *("first voice s", "first picture s", "moving s", "oldest still s"),
+            *("queue p95 ms", "kbit/s put on the link"),
             *("arrived: voice, video, rtx, fec, padding", "rung and lines, of the time"),
         )
     ]
     rows += [_lesson("no limit", unlimited)] if unlimited else []
     for one in scenarios.values():
         rows.append(_lesson(one["words"], one["worse"]))
-    rows += [(words, *[""] * 15) for name, words in ELSEWHERE.items() if name not in scenarios]
+    rows += [(words, *[""] * 16) for name, words in ELSEWHERE.items() if name not in scenarios]
     back: list[tuple[str, ...]] = [
         ("link", "voice back s", "steady voice s", "picture back s", "same lines s", "session")
     ]
@@ -132,6 +134,7 @@ def _lesson(words: str, of: Figures) -> tuple[str, ...]:
         _number(of, "concealed_audible_pct", 2),
         _number(of, "voice_gap_s", 2),
         _number(of, "fps", 1),
+        _number(of, "moving_fps", 1),
         _number(of, "height", 0),
         _number(of, "freeze_pct", 1),
         _number(of, "picture_gap_s", 1),
