@@ -3,9 +3,10 @@
 Sender reports tie a track's RTP timestamps to the publisher's own clock (RFC 3550 §6.4.1). The
 difference between that clock and the relay's is measured once per publisher and then only nudged,
 so that voice, camera and screen line up exactly however the network jitters, and hours of two
-clocks' drift do not pile up. Until a track's first report its packets' arrival serves. Only the
-relay that the publisher sends to measures; those below are told (`told_timeline`). Pure; times are
-seconds on the relay's clock (Unix time).
+clocks' drift do not pile up. Until a track's first report its packets' arrival serves. Of packets
+it is the promptest that tells: any other one waited somewhere on its way, at a teacher's busy
+computer or on the link. Only the relay that the publisher sends to measures; those below are told
+(`told_timeline`). Pure; times are seconds on the relay's clock (Unix time).
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ STEP_SHARE: Final = 0.75
 # The first report may re-time what came so shortly before it: a first packet's arrival says when it
 # was captured but for what its encoder, another one for each layer, took to begin.
 TIE_SECONDS: Final = 1.0
+# Without a report by then (a sound card's may take some seconds), the promptest packet re-times
+# what came: still within those, also where packets are a tenth of a second apart.
+TIE_ARRIVALS: Final = 0.8
 # Anchors remembered: packets are timed by the one that was in force for them, however late they
 # come, and a relay below may ask after an outage of some seconds.
 ANCHORS_KEPT: Final = 16
@@ -75,9 +79,9 @@ class PublisherClock:
     def to_wall(self, ntp: float, measured: float, now: float) -> float:
         """Our time for the publisher's Unix time `ntp`.
 
-        measured: our clock minus the publisher's as one track's newest packet shows it, its time
-        under way included. That may be too much (a stalled link), never too little: so a smaller
-        value is believed at once, a much larger one only when it stays.
+        measured: our clock minus the publisher's as a track's promptest packet since its last
+        report shows it, its time under way included. That may be too much (a stalled link), never
+        too little: so a smaller value is believed at once, a much larger one only when it stays.
         """
         if self._offset is None or measured < self._offset - CLOCK_STEP:
             self._offset, self._late_since = measured, None
@@ -106,8 +110,10 @@ class TrackTimeline:
         "_exact",
         "_first",
         "_newest",
+        "_prompt",
         "_recent",
         "_step",
+        "_tie_at",
         "ahead",
         "anchor",
         "latest",
@@ -124,6 +130,9 @@ class TrackTimeline:
         self._first: tuple[int, float] | None = None
         self._announced_at = 0.0
         self._newest: tuple[int, float] | None = None
+        self._prompt: tuple[int, float] | None = None
+        """Of the packets since the last report, the one that took least."""
+        self._tie_at: float | None = None
         self._recent: deque[Anchor] = deque(maxlen=ANCHORS_KEPT)
         self.anchor: Anchor | None = None
         self.latest: Anchor | None = None
@@ -134,29 +143,52 @@ class TrackTimeline:
         return tuple(self._recent)
 
     def receive_packet(self, rtp_timestamp: int, now: float) -> Anchor | None:
-        """The first packet anchors provisionally; returns the anchor if it is new."""
+        """The first packet anchors provisionally, the promptest of the first ones until a report
+        knows better; returns the anchor if it is new."""
+        prompt = self._prompt
+        if prompt is None or now - prompt[1] < delta32(rtp_timestamp, prompt[0]) / self.rate:
+            self._prompt = (rtp_timestamp, now)
         newest = self._newest
         is_newer = newest is None or delta32(rtp_timestamp, newest[0]) > 0
         if is_newer or (newest is not None and now - newest[1] > SILENT):
             self._newest = (rtp_timestamp, now)
         if self.anchor is None:
             self._first = (rtp_timestamp, now)
+            self._tie_at = now + TIE_ARRIVALS
             self.latest = Anchor(rtp_timestamp, now)
             return self._announce(rtp_timestamp, now, now)
+        if self._tie_at is not None and now >= self._tie_at:
+            return self._tie(now)
         if now - self._announced_at > ANCHOR_AGE:
             wall = self.wall(rtp_timestamp)
             self.latest = Anchor(rtp_timestamp, wall)
             return self._announce(rtp_timestamp, self._moved(rtp_timestamp, wall), now)
         return None
 
+    def _tie(self, now: float) -> Anchor | None:
+        """The promptest of the first packets re-times them all, if the first was much later."""
+        self._tie_at = None
+        assert self.anchor is not None
+        assert self._first is not None
+        assert self._prompt is not None
+        if now - self._first[1] > TIE_SECONDS:
+            return None
+        captured, arrived = self._prompt
+        error = self._wall(self.anchor, captured) - arrived
+        if error <= (STEP_SHARE * self._step or TOLERANCE):
+            return None
+        self.latest = Anchor(captured, arrived)
+        return self._announce(captured, self._moved(captured, arrived), now, self._first[0])
+
     def receive_report(
         self, rtp_timestamp: int, ntp: float, clock: PublisherClock, now: float
     ) -> Anchor | None:
         """A sender report; returns the new anchor if it moves capture times noticeably."""
         exact, self._exact = self._exact, True
-        # Measured at the newest packet and not at the report: some senders' reports speak of the
-        # time of their last packet, however long ago, and a report may be late by itself.
-        captured, arrived = self._newest or (rtp_timestamp, now)
+        # Measured at a packet and not at the report: some senders' reports speak of the time of
+        # their last packet, however long ago, and a report may be late by itself.
+        captured, arrived = self._prompt or self._newest or (rtp_timestamp, now)
+        self._prompt = self._tie_at = None
         wall = None
         if now - arrived > SILENT:
             # Of a stream that is reported on and not sent, the others know the time.

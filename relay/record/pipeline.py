@@ -109,8 +109,8 @@ class _Base(ABC):
         self._take_number = take
         self._ticks = ticks
         after = None if resume is None else resume.sequence
-        # A little more than until the last report that may re-time them.
-        start = TIE_SECONDS + START_HOLD if track.codec != "opus" else START_HOLD
+        # A little more than until the last anchor that may re-time the first packets.
+        start = TIE_SECONDS + START_HOLD
         self._reorder = Reorder(patience.hold, after, patience.lag, start)
         # Fragments may have become durable after the last mark: their frames come once more.
         durable = resume.end if resume is not None else 0
@@ -119,8 +119,6 @@ class _Base(ABC):
 
     def anchor(self, timestamp: int, wall: float, since: int | None) -> None:
         """Packets from `since` on are timed by this; see `TrackClock.anchor`."""
-        if self.clock.is_tied:
-            self._reorder.settle()
         self.clock.anchor(timestamp, wall, since)
 
     def packet(self, feed: int, packet: Packet) -> None:

@@ -50,7 +50,7 @@ class Reorder:
     ) -> None:
         """hold: seconds. after: the last RTP sequence number already dealt with, on a resume.
         lag: seconds that every packet waits, for what is to be known of it before. start: seconds
-        that the first packets wait at most, see `settle`."""
+        that the first packets wait."""
         self._hold = hold
         self._lag = lag
         self._start = start
@@ -74,10 +74,6 @@ class Reorder:
         number = self._offset + self._unwrap.unwrap(item.header.sequence_number)
         if self._next is None or number >= self._next:
             self._waiting.setdefault(number, item)
-
-    def settle(self) -> None:
-        """What the first packets waited for has come."""
-        self._start = START_HOLD
 
     def take(self, now: float, *, everything: bool = False) -> Iterator[Item | Lost]:
         """All that is in order at `now` (arrival time); `everything`: wait for nothing more."""

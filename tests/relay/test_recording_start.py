@@ -1,7 +1,8 @@
 """The first second of a recording: the first report times what came shortly before it, too.
 
 A layer's first packet arrives when its encoder has begun, later for one layer than for another; a
-player that changes layers would go back or leap by the difference.
+player that changes layers would go back or leap by the difference. The voice's arrives when the
+teacher's computer is busiest, and would be as much behind the pictures.
 """
 
 from __future__ import annotations
@@ -12,9 +13,17 @@ from pathlib import Path
 import pytest
 
 from relay.media.timeline import TIE_SECONDS, PublisherClock, TrackTimeline
-from relay.record.feed import End, Record
-from tests.fakes.rtp_media import EPOCH, Sender, encode_video, numbered, track
-from tests.live.recorded import pictures
+from relay.record.feed import End, Packet, Record
+from tests.fakes.rtp_media import (
+    EPOCH,
+    Sender,
+    encode_video,
+    encode_voice,
+    lesson_records,
+    numbered,
+    track,
+)
+from tests.live.recorded import pictures, speech
 from tests.relay.test_record_restart import record_whole
 
 RATE = 25
@@ -49,6 +58,25 @@ def test_layers_are_in_step_from_the_first_frame_on(
     assert [one.number for one in late[:RATE]] == [one.number for one in prompt[:RATE]]
     for before, after in zip(prompt[:RATE], late[:RATE], strict=True):
         assert after.time - before.time == pytest.approx(apart, abs=1e-3)
+
+
+def test_the_voice_is_in_step_from_the_first_word_on(tmp_path: Path) -> None:
+    """Nothing is put in where it is timed anew, and nothing left out."""
+    records = lesson_records(3)
+    late = Sender(track(2, "voice", "opus"), offset=7)
+    at = next(at for at, one in enumerate(records) if one == late.sync(0.0))
+    records[at] = late.sync(0.0, EPOCH + LATE)
+    told = next(
+        at
+        for at, one in enumerate(records)
+        if isinstance(one, Packet) and one.track == 2 and one.arrival > EPOCH + 0.8
+    )
+    records.insert(told, replace(late.sync(0.8), since=7))
+    record_whole(tmp_path, numbered(records))
+    (archive,) = tmp_path.iterdir()
+    begins, heard = speech(archive)
+    assert begins == pytest.approx(pictures(archive, "camera")[0].time, abs=1e-3)
+    assert len(heard) == 48 * 20 * len(encode_voice(3 * 50))
 
 
 def test_the_first_report_is_in_force_for_what_came_shortly_before_it() -> None:

@@ -63,6 +63,18 @@ def test_a_report_about_a_packet_of_long_ago_moves_nothing() -> None:
     assert voice.error(T0 + 9) == pytest.approx(camera.error(T0 + 9), abs=0.001)
 
 
+def test_a_report_that_comes_while_the_link_stalls_is_measured_by_a_prompt_packet() -> None:
+    """The difference of the clocks, once wrong, would be set right by 0.2 ms a second."""
+    voice, camera = tracks = pair()
+    for step in range(6):
+        for track in tracks:
+            track.capture(T0 + step / 10, 0.3 if step in (0, 5) else 0.02)
+    for track in tracks:
+        track.report(T0 + 0.5, T0 + 0.8)
+    assert voice.error(T0) == pytest.approx(0.02, abs=0.001)
+    assert camera.error(T0) == pytest.approx(0.02, abs=0.001)
+
+
 def test_a_link_that_stalls_for_seconds_moves_no_track() -> None:
     voice, camera = tracks = pair()
     run(tracks, T0, 10)

@@ -25,12 +25,43 @@ def test_the_first_packet_anchors_until_a_report_knows_better() -> None:
     timeline, clock = TrackTimeline(90_000), PublisherClock()
     assert timeline.receive_packet(1000, NOW) == Anchor(1000, NOW)
     assert timeline.receive_packet(4000, NOW + 0.5) is None
-    timeline.receive_packet(91_000, NOW + 1.02)
-    anchor = timeline.receive_report(91_000, NOW - 500.0, clock, NOW + 1.02)
+    timeline.receive_packet(91_000, NOW + 0.998)
+    timeline.receive_packet(94_000, NOW + 1.2)
+    anchor = timeline.receive_report(91_000, NOW - 500.0, clock, NOW + 1.2)
     assert anchor is not None
     assert anchor.rtp_timestamp == 91_000
-    assert anchor.wall == pytest.approx(NOW + 1.02)
-    assert timeline.wall(1000) == pytest.approx(NOW + 0.02)
+    assert anchor.wall == pytest.approx(NOW + 0.998, abs=1e-4)
+    assert timeline.wall(1000) == pytest.approx(NOW - 0.002, abs=1e-4)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.066, 0.4])
+@pytest.mark.parametrize(("rate", "step"), [(90_000, 0.0), (48_000, VOICE_STEP)])
+def test_without_a_report_the_promptest_of_the_first_packets_tells(
+    rate: int, step: float, late: float
+) -> None:
+    """The first one waited while its sender was busy with all that begins with it."""
+    timeline = TrackTimeline(rate, step)
+    announced = []
+    for number in range(100):
+        at = number * 0.02
+        delay = late if number < 3 else 0.03 * (number % 2)
+        anchor = timeline.receive_packet(7 + round(at * rate), NOW + at + delay)
+        if anchor is not None:
+            announced.append(anchor)
+    assert announced[0].wall == pytest.approx(NOW + late, abs=1e-4)
+    assert len(announced) == (2 if late else 1)
+    assert announced[-1].since == (7 if late else None)
+    assert timeline.wall(7) == pytest.approx(NOW, abs=1e-4)
+    recorded = announced[-1].wall - (announced[-1].rtp_timestamp - 7) / rate
+    assert recorded == pytest.approx(NOW, abs=step / 2 + 1e-4)
+
+
+def test_packets_that_came_too_long_ago_are_not_timed_anew() -> None:
+    timeline = TrackTimeline(90_000)
+    timeline.receive_packet(0, NOW)
+    timeline.receive_packet(9_000, NOW + 0.05)
+    assert timeline.receive_packet(180_000, NOW + 2.0) is None
+    assert timeline.wall(0) == pytest.approx(NOW, abs=1e-4)
 
 
 def test_what_moves_less_than_is_noticed_is_not_announced() -> None:
