@@ -19,6 +19,7 @@ import socket
 import time
 from collections import Counter
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -331,7 +332,7 @@ class MediaProcess:
         loop = asyncio.get_running_loop()
         known: dict[str, tuple[bool, list[str]]] = {}
         full_at = derive_at = loop.time()
-        while True:
+        for look in count():
             await self._pause()
             self._flush_recording()  # what came about without media: a track's end, a lesson's
             names = set(self._changed)
@@ -358,7 +359,8 @@ class MediaProcess:
                 self._notify("lesson", self._sessions.status(name))
             for name, notice in self._trunks.due():
                 self._notify(name, notice)
-            if self._listeners:
+            if self._listeners and look % 2 == 0:
+                # Every other time: hundreds of rooms are scattered in memory, a millisecond.
                 for notice in self._rungs.due(self._sessions.peers.values(), now):
                     self._notify("rung", notice)
 

@@ -43,7 +43,7 @@ class RungNotices:
                 continue
             here += 1
             before = told.get(peer.identity)
-            # Nearly always: so this is all that is done ten times a second for each of them.
+            # Nearly always: so this is all that is done five times a second for each of them.
             if before is not None and before.rung is rung and now - before.at < AGAIN_SECONDS:
                 continue
             key = (rung.rung, rung.reason, rung.playout, rung.stills_bitrate > 0)

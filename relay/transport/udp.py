@@ -3,7 +3,7 @@ handed to their peer. What TCP connections bring in frames takes the same way fr
 
 Reads in batches of up to 64 per system call. What teachers send comes on sockets of its own
 (`favour`) and is read at once; of what 200 rooms report, most of all that arrives, each datagram
-would wake the process alone, so that the rest is read together, 10 ms late at most, and teachers in
+would wake the process alone, so that the rest is read together, 20 ms late at most, and teachers in
 between. A datagram whose address belongs to no peer is dropped and counted before any cryptography,
 unless it is STUN, which authenticates itself; so strangers cost little and see nothing. SRTP is
 undone in place on the receive buffer.
@@ -45,7 +45,7 @@ SSRCS_MAX: Final = 128
 _ROUNDS: Final = 8  # batches per wake-up, so that timers are never starved
 # With so many peers, datagrams that nobody waits for are read together: seconds apart.
 _CROWD: Final = 16
-_TOGETHER: Final = 0.010
+_TOGETHER: Final = 0.020
 # Of these so many are read in a row, a fraction of a millisecond's work, before it is looked
 # whether a teacher has sent something.
 _SLICE: Final = 12

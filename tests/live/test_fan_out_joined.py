@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from typing import Final
@@ -151,6 +152,30 @@ def test_each_batch_is_remembered_with_the_time_at_which_it_left(
     fan_out.send_rtp(second.wire, bytearray(run(CAMERA, 2, 300)[0].data), TWCC_AT, 0.0)
     assert list(first.wire.sent_at[:3]) == [1.0, 1.0, 0.0]
     assert list(second.wire.sent_at[:3]) == [2.0, 3.0, 0.0]
+
+
+@pytest.mark.parametrize(("watching", "sizes"), [(72, {72}), (73, {36, 37}), (200, {66, 67})])
+def test_many_rooms_are_reached_in_batches_of_one_size(
+    fan_out: NativeFanOut, watching: int, sizes: set[int]
+) -> None:
+    """A batch of a few would take nearly as long as a full one, and the last rooms wait for it."""
+    logs = fan_out.logs = SendLogs(watching)
+    rooms = [Room(logs, shift) for shift in range(watching)]
+    pictures = members(*(room.camera for room in rooms))
+    voices = members(*(room.voice for room in rooms))
+    fan_out.fan_out([(run(CAMERA, 40, 600, 600), pictures)], 1.0)
+    left = Counter(room.wire.sent_at[0] for room in rooms)
+    assert set(left.values()) == sizes
+    assert fan_out.counters.calls == len(left)
+    fan_out.fan_out([(run(CAMERA, 42, 600), pictures), (run(VOICE, 5, 90), voices)], 1.0)
+    assert fan_out.counters.calls == 2 * len(left)
+    for room in rooms:
+        assert room.heard() == (
+            sent(room, CAMERA, 40, 0, 600, 600)
+            + sent(room, CAMERA, 42, 2, 600)
+            + sent(room, VOICE, 5, 3, 90)
+        )
+        room.socket.close()
 
 
 def test_a_smaller_packet_ends_a_train_of_pictures(
